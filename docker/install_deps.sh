@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Installs everything that the build and the tests need; the one place that installs anything.
+#
+#   docker/install_deps.sh [--cpu] [--no-tests]
+#
+#   --cpu        take the CPU set of LibTorch even where a CUDA toolkit is found
+#   --no-tests   leave out the Python packages that only tests and benchmarks use
+#
+# Debian packages come from apt (sudo only when not root). LibTorch and the Python packages go into the
+# git-ignored folder .deps of the project, or into $PROAD_DEPS when that is set. Idempotent: a second
+# call with nothing changed only looks.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+# shellcheck source=docker/versions.sh
+source "$root/docker/versions.sh"
+deps="${PROAD_DEPS:-$root/.deps}"
+venv="$deps/venv"
+
+flavour=cpu
+tests=1
+if command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; then flavour=cuda; fi
+for arg in "$@"; do
+  case "$arg" in
+    --cpu) flavour=cpu ;;
+    --no-tests) tests=0 ;;
+    *) echo "install_deps.sh: unknown option '$arg' (known: --cpu, --no-tests)" >&2; exit 2 ;;
+  esac
+done
+
+install_debian_packages() {
+  local missing=() package
+  local installed
+  installed="$( (dpkg-query -W -f '${Package} ${Status}\n' "${DEBIAN_PACKAGES[@]}" 2>/dev/null || true) |
+    sed -n 's/ install ok installed$//p')"
+  for package in "${DEBIAN_PACKAGES[@]}"; do
+    grep -qxF "$package" <<<"$installed" || missing+=("$package")
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  local sudo=()
+  [ "$(id -u)" -eq 0 ] || sudo=(sudo)
+  echo "install_deps: installing ${#missing[@]} Debian packages: ${missing[*]}"
+  "${sudo[@]}" apt-get update -qq
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+install_wheels() {
+  local wanted="$flavour $tests ${LIBTORCH_VERSION} ${CUDA_RUNTIME_WHEELS[*]} ${PYTHON_WHEELS[*]}"
+  local stamp="$venv/proad.installed"
+  [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
+  echo "install_deps: installing LibTorch ${LIBTORCH_VERSION} ($flavour) and Python packages into $deps"
+  mkdir -p "$deps"
+  [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+  local pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir)
+  if [ "$flavour" = cuda ]; then
+    "${pip[@]}" "torch==$LIBTORCH_VERSION"
+  else
+    "${pip[@]}" --no-deps "torch==$LIBTORCH_VERSION" "${CUDA_RUNTIME_WHEELS[@]}"
+  fi
+  if [ "$tests" = 1 ]; then
+    # --no-deps would starve transformers; the constraint keeps LibTorch where it is.
+    local extra=()
+    [ "$flavour" = cpu ] && extra=(--no-deps)
+    "${pip[@]}" "${extra[@]}" "${PYTHON_WHEELS[@]}"
+  fi
+  printf '%s' "$wanted" >"$stamp"
+}
+
+install_debian_packages
+install_wheels

@@ -1,0 +1,30 @@
+# The one place that states what the build is made of. docker/install_deps.sh installs it.
+# Debian packages take the version of the distribution (bookworm); everything else is pinned here.
+
+LIBTORCH_VERSION=2.11.0
+# What libtorch_cpu.so needs of CUDA; used alone where there is no CUDA toolkit.
+# Both versions are the ones that the torch wheel itself asks for.
+CUDA_RUNTIME_WHEELS=(nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85)
+
+DEBIAN_PACKAGES=(
+  # Compilers and build tools.
+  g++ clang-14 libclang-rt-14-dev llvm-14 clang-format-14 cmake ninja-build ccache mold pkg-config git
+  python3 python3-venv
+  # The service.
+  libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
+  libyaml-cpp-dev libspdlog-dev prometheus-cpp-dev libcurl4-openssl-dev zlib1g-dev libjemalloc-dev
+  nlohmann-json3-dev libcli11-dev libssl-dev
+  # Pictures.
+  libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
+  # Tests.
+  libgtest-dev libgmock-dev libbenchmark-dev
+)
+
+# Python side of the tests, of the client and of the benchmarks.
+PYTHON_WHEELS=(
+  numpy==2.4.6 pillow==13.0.0 safetensors==0.8.0
+  grpcio==1.85.1 grpcio-tools==1.85.1 protobuf==7.36.2
+  setuptools==80.9.0 wheel==0.45.1
+  buf-bin==1.75.0 mypy==2.4.1
+  transformers==5.23.0 timm==1.0.31 openvino==2026.4.1
+)

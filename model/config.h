@@ -1,0 +1,66 @@
+// What a Pro-AD network is made of. Stored in the checkpoint; a network is constructed from nothing else.
+//
+// No LibTorch.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/preprocess.h"
+
+namespace proad::model {
+
+// How the encoder's position grid is brought to the input's grid (model/README.md, "positions").
+enum class PositionResize {
+  kOfficial,  // bicubic a = -0.5, antialiased, by output size: DINOv2-R's own setting
+  kLineage,   // scale factor (n + 0.1) / grid, a = -0.75, no antialias: what published AD figures used
+};
+
+// The frozen vision transformer.
+struct EncoderConfig {
+  int width = 768;          // C
+  int heads = 12;           // H
+  int blocks = 10;          // blocks that are run: the last tap + 1
+  int patch = 14;           // pixels a side
+  int registers = 4;
+  int position_grid = 37;   // stored positions are position_grid x position_grid, plus the class slot
+  PositionResize position_resize = PositionResize::kOfficial;
+  std::vector<int> taps = {2, 3, 4, 5, 6, 7, 8, 9};  // 0-based blocks whose outputs are used
+
+  bool operator==(const EncoderConfig&) const = default;
+};
+
+// The whole network.
+struct ModelConfig {
+  std::string preset = "proad-base";
+  EncoderConfig encoder;
+  int decoder_layers = 8;  // L
+  int groups = 2;          // of taps and of decoder outputs; divides both counts
+  int input_height = 392;  // pixels, multiples of encoder.patch
+  int input_width = 392;
+  // The switches of the paper's Table 5; all on is Pro-AD.
+  bool adaptive_noisy_bottleneck = true;  // false: Q_0 = F and P_0 = P, no bottleneck
+  bool dynamic_decoder = true;            // false: prototypes stay P_0 in every layer
+  bool prototype_constraint = true;       // false: Q_{l+1} = R + FFN(n2 R)
+
+  int grid_height() const { return input_height / encoder.patch; }
+  int grid_width() const { return input_width / encoder.patch; }
+  int prefix_tokens() const { return 1 + encoder.registers; }
+  int tokens() const { return prefix_tokens() + grid_height() * grid_width(); }  // N
+
+  bool operator==(const ModelConfig&) const = default;
+};
+
+// "proad-tiny", "proad-small", "proad-base", "proad-large". Throws InvalidInput (field "preset") listing them.
+ModelConfig PresetConfig(std::string_view preset);
+// The preprocessing that goes with a preset: the paper's resize 448 and crop 392 for small, base and large,
+// a direct resize to the input for tiny.
+Preprocessing PresetPreprocessing(std::string_view preset);
+const std::vector<std::string>& PresetNames();
+
+// Throws InvalidInput naming the first option that is impossible and what would be right.
+void Validate(const ModelConfig& config);
+
+}  // namespace proad::model

@@ -1,0 +1,52 @@
+// The errors that model/ throws. Each message names what was wrong, where, and what would be right.
+//
+// LibTorch's own checks (c10::Error) stand beside these for shapes and devices. The server translates both in
+// one place (server/serving/torch_model.cc); nothing else catches them.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace proad::model {
+
+// What the caller handed over is unusable: a picture, a frame, a configuration.
+class InvalidInput : public std::invalid_argument {
+ public:
+  // `field` is the name of the offending field or option, as the caller knows it; `reason` is a stable
+  // UPPER_SNAKE_CASE word for machines, for example IMAGE_TOO_LARGE.
+  InvalidInput(std::string field, std::string reason, const std::string& message)
+      : std::invalid_argument(message), field_(std::move(field)), reason_(std::move(reason)) {}
+
+  const std::string& field() const { return field_; }
+  const std::string& reason() const { return reason_; }
+
+ private:
+  std::string field_;
+  std::string reason_;
+};
+
+// A stored file is not what it should be: truncated, damaged, hostile, or not of its format.
+class CorruptFile : public std::runtime_error {
+ public:
+  // `file` is its path, or a description of where the bytes came from.
+  CorruptFile(std::string file, const std::string& message)
+      : std::runtime_error(file + ": " + message), file_(std::move(file)) {}
+
+  const std::string& file() const { return file_; }
+
+ private:
+  std::string file_;
+};
+
+// The operating system refused: missing file, full disk, no permission.
+class FileError : public std::runtime_error {
+ public:
+  FileError(const std::string& file, const std::string& what_failed, int error_number);
+
+  int error_number() const { return error_number_; }
+
+ private:
+  int error_number_;
+};
+
+}  // namespace proad::model

@@ -1,0 +1,86 @@
+// The manifest of a checkpoint directory: what a version is, beside its weights.
+//
+// No LibTorch. A plain value; safe to read from any thread.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "model/config.h"
+#include "model/preprocess.h"
+
+namespace proad::model {
+
+inline constexpr int kManifestFormat = 1;
+inline constexpr char kManifestFile[] = "manifest.json";
+inline constexpr char kModelFile[] = "model.safetensors";
+inline constexpr char kEncoderFile[] = "encoder.safetensors";
+inline constexpr char kProbeFile[] = "probe.png";
+
+// Where the frozen encoder came from.
+struct EncoderIdentity {
+  std::string source;   // file it was imported from, name only
+  std::string sha256;   // of that file
+  std::string dialect;  // "official", "huggingface" or "timm"
+};
+
+// The threshold of one category.
+struct Calibration {
+  double threshold = 0;            // in units of score; > 0
+  double false_reject_budget = 0;  // share of good parts that it may reject
+  int64_t images = 0;              // good pictures it was made from
+};
+
+// Map values drawn as the lowest and highest colour of an overlay, and the range of integer heatmaps.
+struct MapRange {
+  float low = 0.0f;
+  float high = 0.3f;
+};
+
+// A picture in the directory and the score that the version gave it when it was written.
+struct Probe {
+  std::string file = kProbeFile;
+  double score = 0;
+};
+
+struct FileDigest {
+  std::string sha256;  // 64 lower-case hex digits
+  int64_t bytes = 0;
+};
+
+struct Manifest {
+  std::string name;     // of the model
+  std::string version;  // within the name
+  std::string created;  // RFC 3339, UTC
+  std::string code_version;
+  ModelConfig config;
+  Preprocessing preprocessing;
+  EncoderIdentity encoder;
+  MapRange map_range;
+  std::optional<Calibration> calibration;               // holds for every category without one of its own
+  std::map<std::string, Calibration> categories;        // by category
+  std::map<std::string, double> metrics;                // for example "image_auroc"
+  std::string data_fingerprint;                         // of the training data; "" when imported
+  std::string parent_job;                               // "" when imported
+  std::optional<Probe> probe;
+  std::map<std::string, FileDigest> files;              // every other file of the directory
+
+  // SHA-256 of the manifest file itself, filled by ReadManifest and WriteVersion; not stored in it.
+  std::string hash;
+};
+
+// Parses and checks a manifest. Unknown keys are kept out with an error, so that a newer format is never misread.
+// Throws CorruptFile naming the key.
+Manifest ParseManifest(const std::string& json, const std::string& source);
+std::string ToJson(const Manifest& manifest);
+
+// Reads DIR/manifest.json. Throws FileError or CorruptFile. Does not look at the other files.
+Manifest ReadManifest(const std::filesystem::path& directory);
+
+// Compares every file that the manifest lists with its size and SHA-256. Throws CorruptFile naming the file.
+void VerifyFiles(const std::filesystem::path& directory, const Manifest& manifest);
+
+}  // namespace proad::model

@@ -1,0 +1,42 @@
+// One version of a model, ready on its devices: the seam between serving and the mathematics.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "model/manifest.h"
+#include "model/preprocess.h"
+
+namespace proad::server {
+
+// What the network says of one image.
+struct Inference {
+  double score = 0;        // finite
+  std::vector<float> map;  // [map_side, map_side] row-major, finite; empty when not asked for
+};
+
+// Thread-safety: Infer may be called by several workers at once, each with its own `worker` index.
+class ServableModel {
+ public:
+  virtual ~ServableModel() = default;
+
+  virtual const model::Manifest& manifest() const = 0;
+
+  // Rows and columns of a map.
+  virtual int map_side() const = 0;
+
+  // Runs one batch. `images` are not owned and match manifest().preprocessing; the answers stand in their order.
+  // Maps are computed and moved only for the images whose `want_map` is set (same length as `images`).
+  // Fails as a whole: INTERNAL when the model raised or a result is not finite, RESOURCE_EXHAUSTED when the device
+  // is out of memory, UNAVAILABLE when the device is lost.
+  virtual absl::StatusOr<std::vector<Inference>> Infer(
+      absl::Span<const model::PreparedImage* const> images, absl::Span<const bool> want_map,
+      int worker) = 0;
+};
+
+// Keeps a version alive; requests hold one from admission to answer, so a swap never touches them.
+using ModelHandle = std::shared_ptr<ServableModel>;
+
+}  // namespace proad::server
