@@ -14,7 +14,7 @@ constexpr char kMetadata[] = "proad/metadata/";
 
 }  // namespace
 
-absl::Status MakeError(absl::StatusCode code, std::string_view message,
+absl::Status MakeError(absl::StatusCode code, absl::string_view message,
                        const StatusDetails& details) {
   absl::Status status(code, message);
   if (!details.reason.empty()) status.SetPayload(kReason, absl::Cord(details.reason));
@@ -30,7 +30,7 @@ absl::Status MakeError(absl::StatusCode code, std::string_view message,
 
 StatusDetails GetDetails(const absl::Status& status) {
   StatusDetails details;
-  status.ForEachPayload([&details](std::string_view url, const absl::Cord& value) {
+  status.ForEachPayload([&details](absl::string_view url, const absl::Cord& value) {
     const std::string text(value);
     absl::Duration duration;
     if (url == kReason) {
