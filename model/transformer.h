@@ -1,0 +1,79 @@
+// The parts of a vision transformer: what the encoder is stacked from, and the feed-forward network
+// that bottleneck and decoder share with it.
+//
+// Submodule names are the checkpoint's key names. Shapes: B batch, N tokens, C width.
+// Thread-safety: forward may be called from several threads while no parameter changes.
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
+
+namespace proad::model {
+
+// FFN(x) = W2 GELU(W1 x + b1) + b2, with a hidden layer four times as wide; GELU is the exact one
+// (erf).
+class FeedForwardImpl : public torch::nn::Module {
+ public:
+  explicit FeedForwardImpl(int width);
+
+  // With dropout: W2 Drop(GELU(...)) + b2, then Drop again; both do nothing in evaluation.
+  // x: [B, N, C] -> [B, N, C]
+  torch::Tensor forward(const torch::Tensor& x, double dropout = 0.0);
+
+  torch::nn::Linear fc1{nullptr};
+  torch::nn::Linear fc2{nullptr};
+};
+TORCH_MODULE(FeedForward);
+
+// Softmax attention of a sequence to itself; q, k and v are one projection whose rows stand in that
+// order.
+class SelfAttentionImpl : public torch::nn::Module {
+ public:
+  SelfAttentionImpl(int width, int heads);
+
+  // x: [B, N, C] -> [B, N, C]
+  torch::Tensor forward(const torch::Tensor& x);
+
+  torch::nn::Linear qkv{nullptr};
+  torch::nn::Linear proj{nullptr};
+
+ private:
+  int heads_;
+};
+TORCH_MODULE(SelfAttention);
+
+// x * gamma, one factor a channel.
+class LayerScaleImpl : public torch::nn::Module {
+ public:
+  explicit LayerScaleImpl(int width);
+
+  torch::Tensor forward(const torch::Tensor& x);
+
+  torch::Tensor gamma;  // [C]
+};
+TORCH_MODULE(LayerScale);
+
+// One block of the encoder: x += ls1 Attn(norm1 x); x += ls2 FFN(norm2 x).
+class EncoderBlockImpl : public torch::nn::Module {
+ public:
+  EncoderBlockImpl(int width, int heads);
+
+  // x: [B, N, C] -> [B, N, C]
+  torch::Tensor forward(torch::Tensor x);
+
+  torch::nn::LayerNorm norm1{nullptr};
+  SelfAttention attn{nullptr};
+  LayerScale ls1{nullptr};
+  torch::nn::LayerNorm norm2{nullptr};
+  FeedForward mlp{nullptr};
+  LayerScale ls2{nullptr};
+};
+TORCH_MODULE(EncoderBlock);
+
+// Linear layers: weights from a normal of 0.01 cut at +-0.03, biases 0.
+void InitialiseLinear(torch::nn::Linear& linear);
+
+}  // namespace proad::model
