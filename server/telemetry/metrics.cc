@@ -1,0 +1,226 @@
+#include "server/telemetry/metrics.h"
+
+#include <prometheus/text_serializer.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/telemetry/process_metrics.h"
+#include "server/version.h"
+
+namespace proad::server {
+namespace {
+
+using prometheus::Counter;
+using prometheus::Family;
+using prometheus::Gauge;
+using prometheus::Histogram;
+using Buckets = Histogram::BucketBoundaries;
+
+// From a tiny network on a GPU to a base network on a busy CPU.
+const Buckets kRequestSeconds = {.001, .0025, .005, .01, .025, .05, .1, .25,
+                                 .5,   1,     2.5,  5,   10,   30,  60};
+const Buckets kLoadSeconds = {.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300};
+const Buckets kBatchSizes = {1, 2, 4, 8, 16, 32, 64};
+// The image score lies in 0..2; pictures of good parts mostly below 0.1.
+const Buckets kScores = {.01, .02, .03, .05, .075, .1, .15, .2, .25, .3, .4, .5, .75, 1, 1.5, 2};
+
+constexpr char kOtherCategory[] = "_other";
+constexpr char kNoCategory[] = "_none";
+
+Family<Counter>& MakeCounter(prometheus::Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+}
+
+Family<Gauge>& MakeGauge(prometheus::Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(registry);
+}
+
+Family<Histogram>& MakeHistogram(prometheus::Registry& registry, const char* name,
+                                 const char* help) {
+  return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
+}
+
+}  // namespace
+
+struct Metrics::Families {
+  explicit Families(prometheus::Registry& registry)
+      : requests(MakeCounter(registry, "proad_requests_total",
+                             "Requests answered; each image of a stream is one.")),
+        request_seconds(MakeHistogram(registry, "proad_request_seconds",
+                                      "Seconds from a request's arrival to its answer.")),
+        stage_seconds(
+            MakeHistogram(registry, "proad_stage_seconds", "Seconds an image spent in a stage.")),
+        batch_dispatch(MakeCounter(registry, "proad_batch_dispatch_total",
+                                   "Batches sent to a worker, by what cut them.")),
+        rejected(MakeCounter(registry, "proad_rejected_total",
+                             "Images turned away or dropped before they reached a device.")),
+        verdicts(MakeCounter(registry, "proad_verdicts_total", "Verdicts given.")),
+        score(MakeHistogram(registry, "proad_score", "Image scores.")),
+        batch_size(MakeHistogram(registry, "proad_batch_size", "Images in a batch.")),
+        model_load_seconds(MakeHistogram(registry, "proad_model_load_seconds",
+                                         "Seconds to load, check and warm up a version.")),
+        queue_depth(
+            MakeGauge(registry, "proad_queue_depth", "Requests admitted and not yet on a worker.")),
+        queue_oldest_seconds(MakeGauge(registry, "proad_queue_oldest_seconds",
+                                       "Age of the oldest request that waits for a worker.")),
+        inflight(MakeGauge(registry, "proad_inflight", "Requests admitted and not yet answered.")),
+        inflight_bytes(MakeGauge(registry, "proad_inflight_bytes",
+                                 "Bytes of the pictures of requests in flight.")),
+        streams(MakeGauge(registry, "proad_streams", "Open DetectStream calls.")),
+        ready(MakeGauge(registry, "proad_ready", "1 while the server says that it serves.")),
+        worker_busy(MakeCounter(registry, "proad_worker_busy_seconds_total",
+                                "Seconds a worker spent on batches.")),
+        model_info(MakeGauge(registry, "proad_model_info", "1 for every version that is loaded.")),
+        build_info(MakeGauge(registry, "proad_build_info", "1, with what this program is.")) {}
+
+  Family<Counter>& requests;
+  Family<Histogram>& request_seconds;
+  Family<Histogram>& stage_seconds;
+  Family<Counter>& batch_dispatch;
+  Family<Counter>& rejected;
+  Family<Counter>& verdicts;
+  Family<Histogram>& score;
+  Family<Histogram>& batch_size;
+  Family<Histogram>& model_load_seconds;
+  Family<Gauge>& queue_depth;
+  Family<Gauge>& queue_oldest_seconds;
+  Family<Gauge>& inflight;
+  Family<Gauge>& inflight_bytes;
+  Family<Gauge>& streams;
+  Family<Gauge>& ready;
+  Family<Counter>& worker_busy;
+  Family<Gauge>& model_info;
+  Family<Gauge>& build_info;
+
+  Histogram& Stage(const char* stage) {
+    return stage_seconds.Add({{"stage", stage}}, kRequestSeconds);
+  }
+  Counter& Cause(const char* cause) { return batch_dispatch.Add({{"cause", cause}}); }
+  Counter& Reason(const char* reason) { return rejected.Add({{"reason", reason}}); }
+};
+
+// What a scrape collects: refreshed gauges, the registry, the process.
+class Metrics::Scrape : public prometheus::Collectable {
+ public:
+  explicit Scrape(std::shared_ptr<prometheus::Registry> registry)
+      : registry_(std::move(registry)) {}
+
+  void Add(std::function<void()> refresh) { refreshers_.push_back(std::move(refresh)); }
+
+  std::vector<prometheus::MetricFamily> Collect() const override {
+    for (const auto& refresh : refreshers_) refresh();
+    std::vector<prometheus::MetricFamily> families = registry_->Collect();
+    std::vector<prometheus::MetricFamily> process = CollectProcessMetrics();
+    families.insert(families.end(), std::make_move_iterator(process.begin()),
+                    std::make_move_iterator(process.end()));
+    return families;
+  }
+
+ private:
+  const std::shared_ptr<prometheus::Registry> registry_;
+  std::vector<std::function<void()>> refreshers_;
+};
+
+Metrics::Metrics()
+    : registry_(std::make_shared<prometheus::Registry>()),
+      families_(std::make_unique<Families>(*registry_)),
+      stage_seconds{families_->Stage("queue"), families_->Stage("preprocess"),
+                    families_->Stage("batch_wait"), families_->Stage("inference"),
+                    families_->Stage("postprocess")},
+      batch_dispatch{families_->Cause("full"), families_->Cause("delay"),
+                     families_->Cause("deadline"), families_->Cause("idle_worker"),
+                     families_->Cause("drain")},
+      rejected{families_->Reason("queue_full"),
+               families_->Reason("bytes_full"),
+               families_->Reason("deadline_unattainable"),
+               families_->Reason("deadline_expired"),
+               families_->Reason("cancelled"),
+               families_->Reason("draining"),
+               families_->Reason("no_model")},
+      batch_size(families_->batch_size.Add({}, kBatchSizes)),
+      model_load_seconds(families_->model_load_seconds.Add({}, kLoadSeconds)),
+      queue_depth(families_->queue_depth.Add({})),
+      queue_oldest_seconds(families_->queue_oldest_seconds.Add({})),
+      inflight(families_->inflight.Add({})),
+      inflight_bytes(families_->inflight_bytes.Add({})),
+      streams(families_->streams.Add({})),
+      ready(families_->ready.Add({})),
+      collectable_(std::make_shared<Scrape>(registry_)) {
+  families_->build_info.Add({{"version", kVersion}, {"compiler", kCompiler}}).Set(1);
+}
+
+Metrics::~Metrics() = default;
+
+void Metrics::CountVerdict(absl::string_view category, VerdictLabel verdict, double score) {
+  CategoryMetrics metrics;
+  {
+    MutexLock lock(mutex_);
+    metrics = ForCategory(category);
+  }
+  metrics.verdicts[static_cast<size_t>(verdict)]->Increment();
+  metrics.score->Observe(score);
+}
+
+const Metrics::CategoryMetrics& Metrics::ForCategory(absl::string_view category) {
+  if (category.empty()) category = kNoCategory;
+  auto found = categories_.find(category);
+  if (found == categories_.end() && categories_.size() >= kMaxCategories) {
+    category = kOtherCategory;
+    found = categories_.find(category);
+  }
+  if (found != categories_.end()) return found->second;
+  return categories_.emplace(category, MakeCategory(std::string(category))).first->second;
+}
+
+Metrics::CategoryMetrics Metrics::MakeCategory(const std::string& label) {
+  const auto verdict = [&](const char* name) {
+    return &families_->verdicts.Add({{"category", label}, {"verdict", name}});
+  };
+  return {{verdict("normal"), verdict("anomalous"), verdict("undecided")},
+          &families_->score.Add({{"category", label}}, kScores)};
+}
+
+Counter& Metrics::WorkerBusySeconds(int worker, const std::string& device) {
+  return families_->worker_busy.Add({{"worker", absl::StrCat(worker)}, {"device", device}});
+}
+
+void Metrics::SetModelInfo(const std::string& model, const std::string& version,
+                           const std::string& hash) {
+  families_->model_info.Add({{"model", model}, {"version", version}, {"hash", hash}}).Set(1);
+}
+
+void Metrics::ClearModelInfo(const std::string& model, const std::string& version,
+                             const std::string& hash) {
+  Family<Gauge>& family = families_->model_info;
+  family.Remove(&family.Add({{"model", model}, {"version", version}, {"hash", hash}}));
+}
+
+void Metrics::AddRefresher(std::function<void()> refresh) { collectable_->Add(std::move(refresh)); }
+
+std::string Metrics::Serialize() const {
+  return prometheus::TextSerializer().Serialize(collectable_->Collect());
+}
+
+std::shared_ptr<prometheus::Collectable> Metrics::collectable() const { return collectable_; }
+
+RpcMetrics::RpcMetrics(Metrics& metrics, std::string rpc)
+    : metrics_(metrics),
+      rpc_(std::move(rpc)),
+      seconds_(metrics.families_->request_seconds.Add({{"rpc", rpc_}}, kRequestSeconds)) {}
+
+void RpcMetrics::Answered(absl::StatusCode code, absl::Duration took) {
+  seconds_.Observe(absl::ToDoubleSeconds(took));
+  size_t index = static_cast<size_t>(code);
+  if (index >= kCodes) index = static_cast<size_t>(absl::StatusCode::kUnknown);
+  Counter* counter = by_code_[index].load(std::memory_order_acquire);
+  if (counter == nullptr) {
+    // Two threads that come here at once get the same counter.
+    counter = &metrics_.families_->requests.Add(
+        {{"rpc", rpc_}, {"code", absl::StatusCodeToString(static_cast<absl::StatusCode>(index))}});
+    by_code_[index].store(counter, std::memory_order_release);
+  }
+  counter->Increment();
+}
+
+}  // namespace proad::server

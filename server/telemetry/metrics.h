@@ -1,0 +1,149 @@
+// Everything that the server measures, as Prometheus reads it.
+//
+// One Metrics, made by the composition root and passed by reference. Labels are resolved once where
+// that can be, so that counting is an atomic addition; every label's values are bounded.
+#pragma once
+
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "server/util/mutex.h"
+
+namespace proad::server {
+
+// The steps of a request, in order.
+struct StageSeconds {
+  prometheus::Histogram& queue;        // waiting for a preprocessing thread
+  prometheus::Histogram& preprocess;   // decode and resize
+  prometheus::Histogram& batch_wait;   // waiting for the batch to be cut and for a worker
+  prometheus::Histogram& inference;    // the network, for the whole batch
+  prometheus::Histogram& postprocess;  // heatmap and overlay
+};
+
+// Why a batch was cut.
+struct BatchDispatch {
+  prometheus::Counter& full;
+  prometheus::Counter& delay;
+  prometheus::Counter& deadline;
+  prometheus::Counter& idle_worker;
+  prometheus::Counter& drain;
+};
+
+// Why a picture was turned away or dropped before it reached a device.
+struct Rejected {
+  prometheus::Counter& queue_full;             // too many requests waiting
+  prometheus::Counter& bytes_full;             // too many bytes in flight
+  prometheus::Counter& deadline_unattainable;  // the estimated wait exceeds the remaining deadline
+  prometheus::Counter& deadline_expired;       // the deadline passed while it waited
+  prometheus::Counter& cancelled;              // the client went away while it waited
+  prometheus::Counter& draining;               // the server is shutting down
+  prometheus::Counter& no_model;               // unknown, or not ready
+};
+
+// Label values of proad_verdicts_total.
+enum class VerdictLabel { kNormal, kAnomalous, kUndecided };
+
+// Thread-safety: everything may be used from any thread at any time, except AddRefresher.
+class Metrics {
+ public:
+  // The first so many categories get label values of their own, later ones share "_other".
+  static constexpr size_t kMaxCategories = 64;
+
+  Metrics();
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+ private:
+  struct Families;
+  const std::shared_ptr<prometheus::Registry> registry_;
+  const std::unique_ptr<Families> families_;
+
+ public:
+  const StageSeconds stage_seconds;
+  const BatchDispatch batch_dispatch;
+  const Rejected rejected;
+  prometheus::Histogram& batch_size;          // images
+  prometheus::Histogram& model_load_seconds;  // from the directory to warm
+  prometheus::Gauge& queue_depth;             // requests admitted and not yet on a worker
+  prometheus::Gauge& queue_oldest_seconds;    // age of the oldest of them
+  prometheus::Gauge& inflight;                // requests admitted and not yet answered
+  prometheus::Gauge& inflight_bytes;          // bytes of their pictures
+  prometheus::Gauge& streams;                 // open DetectStream calls
+  prometheus::Gauge& ready;                   // 1 while health says SERVING
+
+  // Counts a verdict and its score. An empty category is shown as "_none".
+  void CountVerdict(absl::string_view category, VerdictLabel verdict, double score);
+
+  // Seconds that a worker was busy; call once a worker. `device` is for example "cpu" or "cuda:0".
+  prometheus::Counter& WorkerBusySeconds(int worker, const std::string& device);
+
+  // proad_model_info{...} 1 while the version is loaded.
+  void SetModelInfo(const std::string& model, const std::string& version, const std::string& hash);
+  void ClearModelInfo(const std::string& model, const std::string& version,
+                      const std::string& hash);
+
+  // `refresh` runs before every scrape, in the scraper's thread, to bring gauges up to date that
+  // change by themselves, such as ages. Call before the metrics are exposed; what it uses must
+  // outlive the exposure.
+  void AddRefresher(std::function<void()> refresh);
+
+  // Everything in Prometheus' text format, as a scrape sees it.
+  std::string Serialize() const;
+
+  // What an exposer collects.
+  std::shared_ptr<prometheus::Collectable> collectable() const;
+
+ private:
+  friend class RpcMetrics;
+  class Scrape;
+
+  struct CategoryMetrics {
+    std::array<prometheus::Counter*, 3> verdicts;  // by VerdictLabel
+    prometheus::Histogram* score;
+  };
+  const CategoryMetrics& ForCategory(absl::string_view category)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  CategoryMetrics MakeCategory(const std::string& label);
+
+  const std::shared_ptr<Scrape> collectable_;
+
+  Mutex mutex_;
+  std::map<std::string, CategoryMetrics, std::less<>> categories_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Requests and seconds of one RPC. A service owns one for each of its methods.
+class RpcMetrics {
+ public:
+  RpcMetrics(Metrics& metrics, std::string rpc);
+
+  // One request was answered.
+  void Answered(absl::StatusCode code, absl::Duration took);
+
+ private:
+  static constexpr size_t kCodes = 17;
+
+  Metrics& metrics_;
+  const std::string rpc_;
+  prometheus::Histogram& seconds_;
+  // Made when a code is first answered, so that a server does not show hundreds of series that stay
+  // 0.
+  std::array<std::atomic<prometheus::Counter*>, kCodes> by_code_ = {};
+};
+
+}  // namespace proad::server
