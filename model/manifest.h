@@ -8,8 +8,10 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "model/config.h"
+#include "model/heatmap.h"
 #include "model/preprocess.h"
 
 namespace proad::model {
@@ -25,6 +27,8 @@ struct EncoderIdentity {
   std::string source;   // file it was imported from, name only
   std::string sha256;   // of that file
   std::string dialect;  // "official", "huggingface" or "timm"
+
+  bool operator==(const EncoderIdentity&) const = default;
 };
 
 // The threshold of one category.
@@ -32,23 +36,23 @@ struct Calibration {
   double threshold = 0;            // in units of score; > 0
   double false_reject_budget = 0;  // share of good parts that it may reject
   int64_t images = 0;              // good pictures it was made from
-};
 
-// Map values drawn as the lowest and highest colour of an overlay, and the range of integer heatmaps.
-struct MapRange {
-  float low = 0.0f;
-  float high = 0.3f;
+  bool operator==(const Calibration&) const = default;
 };
 
 // A picture in the directory and the score that the version gave it when it was written.
 struct Probe {
   std::string file = kProbeFile;
   double score = 0;
+
+  bool operator==(const Probe&) const = default;
 };
 
 struct FileDigest {
   std::string sha256;  // 64 lower-case hex digits
   int64_t bytes = 0;
+
+  bool operator==(const FileDigest&) const = default;
 };
 
 struct Manifest {
@@ -70,11 +74,23 @@ struct Manifest {
 
   // SHA-256 of the manifest file itself, filled by ReadManifest and WriteVersion; not stored in it.
   std::string hash;
+
+  bool operator==(const Manifest&) const = default;
 };
 
-// Parses and checks a manifest. Unknown keys are kept out with an error, so that a newer format is never misread.
-// Throws CorruptFile naming the key.
+// Whether `name` can name a model or a version: [a-z0-9][a-z0-9._-]{0,62}. Such a name is safe as a directory.
+bool IsValidName(std::string_view name);
+
+// Throws InvalidInput naming the first field (as a path, "categories.pcb.threshold") that is impossible and what
+// would be right. The configuration and the preprocessing are part of it; `hash` is not looked at.
+void Validate(const Manifest& manifest);
+
+// Parses and validates a manifest; fills `hash`. Keys that are missing, unknown (so that a newer format is never
+// misread), given twice or of another type are errors. Throws CorruptFile naming the key by its path.
 Manifest ParseManifest(const std::string& json, const std::string& source);
+
+// Indented JSON that ParseManifest reads back to an equal value, numbers to the last bit. The same manifest gives
+// the same bytes. Throws InvalidInput when a text in it is not UTF-8.
 std::string ToJson(const Manifest& manifest);
 
 // Reads DIR/manifest.json. Throws FileError or CorruptFile. Does not look at the other files.
