@@ -1,4 +1,5 @@
-// What a Pro-AD network is made of. Stored in the checkpoint; a network is constructed from nothing else.
+// What a Pro-AD network is made of. Stored in the checkpoint; a network is constructed from nothing
+// else.
 //
 // No LibTorch.
 #pragma once
@@ -15,17 +16,19 @@ namespace proad::model {
 // How the encoder's position grid is brought to the input's grid (model/README.md, "positions").
 enum class PositionResize {
   kOfficial,  // bicubic a = -0.5, antialiased, by output size: DINOv2-R's own setting
-  kLineage,   // scale factor (n + 0.1) / grid, a = -0.75, no antialias: what published AD figures used
+  kLineage,   // scale factor (n + 0.1) / grid, a = -0.75, no antialias: what published AD figures
+              // used
 };
 
 // The frozen vision transformer.
 struct EncoderConfig {
-  int width = 768;          // C
-  int heads = 12;           // H
-  int blocks = 10;          // blocks that are run: the last tap + 1
-  int patch = 14;           // pixels a side
+  int width = 768;  // C
+  int heads = 12;   // H
+  int blocks = 10;  // blocks that are run: the last tap + 1
+  int patch = 14;   // pixels a side
   int registers = 4;
-  int position_grid = 37;   // stored positions are position_grid x position_grid, plus the class slot
+  int position_grid =
+      37;  // stored positions are position_grid x position_grid, plus the class slot
   PositionResize position_resize = PositionResize::kOfficial;
   std::vector<int> taps = {2, 3, 4, 5, 6, 7, 8, 9};  // 0-based blocks whose outputs are used
 
@@ -53,14 +56,21 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
-// "proad-tiny", "proad-small", "proad-base", "proad-large". Throws InvalidInput (field "preset") listing them.
+// "proad-tiny", "proad-small", "proad-base", "proad-large". Throws InvalidInput (field "preset")
+// listing them.
 ModelConfig PresetConfig(std::string_view preset);
-// The preprocessing that goes with a preset: the paper's resize 448 and crop 392 for small, base and large,
-// a direct resize to the input for tiny.
+// The preprocessing that goes with a preset: the paper's resize 448 and crop 392 for small, base
+// and large, a direct resize to the input for tiny.
 Preprocessing PresetPreprocessing(std::string_view preset);
 const std::vector<std::string>& PresetNames();
 
-// Throws InvalidInput naming the first option that is impossible and what would be right.
+// Throws InvalidInput naming the first option that is impossible ("encoder.heads") and what would
+// be right.
 void Validate(const ModelConfig& config);
+// The same for the pair: the crop must be the network's input ("preprocessing.crop_height").
+void Validate(const ModelConfig& config, const Preprocessing& preprocessing);
+
+// "official" and "lineage".
+const char* NameOf(PositionResize resize);
 
 }  // namespace proad::model

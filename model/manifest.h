@@ -64,13 +64,13 @@ struct Manifest {
   Preprocessing preprocessing;
   EncoderIdentity encoder;
   MapRange map_range;
-  std::optional<Calibration> calibration;               // holds for every category without one of its own
-  std::map<std::string, Calibration> categories;        // by category
-  std::map<std::string, double> metrics;                // for example "image_auroc"
-  std::string data_fingerprint;                         // of the training data; "" when imported
-  std::string parent_job;                               // "" when imported
+  std::optional<Calibration> calibration;         // holds for every category without one of its own
+  std::map<std::string, Calibration> categories;  // by category
+  std::map<std::string, double> metrics;          // for example "image_auroc"
+  std::string data_fingerprint;                   // of the training data; "" when imported
+  std::string parent_job;                         // "" when imported
   std::optional<Probe> probe;
-  std::map<std::string, FileDigest> files;              // every other file of the directory
+  std::map<std::string, FileDigest> files;  // every other file of the directory
 
   // SHA-256 of the manifest file itself, filled by ReadManifest and WriteVersion; not stored in it.
   std::string hash;
@@ -78,25 +78,29 @@ struct Manifest {
   bool operator==(const Manifest&) const = default;
 };
 
-// Whether `name` can name a model or a version: [a-z0-9][a-z0-9._-]{0,62}. Such a name is safe as a directory.
+// Whether `name` can name a model or a version: [a-z0-9][a-z0-9._-]{0,62}. Such a name is safe as a
+// directory.
 bool IsValidName(std::string_view name);
 
-// Throws InvalidInput naming the first field (as a path, "categories.pcb.threshold") that is impossible and what
-// would be right. The configuration and the preprocessing are part of it; `hash` is not looked at.
+// Throws InvalidInput naming the first field (as a path, "categories.pcb.threshold") that is
+// impossible and what would be right. The configuration and the preprocessing are part of it;
+// `hash` is not looked at.
 void Validate(const Manifest& manifest);
 
-// Parses and validates a manifest; fills `hash`. Keys that are missing, unknown (so that a newer format is never
-// misread), given twice or of another type are errors. Throws CorruptFile naming the key by its path.
+// Parses and validates a manifest; fills `hash`. Keys that are missing, unknown (so that a newer
+// format is never misread), given twice or of another type are errors. Throws CorruptFile naming
+// the key by its path.
 Manifest ParseManifest(const std::string& json, const std::string& source);
 
-// Indented JSON that ParseManifest reads back to an equal value, numbers to the last bit. The same manifest gives
-// the same bytes. Throws InvalidInput when a text in it is not UTF-8.
+// Indented JSON that ParseManifest reads back to an equal value, numbers to the last bit. The same
+// manifest gives the same bytes. Throws InvalidInput when a text in it is not UTF-8.
 std::string ToJson(const Manifest& manifest);
 
 // Reads DIR/manifest.json. Throws FileError or CorruptFile. Does not look at the other files.
 Manifest ReadManifest(const std::filesystem::path& directory);
 
-// Compares every file that the manifest lists with its size and SHA-256. Throws CorruptFile naming the file.
+// Compares every file that the manifest lists with its size and SHA-256. Throws CorruptFile naming
+// the file.
 void VerifyFiles(const std::filesystem::path& directory, const Manifest& manifest);
 
 }  // namespace proad::model

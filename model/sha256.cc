@@ -1,0 +1,77 @@
+#include "model/sha256.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "model/error.h"
+
+namespace proad::model {
+namespace {
+
+class Digest {
+ public:
+  Digest() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
+    Check(context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
+  }
+
+  void Add(const void* data, size_t size) {
+    Check(EVP_DigestUpdate(context_.get(), data, size) == 1);
+  }
+
+  std::string Hex() {
+    std::array<unsigned char, 32> digest;
+    Check(EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr) == 1);
+    std::string hex;
+    for (const unsigned char byte : digest) {
+      hex += "0123456789abcdef"[byte >> 4];
+      hex += "0123456789abcdef"[byte & 15];
+    }
+    return hex;
+  }
+
+ private:
+  static void Check(bool ok) {
+    if (!ok) throw std::runtime_error("OpenSSL cannot compute SHA-256");
+  }
+
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
+};
+
+}  // namespace
+
+std::string Sha256Hex(std::span<const std::byte> bytes) {
+  Digest digest;
+  digest.Add(bytes.data(), bytes.size());
+  return digest.Hex();
+}
+
+std::string Sha256Hex(std::string_view text) {
+  return Sha256Hex(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+std::string Sha256File(const std::filesystem::path& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw FileError(path, "open", errno);
+  std::vector<unsigned char> piece(1 << 20);
+  Digest digest;
+  while (true) {
+    const ssize_t got = read(fd, piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) {
+      const int error = errno;
+      close(fd);
+      if (got < 0) throw FileError(path, "read", error);
+      return digest.Hex();
+    }
+    digest.Add(piece.data(), static_cast<size_t>(got));
+  }
+}
+
+}  // namespace proad::model
