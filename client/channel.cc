@@ -1,0 +1,96 @@
+#include "client/channel.h"
+
+#include <google/protobuf/wrappers.pb.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "absl/random/random.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/error.h"
+#include "grpcpp/completion_queue.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "grpcpp/impl/proto_utils.h"
+
+namespace proad::client {
+namespace {
+
+// A server that restarts should be found again at once, not after gRPC's default of 1 to 120
+// seconds.
+constexpr int kInitialReconnectMilliseconds = 100;
+constexpr int kMaxReconnectMilliseconds = 2000;
+
+std::chrono::system_clock::time_point ToDeadline(absl::Time time) {
+  // Beyond this the conversion would overflow.
+  return absl::ToChronoTime(std::min(time, absl::Now() + absl::Hours(24 * 365)));
+}
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> Connect(const ChannelOptions& options) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(options.max_receive_bytes);
+  arguments.SetMaxSendMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, options.use_http_proxy ? 1 : 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kInitialReconnectMilliseconds);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kInitialReconnectMilliseconds);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMilliseconds);
+  // Nobody else's retry policy: RetryDelay decides.
+  arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  return grpc::CreateCustomChannel(
+      options.address,
+      options.credentials ? options.credentials : grpc::InsecureChannelCredentials(), arguments);
+}
+
+absl::Status WaitUntilReachable(grpc::Channel& channel, const std::string& address,
+                                absl::Duration timeout) {
+  if (channel.WaitForConnected(ToDeadline(absl::Now() + timeout))) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("no server answers at ", address, " (waited ", absl::FormatDuration(timeout),
+                   "): is proad-server running, and is this its gRPC address?"));
+}
+
+absl::StatusOr<Health> CheckHealth(const std::shared_ptr<grpc::Channel>& channel,
+                                   const std::string& service, absl::Duration timeout) {
+  // On the wire HealthCheckRequest {string service = 1} is a StringValue, and HealthCheckResponse
+  // {ServingStatus status = 1} an Int32Value: no stubs of the health service are needed.
+  grpc::TemplatedGenericStub<google::protobuf::StringValue, google::protobuf::Int32Value> stub(
+      channel);
+  grpc::ClientContext context;
+  context.set_deadline(ToDeadline(absl::Now() + timeout));
+  google::protobuf::StringValue request;
+  request.set_value(service);
+  google::protobuf::Int32Value response;
+  grpc::Status status;
+  grpc::CompletionQueue queue;
+  auto call = stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", request, &queue);
+  call->StartCall();
+  call->Finish(&response, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  if (status.error_code() == grpc::StatusCode::NOT_FOUND) return Health::kUnknownService;
+  if (!status.ok()) return ToStatus(status, context);
+  constexpr int kServingOnTheWire = 1;
+  return response.value() == kServingOnTheWire ? Health::kServing : Health::kNotServing;
+}
+
+absl::Status CallWithRetry(const CallOptions& options,
+                           absl::FunctionRef<grpc::Status(grpc::ClientContext&)> attempt) {
+  const absl::Time deadline = absl::Now() + options.deadline;
+  for (int attempts = 1;; ++attempts) {
+    grpc::ClientContext context;
+    if (deadline != absl::InfiniteFuture()) context.set_deadline(ToDeadline(deadline));
+    absl::Status status = ToStatus(attempt(context), context);
+    if (status.ok()) return status;
+    thread_local absl::BitGen random;
+    const auto delay = RetryDelay(options.retry, status, attempts, deadline - absl::Now(),
+                                  absl::Uniform(random, 0.0, 1.0));
+    if (!delay) return status;
+    absl::SleepFor(*delay);
+  }
+}
+
+}  // namespace proad::client

@@ -1,0 +1,50 @@
+#include "client/detect_stream.h"
+
+#include <utility>
+
+#include "client/error.h"
+
+namespace proad::client {
+
+DetectStream::DetectStream(std::shared_ptr<proad::v1::DetectionService::Stub> stub)
+    : stub_(std::move(stub)), stream_(stub_->DetectStream(&context_)) {}
+
+DetectStream::~DetectStream() {
+  if (ended_) return;
+  Cancel();
+  while (Receive()) {
+  }
+}
+
+absl::Status DetectStream::Send(proad::v1::DetectRequest request) {
+  proad::v1::DetectStreamRequest message;
+  *message.mutable_request() = std::move(request);
+  if (stream_->Write(message)) return absl::OkStatus();
+  return absl::UnavailableError("the stream has ended: this image was not sent");
+}
+
+void DetectStream::CloseSending() { stream_->WritesDone(); }
+
+std::optional<StreamAnswer> DetectStream::Receive() {
+  if (ended_) return std::nullopt;
+  proad::v1::DetectStreamResponse response;
+  if (!stream_->Read(&response)) {
+    ended_ = true;
+    status_ = ToStatus(stream_->Finish(), context_);
+    return std::nullopt;
+  }
+  StreamAnswer answer{response.request_id(), absl::InternalError("")};
+  if (response.has_detection()) {
+    answer.detection = std::move(*response.mutable_detection());
+  } else if (response.has_error()) {
+    answer.detection = ToStatus(response.error());
+  } else {
+    answer.detection = absl::InternalError(
+        "the server's answer holds neither a detection nor an error that this client knows");
+  }
+  return answer;
+}
+
+void DetectStream::Cancel() { context_.TryCancel(); }
+
+}  // namespace proad::client

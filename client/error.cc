@@ -1,0 +1,103 @@
+#include "client/error.h"
+
+#include "absl/strings/cord.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "google/rpc/error_details.pb.h"
+
+namespace proad::client {
+namespace {
+
+constexpr char kPayload[] = "type.googleapis.com/google.rpc.Status";
+constexpr char kPushbackTrailer[] = "grpc-retry-pushback-ms";
+constexpr int kHighestCode = 16;  // UNAUTHENTICATED
+
+absl::StatusCode ToCode(int code) {
+  if (code < 0 || code > kHighestCode) return absl::StatusCode::kUnknown;
+  return static_cast<absl::StatusCode>(code);
+}
+
+bool HasRetryInfo(const google::rpc::Status& status) {
+  for (const auto& detail : status.details()) {
+    if (detail.Is<google::rpc::RetryInfo>()) return true;
+  }
+  return false;
+}
+
+void AddPushback(const grpc::ClientContext& context, google::rpc::Status& status) {
+  const auto& trailers = context.GetServerTrailingMetadata();
+  const auto found = trailers.find(kPushbackTrailer);
+  if (found == trailers.end() || HasRetryInfo(status)) return;
+  int64_t milliseconds = 0;
+  // A negative value means "do not retry", which is what no RetryInfo means as well.
+  if (!absl::SimpleAtoi(absl::string_view(found->second.data(), found->second.size()),
+                        &milliseconds) ||
+      milliseconds < 0) {
+    return;
+  }
+  google::rpc::RetryInfo retry;
+  retry.mutable_retry_delay()->set_seconds(milliseconds / 1000);
+  retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(milliseconds % 1000) * 1000000);
+  status.add_details()->PackFrom(retry);
+}
+
+}  // namespace
+
+absl::Status ToStatus(const grpc::Status& status, const grpc::ClientContext& context) {
+  if (status.ok()) return absl::OkStatus();
+  google::rpc::Status details;
+  // Details that do not parse lose nothing but themselves: code and message stand on their own.
+  if (!details.ParseFromString(status.error_details())) details.Clear();
+  AddPushback(context, details);
+  absl::Status result(ToCode(status.error_code()), status.error_message());
+  result.SetPayload(kPayload, absl::Cord(details.SerializeAsString()));
+  return result;
+}
+
+absl::Status ToStatus(const google::rpc::Status& status) {
+  if (status.code() == 0) {
+    return absl::InternalError(
+        absl::StrCat("the server answered with an error that says OK: ", status.message()));
+  }
+  absl::Status result(ToCode(status.code()), status.message());
+  result.SetPayload(kPayload, absl::Cord(status.SerializeAsString()));
+  return result;
+}
+
+ErrorDetails DetailsOf(const absl::Status& status) {
+  ErrorDetails result;
+  const auto payload = status.GetPayload(kPayload);
+  google::rpc::Status details;
+  if (!payload.has_value() || !details.ParseFromString(std::string(*payload))) return result;
+  for (const auto& detail : details.details()) {
+    google::rpc::ErrorInfo info;
+    google::rpc::BadRequest bad_request;
+    google::rpc::RetryInfo retry;
+    if (detail.UnpackTo(&info)) {
+      result.reason = info.reason();
+      result.metadata.insert(info.metadata().begin(), info.metadata().end());
+    } else if (detail.UnpackTo(&bad_request)) {
+      for (const auto& violation : bad_request.field_violations()) {
+        result.fields.push_back({violation.field(), violation.description()});
+      }
+    } else if (detail.UnpackTo(&retry)) {
+      result.retry_after = absl::Seconds(retry.retry_delay().seconds()) +
+                           absl::Nanoseconds(retry.retry_delay().nanos());
+    }
+  }
+  return result;
+}
+
+std::string Describe(const absl::Status& status) {
+  const std::string message(status.message());
+  std::string text = absl::StrCat(absl::StatusCodeToString(status.code()), ": ");
+  const ErrorDetails details = DetailsOf(status);
+  for (const FieldViolation& violation : details.fields) {
+    if (!absl::StrContains(message, violation.field)) absl::StrAppend(&text, violation.field, ": ");
+  }
+  absl::StrAppend(&text, message);
+  return text;
+}
+
+}  // namespace proad::client
