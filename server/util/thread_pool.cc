@@ -11,10 +11,7 @@ namespace proad::server {
 ThreadPool::ThreadPool(const Options& options) : options_(options) {
   threads_.reserve(options_.threads);
   for (int i = 0; i < options_.threads; ++i) {
-    threads_.emplace_back([this] { Run(); });
-    // The kernel takes 15 bytes.
-    const std::string name = absl::StrCat(options_.name.substr(0, 11), "-", i).substr(0, 15);
-    pthread_setname_np(threads_.back().native_handle(), name.c_str());
+    threads_.emplace_back([this, i] { Run(i); });
   }
 }
 
@@ -72,7 +69,10 @@ size_t ThreadPool::queued() const {
   return tasks_.size();
 }
 
-void ThreadPool::Run() {
+void ThreadPool::Run(int index) {
+  // The kernel takes 15 bytes.
+  const std::string name = absl::StrCat(options_.name.substr(0, 11), "-", index).substr(0, 15);
+  pthread_setname_np(pthread_self(), name.c_str());
   while (true) {
     Task task;
     {

@@ -45,7 +45,7 @@ class ThreadPool {
   size_t queued() const;
 
  private:
-  void Run();
+  void Run(int index);
 
   const Options options_;
 

@@ -1,0 +1,148 @@
+#include "server/util/thread_pool.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <pthread.h>
+
+#include <atomic>
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace proad::server {
+namespace {
+
+using ::testing::ElementsAre;
+
+// Keeps one thread of a pool busy until Release.
+class Blocker {
+ public:
+  explicit Blocker(ThreadPool& pool) {
+    EXPECT_TRUE(pool.TryPost([this] {
+      started_.set_value();
+      released_.get_future().wait();
+    }));
+    started_.get_future().wait();
+  }
+  void Release() { released_.set_value(); }
+
+ private:
+  std::promise<void> started_;
+  std::promise<void> released_;
+};
+
+TEST(ThreadPool, RunsTasksInTheirOrder) {
+  ThreadPool pool({.threads = 1});
+  std::vector<int> order;
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(pool.TryPost([&order, i] { order.push_back(i); }));
+  pool.Stop();
+  EXPECT_THAT(order, ElementsAre(0, 1, 2, 3));
+}
+
+TEST(ThreadPool, RunsTasksAtOnceOnAllThreads) {
+  ThreadPool pool({.threads = 3});
+  // Each of the three waits for the other two: with fewer threads this would never end.
+  std::promise<void> all;
+  std::shared_future<void> all_arrived = all.get_future().share();
+  std::atomic<int> arrived = 0;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(pool.TryPost([&] {
+      if (++arrived == 3) all.set_value();
+      all_arrived.wait();
+    }));
+  }
+  pool.Stop();
+  EXPECT_EQ(arrived, 3);
+}
+
+TEST(ThreadPool, RefusesWhenTheQueueIsFullAndTakesAgainAfterwards) {
+  ThreadPool pool({.threads = 1, .max_queued = 2});
+  Blocker blocker(pool);
+  int ran = 0;
+  EXPECT_TRUE(pool.TryPost([&ran] { ++ran; }));
+  EXPECT_TRUE(pool.TryPost([&ran] { ++ran; }));
+  EXPECT_EQ(pool.queued(), 2u);
+
+  auto held = std::make_shared<int>(1);
+  EXPECT_FALSE(pool.TryPost([held] { FAIL() << "a refused task ran"; }));
+  EXPECT_EQ(held.use_count(), 1) << "a refused task must be destroyed";
+
+  blocker.Release();
+  std::promise<void> done;
+  pool.Post([&done] { done.set_value(); });
+  done.get_future().wait();
+  EXPECT_EQ(ran, 2);
+  EXPECT_TRUE(pool.TryPost([&ran] { ++ran; }));
+  pool.Stop();
+  EXPECT_EQ(ran, 3);
+}
+
+TEST(ThreadPool, PostTakesContinuationsBeyondTheBound) {
+  ThreadPool pool({.threads = 1, .max_queued = 1});
+  Blocker blocker(pool);
+  int ran = 0;
+  EXPECT_TRUE(pool.TryPost([&ran] { ++ran; }));
+  for (int i = 0; i < 5; ++i) pool.Post([&ran] { ++ran; });
+  blocker.Release();
+  pool.Stop();
+  EXPECT_EQ(ran, 6);
+}
+
+TEST(ThreadPool, StopRunsWhatIsQueuedAndWhatThatPosts) {
+  ThreadPool pool({.threads = 2});
+  std::atomic<int> ran = 0;
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_TRUE(pool.TryPost([&] {
+      pool.Post([&] {
+        pool.Post([&] { ++ran; });
+        ++ran;
+      });
+      ++ran;
+    }));
+  }
+  pool.Stop();
+  EXPECT_EQ(ran, 150);
+}
+
+TEST(ThreadPool, AfterStopNewWorkIsRefusedAndContinuationsRunHere) {
+  ThreadPool pool({.threads = 2});
+  pool.Stop();
+  pool.Stop();
+  EXPECT_FALSE(pool.TryPost([] { FAIL() << "ran after Stop"; }));
+  std::thread::id where;
+  pool.Post([&where] { where = std::this_thread::get_id(); });
+  EXPECT_EQ(where, std::this_thread::get_id());
+}
+
+TEST(ThreadPool, NamesItsThreads) {
+  ThreadPool pool({.name = "preprocessing", .threads = 1});
+  char name[16] = {};
+  ASSERT_TRUE(pool.TryPost([&name] { pthread_getname_np(pthread_self(), name, sizeof(name)); }));
+  pool.Stop();
+  EXPECT_STREQ(name, "preprocessi-0");
+}
+
+TEST(ThreadPool, LosesNothingWhenManyThreadsPostWhileItStops) {
+  for (int round = 0; round < 20; ++round) {
+    ThreadPool pool({.threads = 2, .max_queued = 1000});
+    std::atomic<int> accepted = 0, ran = 0;
+    std::vector<std::thread> producers;
+    for (int i = 0; i < 3; ++i) {
+      producers.emplace_back([&] {
+        for (int k = 0; k < 100; ++k) {
+          if (pool.TryPost([&] { ++ran; })) ++accepted;
+          pool.Post([&] { ++ran; });
+          ++accepted;
+        }
+      });
+    }
+    pool.Stop();
+    for (std::thread& producer : producers) producer.join();
+    EXPECT_EQ(ran, accepted);
+  }
+}
+
+}  // namespace
+}  // namespace proad::server
