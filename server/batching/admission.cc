@@ -1,0 +1,127 @@
+#include "server/batching/admission.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "server/util/status_details.h"
+
+namespace proad::server {
+namespace {
+
+constexpr double kSmoothing = 0.1;  // weight of the newest interval
+
+absl::Status FullError(absl::string_view reason, absl::string_view what, int64_t limit,
+                       absl::Duration retry_after) {
+  return MakeError(
+      absl::StatusCode::kResourceExhausted,
+      absl::StrCat("the server is full: ", what, "; try again in ",
+                   absl::FormatDuration(absl::Trunc(retry_after, absl::Milliseconds(1)))),
+      {.reason = std::string(reason),
+       .retry_after = retry_after,
+       .metadata = {{"limit", absl::StrCat(limit)}}});
+}
+
+}  // namespace
+
+void DrainEstimate::Ended(absl::Time admitted, absl::Time now) {
+  // Idle time before the work came says nothing about how long work takes.
+  const absl::Duration interval =
+      std::max(now - std::max(last_end_, admitted), absl::ZeroDuration());
+  interval_ = interval_ ? *interval_ + kSmoothing * (interval - *interval_) : interval;
+  last_end_ = now;
+}
+
+absl::Duration DrainEstimate::For(int64_t in_flight) const {
+  if (!interval_) return absl::Seconds(1);
+  return std::clamp(*interval_ * in_flight, absl::Milliseconds(10), absl::Seconds(30));
+}
+
+Admission::Ticket::Ticket(Ticket&& other) noexcept { *this = std::move(other); }
+
+Admission::Ticket& Admission::Ticket::operator=(Ticket&& other) noexcept {
+  if (this != &other) {
+    Release();
+    admission_ = std::exchange(other.admission_, nullptr);
+    bytes_ = other.bytes_;
+    admitted_ = other.admitted_;
+  }
+  return *this;
+}
+
+void Admission::Ticket::Release() {
+  if (admission_ != nullptr) std::exchange(admission_, nullptr)->Release(bytes_, admitted_);
+}
+
+Admission::Admission(const Options& options, Metrics& metrics)
+    : options_(options), metrics_(metrics) {}
+
+absl::StatusOr<Admission::Ticket> Admission::Admit(int64_t bytes) {
+  const absl::Time now = absl::Now();
+  prometheus::Counter* rejected = nullptr;
+  absl::Status error;
+  {
+    MutexLock lock(mutex_);
+    if (stopped_) {
+      rejected = &metrics_.rejected.draining;
+      error = MakeError(absl::StatusCode::kUnavailable, "the server is shutting down; try another",
+                        {.reason = "DRAINING", .retry_after = absl::ZeroDuration()});
+    } else if (in_flight_ >= options_.max_images) {
+      rejected = &metrics_.rejected.queue_full;
+      error = FullError("QUEUE_FULL", absl::StrCat(in_flight_, " images are in flight, the limit"),
+                        options_.max_images, drain_.For(in_flight_));
+    } else if (bytes > options_.max_bytes - bytes_) {
+      rejected = &metrics_.rejected.bytes_full;
+      error = FullError("BYTES_FULL",
+                        absl::StrCat(bytes_, " bytes of pictures are in flight and ", bytes,
+                                     " more would exceed the limit of ", options_.max_bytes),
+                        options_.max_bytes, drain_.For(in_flight_));
+    } else {
+      ++in_flight_;
+      bytes_ += bytes;
+      metrics_.inflight.Set(static_cast<double>(in_flight_));
+      metrics_.inflight_bytes.Set(static_cast<double>(bytes_));
+    }
+  }
+  if (rejected == nullptr) return Ticket(this, bytes, now);
+  rejected->Increment();
+  return error;
+}
+
+void Admission::Release(int64_t bytes, absl::Time admitted) {
+  const absl::Time now = absl::Now();
+  MutexLock lock(mutex_);
+  --in_flight_;
+  bytes_ -= bytes;
+  drain_.Ended(admitted, now);
+  metrics_.inflight.Set(static_cast<double>(in_flight_));
+  metrics_.inflight_bytes.Set(static_cast<double>(bytes_));
+  // Under the lock: a woken waiter may destroy this object at once.
+  if (in_flight_ == 0) idle_.NotifyAll();
+}
+
+void Admission::Stop() {
+  MutexLock lock(mutex_);
+  stopped_ = true;
+}
+
+bool Admission::AwaitIdle(absl::Time deadline) {
+  MutexLock lock(mutex_);
+  while (in_flight_ > 0) {
+    if (!idle_.WaitUntil(mutex_, deadline)) return in_flight_ == 0;
+  }
+  return true;
+}
+
+int64_t Admission::in_flight() const {
+  MutexLock lock(mutex_);
+  return in_flight_;
+}
+
+int64_t Admission::bytes() const {
+  MutexLock lock(mutex_);
+  return bytes_;
+}
+
+}  // namespace proad::server

@@ -1,0 +1,92 @@
+// Where prepared images wait for a worker and become batches, each of one model version.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "server/batching/batch_policy.h"
+#include "server/batching/inference_task.h"
+#include "server/telemetry/metrics.h"
+#include "server/util/mutex.h"
+
+namespace proad::server {
+
+// Tasks of one model version, at most BatchOptions::max_batch, in the order in which they came.
+struct Batch {
+  std::vector<InferenceTask> tasks;  // never empty
+  BatchCause cause = BatchCause::kFull;
+  absl::Time cut;
+};
+
+// Thread-safety: all methods may be called from any thread. A thread of its own answers tasks whose
+// deadline passes or that are cancelled while every worker is busy.
+class DynamicBatcher {
+ public:
+  struct Options {
+    BatchOptions batch;
+    size_t max_waiting = 1024;  // tasks; each holds a prepared image, about 0.5 MB at 392 x 392
+  };
+
+  DynamicBatcher(const Options& options, Metrics& metrics);
+  // What still waits is answered as by Abort. No thread may be in Next.
+  ~DynamicBatcher();
+  DynamicBatcher(const DynamicBatcher&) = delete;
+  DynamicBatcher& operator=(const DynamicBatcher&) = delete;
+
+  // Takes the task, and sees to it that its done is called. Never blocks. On error the task is left
+  // as it is, with done uncalled: RESOURCE_EXHAUSTED (QUEUE_FULL) when max_waiting wait,
+  // UNAVAILABLE (DRAINING) after Close.
+  absl::Status Enqueue(InferenceTask&& task);
+
+  // For workers: blocks until a batch is due. nullopt once closed and empty. Tasks that expired or
+  // were cancelled are answered DEADLINE_EXCEEDED or CANCELLED and never handed out.
+  std::optional<Batch> Next();
+
+  // Looks at the waiting tasks soon, because one was cancelled. Returns at once.
+  void Sweep();
+
+  // Takes no more tasks. What waits is handed out without delay; then every Next returns nullopt.
+  void Close();
+
+  // Close, and answers UNAVAILABLE (DRAINING) to what waits.
+  void Abort();
+
+  size_t waiting() const;
+  // Age of the task that has waited longest; 0 when none waits.
+  absl::Duration oldest() const;
+
+ private:
+  using Queue = std::deque<InferenceTask>;  // of one model version, never empty
+
+  void RunSweeper();
+  // Moves out what expired or was cancelled.
+  std::vector<InferenceTask> TakeDead(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Batch TakeBatch(const BatchDecision& decision, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Time EarliestDeadline() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AnswerDead(std::vector<InferenceTask> tasks, absl::Time now);
+  void CountDispatch(const Batch& batch);
+
+  const Options options_;
+  Metrics& metrics_;
+
+  mutable Mutex mutex_;
+  CondVar work_;   // something to do for Next
+  CondVar sweep_;  // something to do for the sweeper
+  std::vector<Queue> queues_ ABSL_GUARDED_BY(mutex_);
+  size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stop_sweeper_ ABSL_GUARDED_BY(mutex_) = false;
+  bool sweep_now_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Time next_sweep_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+
+  std::thread sweeper_;
+};
+
+}  // namespace proad::server
