@@ -1,0 +1,11 @@
+#include "model/bottleneck.h"
+
+namespace proad::model {
+
+void BottleneckImpl::set_dropout(double p) {
+  TORCH_CHECK(p >= 0.0 && p < 1.0, "the bottleneck's dropout must be at least 0 and below 1, got ",
+              p);
+  dropout_ = p;
+}
+
+}  // namespace proad::model

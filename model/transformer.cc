@@ -1,0 +1,80 @@
+#include "model/transformer.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+namespace proad::model {
+namespace {
+
+constexpr double kEncoderNormEps = 1e-6;
+constexpr int kHiddenRatio = 4;
+
+torch::nn::LayerNorm EncoderNorm(int width) {
+  return torch::nn::LayerNorm(torch::nn::LayerNormOptions({width}).eps(kEncoderNormEps));
+}
+
+}  // namespace
+
+FeedForwardImpl::FeedForwardImpl(int width) {
+  fc1 = register_module("fc1", torch::nn::Linear(width, kHiddenRatio * width));
+  fc2 = register_module("fc2", torch::nn::Linear(kHiddenRatio * width, width));
+  InitialiseLinear(fc1);
+  InitialiseLinear(fc2);
+}
+
+torch::Tensor FeedForwardImpl::forward(const torch::Tensor& x, double dropout) {
+  const torch::Tensor hidden = at::dropout(at::gelu(fc1(x)), dropout, is_training());
+  return at::dropout(fc2(hidden), dropout, is_training());
+}
+
+SelfAttentionImpl::SelfAttentionImpl(int width, int heads) : heads_(heads) {
+  TORCH_CHECK(heads > 0 && width % heads == 0, "the width (", width,
+              ") must be a multiple of the number of heads (", heads, ")");
+  qkv = register_module("qkv", torch::nn::Linear(width, 3 * width));
+  proj = register_module("proj", torch::nn::Linear(width, width));
+  InitialiseLinear(qkv);
+  InitialiseLinear(proj);
+}
+
+torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& x) {
+  // [B, N, 3C] -> 3 of [B, H, N, d]
+  const auto heads = qkv(x).unflatten(2, {3, heads_, -1}).permute({2, 0, 3, 1, 4}).unbind(0);
+  const torch::Tensor out = at::scaled_dot_product_attention(heads[0], heads[1], heads[2]);
+  return proj(out.transpose(1, 2).flatten(2));
+}
+
+LayerScaleImpl::LayerScaleImpl(int width) {
+  gamma = register_parameter("gamma", torch::ones({width}));
+}
+
+torch::Tensor LayerScaleImpl::forward(const torch::Tensor& x) { return x * gamma; }
+
+EncoderBlockImpl::EncoderBlockImpl(int width, int heads) {
+  norm1 = register_module("norm1", EncoderNorm(width));
+  attn = register_module("attn", SelfAttention(width, heads));
+  ls1 = register_module("ls1", LayerScale(width));
+  norm2 = register_module("norm2", EncoderNorm(width));
+  mlp = register_module("mlp", FeedForward(width));
+  ls2 = register_module("ls2", LayerScale(width));
+}
+
+torch::Tensor EncoderBlockImpl::forward(torch::Tensor x) {
+  x = x + ls1(attn(norm1(x)));
+  x = x + ls2(mlp(norm2(x)));
+  return x;
+}
+
+void InitialiseLinear(torch::nn::Linear& linear) {
+  constexpr double kStd = 0.01;
+  constexpr double kCut = 3.0;  // standard deviations
+  torch::NoGradGuard no_grad;
+  // The inverse of the normal distribution's integral, of a uniform variable over the part inside
+  // the cut.
+  const double inside = std::erf(kCut / std::sqrt(2.0));
+  linear->weight.uniform_(-inside, inside).erfinv_().mul_(kStd * std::sqrt(2.0));
+  linear->weight.clamp_(-kCut * kStd, kCut * kStd);
+  linear->bias.zero_();
+}
+
+}  // namespace proad::model
