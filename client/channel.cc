@@ -12,7 +12,7 @@
 #include "grpcpp/completion_queue.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/generic/generic_stub.h"
-#include "grpcpp/impl/proto_utils.h"
+#include "grpcpp/impl/codegen/proto_utils.h"
 
 namespace proad::client {
 namespace {

@@ -1,0 +1,77 @@
+// A server that does as the request says, for tests of clients: real gRPC, no model.
+//
+// DetectRequest.category is the script, "KIND", "KIND:TIMES" or "KIND:TIMES:MILLISECONDS"; the
+// first TIMES calls with the same script (default: every one) fail in this way, the rest are
+// answered:
+//
+//   unavailable   UNAVAILABLE, without details
+//   busy          RESOURCE_EXHAUSTED, reason QUEUE_FULL, RetryInfo of MILLISECONDS
+//   pushback      RESOURCE_EXHAUSTED, trailer grpc-retry-pushback-ms and no RetryInfo
+//   full          RESOURCE_EXHAUSTED that does not say when to come back
+//   invalid       INVALID_ARGUMENT, reason STRIDE_TOO_SMALL, field frame.stride
+//   unknown       NOT_FOUND, reason UNKNOWN_CATEGORY
+//   internal, expired, cancelled    INTERNAL, DEADLINE_EXCEEDED, CANCELLED
+//   late          (stream only) answered after the next image
+//   end           (stream only) ends the stream with UNAVAILABLE, this image unanswered
+//
+// The score of `encoded` is the number after "score=" in it; without one the image is
+// INVALID_ARGUMENT, field encoded. The score of a frame is the mean of its bytes / 255. The verdict
+// follows request.threshold. What else was received is told in model_version.hash, for example
+// "RGB8 4x3 stride 12, 36 bytes, heatmap 1, resolution 2".
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "grpcpp/server.h"
+#include "proad/v1/detection.grpc.pb.h"
+#include "proad/v1/model.grpc.pb.h"
+
+namespace proad::testing {
+
+// Thread-safe.
+class ScriptedDetectionService final : public proad::v1::DetectionService::Service {
+ public:
+  grpc::Status Detect(grpc::ServerContext* context, const proad::v1::DetectRequest* request,
+                      proad::v1::DetectResponse* response) override;
+  grpc::Status DetectStream(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<proad::v1::DetectStreamResponse, proad::v1::DetectStreamRequest>*
+          stream) override;
+
+  // How often the script was called.
+  int Calls(const std::string& script) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, int> calls_;
+};
+
+// Three versions of two models, two on a page; "proad-tiny@2" is the default.
+class ScriptedModelService final : public proad::v1::ModelService::Service {
+ public:
+  grpc::Status ListModels(grpc::ServerContext* context, const proad::v1::ListModelsRequest* request,
+                          proad::v1::ListModelsResponse* response) override;
+  grpc::Status GetModel(grpc::ServerContext* context, const proad::v1::GetModelRequest* request,
+                        proad::v1::GetModelResponse* response) override;
+};
+
+// Both on a free port of the loopback, with health and reflection. Stops when destroyed.
+class ScriptedServer {
+ public:
+  ScriptedServer();
+  ~ScriptedServer();
+
+  const std::string& address() const { return address_; }
+  ScriptedDetectionService& detection() { return detection_; }
+
+ private:
+  ScriptedDetectionService detection_;
+  ScriptedModelService models_;
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
+};
+
+}  // namespace proad::testing
