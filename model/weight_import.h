@@ -15,16 +15,11 @@
 #include <string_view>
 
 #include "model/config.h"
+#include "model/encoder_names.h"
 #include "model/pro_ad.h"
 #include "model/tensor_file.h"
 
 namespace proad::model {
-
-// By whose names a file calls an encoder's tensors.
-enum class WeightDialect { kOfficial, kHuggingFace, kTimm };
-
-// "official", "huggingface" or "timm".
-const char* NameOf(WeightDialect dialect);
 
 // An encoder as a file holds it, under official names.
 struct ImportedEncoder {
