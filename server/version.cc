@@ -2,12 +2,14 @@
 
 namespace proad::server {
 
-const char kVersion[] = PROAD_VERSION;
+const char* Version() { return PROAD_VERSION; }
 
+const char* Compiler() {
 #ifdef __clang__
-const char kCompiler[] = "clang " __clang_version__;
+  return "clang " __clang_version__;
 #else
-const char kCompiler[] = "gcc " __VERSION__;
+  return "gcc " __VERSION__;
 #endif
+}
 
 }  // namespace proad::server

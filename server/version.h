@@ -4,9 +4,9 @@
 namespace proad::server {
 
 // "MAJOR.MINOR.PATCH".
-extern const char kVersion[];
+const char* Version();
 
 // Name and version of the compiler that built it.
-extern const char kCompiler[];
+const char* Compiler();
 
 }  // namespace proad::server

@@ -1,6 +1,8 @@
 // One version of a model, ready on its devices: the seam between serving and the mathematics.
 #pragma once
 
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -27,10 +29,11 @@ class ServableModel {
   // Rows and columns of a map.
   virtual int map_side() const = 0;
 
-  // Runs one batch. `images` are not owned and match manifest().preprocessing; the answers stand in their order.
-  // Maps are computed and moved only for the images whose `want_map` is set (same length as `images`).
-  // Fails as a whole: INTERNAL when the model raised or a result is not finite, RESOURCE_EXHAUSTED when the device
-  // is out of memory, UNAVAILABLE when the device is lost.
+  // Runs one batch. `images` are not owned and match manifest().preprocessing; the answers stand in
+  // their order. Maps are computed and moved only for the images whose `want_map` is set (same
+  // length as `images`). Fails as a whole: INTERNAL when the model raised or a result is not
+  // finite, RESOURCE_EXHAUSTED when the device is out of memory, UNAVAILABLE when the device is
+  // lost.
   virtual absl::StatusOr<std::vector<Inference>> Infer(
       absl::Span<const model::PreparedImage* const> images, absl::Span<const bool> want_map,
       int worker) = 0;
@@ -38,5 +41,10 @@ class ServableModel {
 
 // Keeps a version alive; requests hold one from admission to answer, so a swap never touches them.
 using ModelHandle = std::shared_ptr<ServableModel>;
+
+// Makes a version of its directory, verified and warm, or says why not. May take seconds. Safe to
+// call from any thread.
+using ModelLoader =
+    std::function<absl::StatusOr<ModelHandle>(const std::filesystem::path& directory)>;
 
 }  // namespace proad::server

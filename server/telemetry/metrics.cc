@@ -147,7 +147,7 @@ Metrics::Metrics()
       streams(families_->streams.Add({})),
       ready(families_->ready.Add({})),
       collectable_(std::make_shared<Scrape>(registry_)) {
-  families_->build_info.Add({{"version", kVersion}, {"compiler", kCompiler}}).Set(1);
+  families_->build_info.Add({{"version", Version()}, {"compiler", Compiler()}}).Set(1);
 }
 
 Metrics::~Metrics() = default;

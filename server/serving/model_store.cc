@@ -1,0 +1,125 @@
+#include "server/serving/model_store.h"
+
+#include <algorithm>
+#include <fstream>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "model/error.h"
+#include "model/manifest.h"
+#include "model/version_directory.h"
+#include "server/util/quote.h"
+
+namespace proad::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Whether `path`, links resolved, lies in `root`.
+bool IsInside(const fs::path& root, const fs::path& path) {
+  std::error_code error;
+  const fs::path real_root = fs::canonical(root, error);
+  if (error) return false;
+  const fs::path real_path = fs::canonical(path, error);
+  if (error) return false;
+  return std::mismatch(real_root.begin(), real_root.end(), real_path.begin(), real_path.end())
+             .first == real_root.end();
+}
+
+// Takes a run of digits from the front of `text`, leading zeros dropped.
+absl::string_view TakeNumber(absl::string_view& text) {
+  size_t length = 0;
+  while (length < text.size() && absl::ascii_isdigit(text[length])) ++length;
+  absl::string_view number = text.substr(0, length);
+  text.remove_prefix(length);
+  while (number.size() > 1 && number.front() == '0') number.remove_prefix(1);
+  return number;
+}
+
+}  // namespace
+
+ModelStore::ModelStore(fs::path root) : root_(std::move(root)) {}
+
+absl::StatusOr<std::vector<StoredModel>> ModelStore::List() const {
+  std::error_code error;
+  if (!fs::is_directory(root_, error)) {
+    return absl::NotFoundError(
+        absl::StrCat("the model store ", root_.string(), " is not a directory"));
+  }
+  std::vector<StoredModel> models;
+  try {
+    for (const std::string& name : model::ListNames(root_)) {
+      if (!IsInside(root_, root_ / name)) continue;
+      StoredModel& stored = models.emplace_back();
+      stored.name = name;
+      for (std::string& version : model::ListNames(root_ / name)) {
+        if (IsInside(root_, root_ / name / version)) stored.versions.push_back(std::move(version));
+      }
+      std::sort(stored.versions.begin(), stored.versions.end(),
+                [](const auto& a, const auto& b) { return VersionLess(b, a); });
+      stored.active = ActiveVersion(name, stored.versions);
+    }
+  } catch (const model::FileError& failure) {
+    return absl::InternalError(failure.what());
+  }
+  return models;
+}
+
+absl::StatusOr<fs::path> ModelStore::Directory(const std::string& name,
+                                               const std::string& version) const {
+  const fs::path directory = root_ / name / version;
+  std::error_code error;
+  if (!model::IsValidName(name) || !model::IsValidName(version) ||
+      !fs::is_directory(directory, error)) {
+    return absl::NotFoundError(absl::StrCat("the store has no ", name, "@", version));
+  }
+  if (!IsInside(root_, directory)) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(name, "@", version, " is a symbolic link that leads out of the store"));
+  }
+  return directory;
+}
+
+absl::StatusOr<std::string> ModelStore::ActiveVersion(
+    const std::string& name, const std::vector<std::string>& versions) const {
+  if (versions.empty()) return absl::NotFoundError(absl::StrCat(name, " has no version"));
+  const fs::path pointer = root_ / name / kActivePointer;
+  std::error_code error;
+  if (!fs::is_regular_file(pointer, error)) return versions.front();
+  if (!IsInside(root_, pointer)) {
+    return absl::DataLossError(absl::StrCat(pointer.string(), ": leads out of the store"));
+  }
+
+  // A name has 63 bytes at most; what does not fit is no name.
+  char bytes[128] = {};
+  std::ifstream in(pointer, std::ios::binary);
+  in.read(bytes, sizeof(bytes));
+  const std::string version(
+      absl::StripAsciiWhitespace(absl::string_view(bytes, static_cast<size_t>(in.gcount()))));
+  if (std::find(versions.begin(), versions.end(), version) == versions.end()) {
+    return absl::DataLossError(absl::StrCat(pointer.string(), ": names ", Quote(version),
+                                            ", which is no version of ", name));
+  }
+  return version;
+}
+
+bool VersionLess(absl::string_view a, absl::string_view b) {
+  const absl::string_view whole_a = a, whole_b = b;
+  while (!a.empty() && !b.empty()) {
+    if (absl::ascii_isdigit(a.front()) && absl::ascii_isdigit(b.front())) {
+      const absl::string_view number_a = TakeNumber(a), number_b = TakeNumber(b);
+      if (number_a.size() != number_b.size()) return number_a.size() < number_b.size();
+      if (number_a != number_b) return number_a < number_b;
+    } else {
+      if (a.front() != b.front()) return a.front() < b.front();
+      a.remove_prefix(1);
+      b.remove_prefix(1);
+    }
+  }
+  if (a.empty() != b.empty()) return a.empty();
+  return whole_a < whole_b;  // "1" and "01"
+}
+
+}  // namespace proad::server

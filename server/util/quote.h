@@ -1,0 +1,14 @@
+// Texts of others inside messages.
+#pragma once
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace proad::server {
+
+// `text` in double quotes, everything but printable ASCII escaped, cut after 80 bytes: safe in a
+// message, however long and whatever it holds.
+std::string Quote(absl::string_view text);
+
+}  // namespace proad::server
