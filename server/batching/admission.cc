@@ -50,8 +50,9 @@ Admission::Ticket& Admission::Ticket::operator=(Ticket&& other) noexcept {
   return *this;
 }
 
-void Admission::Ticket::Release() {
-  if (admission_ != nullptr) std::exchange(admission_, nullptr)->Release(bytes_, admitted_);
+void Admission::Ticket::Release(bool inspected) {
+  if (admission_ == nullptr) return;
+  std::exchange(admission_, nullptr)->Release(bytes_, admitted_, inspected);
 }
 
 Admission::Admission(const Options& options, Metrics& metrics)
@@ -89,12 +90,12 @@ absl::StatusOr<Admission::Ticket> Admission::Admit(int64_t bytes) {
   return error;
 }
 
-void Admission::Release(int64_t bytes, absl::Time admitted) {
+void Admission::Release(int64_t bytes, absl::Time admitted, bool inspected) {
   const absl::Time now = absl::Now();
   MutexLock lock(mutex_);
   --in_flight_;
   bytes_ -= bytes;
-  drain_.Ended(admitted, now);
+  if (inspected) drain_.Ended(admitted, now);
   metrics_.inflight.Set(static_cast<double>(in_flight_));
   metrics_.inflight_bytes.Set(static_cast<double>(bytes_));
   // Under the lock: a woken waiter may destroy this object at once.

@@ -43,7 +43,8 @@ class Admission {
     Ticket& operator=(Ticket&& other) noexcept;
     ~Ticket() { Release(); }
 
-    void Release();
+    // `inspected`: the work was done to its end, so how long it took says how fast the server is.
+    void Release(bool inspected = false);
 
    private:
     friend class Admission;
@@ -73,7 +74,7 @@ class Admission {
   int64_t bytes() const;
 
  private:
-  void Release(int64_t bytes, absl::Time admitted);
+  void Release(int64_t bytes, absl::Time admitted, bool inspected);
 
   const Options options_;
   Metrics& metrics_;

@@ -19,10 +19,6 @@ absl::Status DrainingError() {
                    {.reason = "DRAINING"});
 }
 
-bool IsDead(const InferenceTask& task, absl::Time now) {
-  return now >= task.deadline || task.IsCancelled();
-}
-
 }  // namespace
 
 DynamicBatcher::DynamicBatcher(const Options& options, Metrics& metrics)
@@ -52,8 +48,8 @@ absl::Status DynamicBatcher::Enqueue(InferenceTask&& task) {
           {.reason = "QUEUE_FULL", .metadata = {{"limit", absl::StrCat(options_.max_waiting)}}});
     }
     task.enqueued = absl::Now();
-    // A cancellation that came before the task did would otherwise be noticed by nobody.
-    if (task.IsCancelled()) sweep_now_ = true;
+    // A cancellation that came before the task would otherwise be noticed by nobody.
+    if (IsUnwanted(task.deadline, task.cancelled, task.enqueued)) sweep_now_ = true;
     sweep = sweep_now_ || task.deadline < next_sweep_;
     const auto same_model = [&task](const Queue& queue) {
       return queue.front().model == task.model;
@@ -71,24 +67,23 @@ absl::Status DynamicBatcher::Enqueue(InferenceTask&& task) {
 std::optional<Batch> DynamicBatcher::Next() {
   while (true) {
     std::optional<Batch> batch;
-    std::vector<InferenceTask> dead;
-    absl::Time now;
+    std::vector<InferenceTask> unwanted;
     {
       MutexLock lock(mutex_);
-      now = absl::Now();
-      dead = TakeDead(now);
+      const absl::Time now = absl::Now();
+      unwanted = TakeUnwanted(now);
       std::vector<QueueView> views;
       for (const Queue& queue : queues_) views.push_back({queue.size(), queue.front().enqueued});
       const BatchDecision decision = DecideBatch(options_.batch, views, closed_, now);
       if (decision.queue) {
         batch = TakeBatch(decision, now);
-      } else if (dead.empty()) {
+      } else if (unwanted.empty()) {
         if (closed_ && queues_.empty()) return std::nullopt;
         work_.WaitUntil(mutex_, decision.wake);
         continue;
       }
     }
-    AnswerDead(std::move(dead), now);
+    AnswerUnwanted(std::move(unwanted));
     if (batch) {
       CountDispatch(*batch);
       return batch;
@@ -144,15 +139,13 @@ absl::Duration DynamicBatcher::oldest() const {
 
 void DynamicBatcher::RunSweeper() {
   while (true) {
-    std::vector<InferenceTask> dead;
-    absl::Time now;
+    std::vector<InferenceTask> unwanted;
     {
       MutexLock lock(mutex_);
       if (stop_sweeper_) return;
       sweep_now_ = false;
-      now = absl::Now();
-      dead = TakeDead(now);
-      if (dead.empty()) {
+      unwanted = TakeUnwanted(absl::Now());
+      if (unwanted.empty()) {
         next_sweep_ = EarliestDeadline();
         while (!sweep_now_ && !stop_sweeper_ && EarliestDeadline() >= next_sweep_ &&
                absl::Now() < next_sweep_) {
@@ -160,22 +153,23 @@ void DynamicBatcher::RunSweeper() {
         }
       }
     }
-    AnswerDead(std::move(dead), now);
+    AnswerUnwanted(std::move(unwanted));
   }
 }
 
-std::vector<InferenceTask> DynamicBatcher::TakeDead(absl::Time now) {
-  std::vector<InferenceTask> dead;
+std::vector<InferenceTask> DynamicBatcher::TakeUnwanted(absl::Time now) {
+  std::vector<InferenceTask> unwanted;
   for (Queue& queue : queues_) {
-    const auto first_dead =
-        std::stable_partition(queue.begin(), queue.end(),
-                              [now](const InferenceTask& task) { return !IsDead(task, now); });
-    std::move(first_dead, queue.end(), std::back_inserter(dead));
-    queue.erase(first_dead, queue.end());
+    const auto first_unwanted =
+        std::stable_partition(queue.begin(), queue.end(), [now](const InferenceTask& task) {
+          return !IsUnwanted(task.deadline, task.cancelled, now);
+        });
+    std::move(first_unwanted, queue.end(), std::back_inserter(unwanted));
+    queue.erase(first_unwanted, queue.end());
   }
   std::erase_if(queues_, [](const Queue& queue) { return queue.empty(); });
-  waiting_ -= dead.size();
-  return dead;
+  waiting_ -= unwanted.size();
+  return unwanted;
 }
 
 Batch DynamicBatcher::TakeBatch(const BatchDecision& decision, absl::Time now) {
@@ -199,21 +193,9 @@ absl::Time DynamicBatcher::EarliestDeadline() const {
   return earliest;
 }
 
-void DynamicBatcher::AnswerDead(std::vector<InferenceTask> tasks, absl::Time now) {
+void DynamicBatcher::AnswerUnwanted(std::vector<InferenceTask> tasks) {
   for (InferenceTask& task : tasks) {
-    if (task.IsCancelled()) {
-      metrics_.rejected.cancelled.Increment();
-      task.done(MakeError(absl::StatusCode::kCancelled,
-                          "the client went away; the image was not inspected",
-                          {.reason = "CANCELLED"}));
-    } else {
-      metrics_.rejected.deadline_expired.Increment();
-      task.done(MakeError(
-          absl::StatusCode::kDeadlineExceeded,
-          absl::StrCat("the deadline passed after ", absl::FormatDuration(now - task.enqueued),
-                       " of waiting for a device; the image was not inspected"),
-          {.reason = "DEADLINE_EXPIRED"}));
-    }
+    task.done(DropUnwanted(task.cancelled, "a device", metrics_));
   }
 }
 

@@ -66,11 +66,11 @@ class DynamicBatcher {
 
   void RunSweeper();
   // Moves out what expired or was cancelled.
-  std::vector<InferenceTask> TakeDead(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::vector<InferenceTask> TakeUnwanted(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Batch TakeBatch(const BatchDecision& decision, absl::Time now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Time EarliestDeadline() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void AnswerDead(std::vector<InferenceTask> tasks, absl::Time now);
+  void AnswerUnwanted(std::vector<InferenceTask> tasks);
   void CountDispatch(const Batch& batch);
 
   const Options options_;

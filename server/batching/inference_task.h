@@ -2,20 +2,20 @@
 #pragma once
 
 #include <atomic>
-#include <cstddef>
 #include <memory>
-#include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "model/preprocess.h"
 #include "server/serving/servable_model.h"
+#include "server/telemetry/metrics.h"
 
 namespace proad::server {
 
 // Set once when nobody waits for the answer any more; shared by whoever may notice and whoever does
-// the work.
+// the work. Null: cannot be cancelled.
 using CancelFlag = std::shared_ptr<std::atomic<bool>>;
 
 // A worker's answer to one task.
@@ -34,11 +34,16 @@ struct InferenceTask {
   bool want_map = false;
   absl::Time enqueued = absl::InfinitePast();  // set by DynamicBatcher::Enqueue
   absl::Time deadline = absl::InfiniteFuture();
-  CancelFlag cancelled;  // null: cannot be cancelled
+  CancelFlag cancelled;
   // Called once, from any thread and outside every lock; must not block and must not throw.
   absl::AnyInvocable<void(absl::StatusOr<InferenceResult>)> done;
-
-  bool IsCancelled() const { return cancelled != nullptr && cancelled->load(); }
 };
+
+// Whether nobody waits for the answer any more.
+bool IsUnwanted(absl::Time deadline, const CancelFlag& cancelled, absl::Time now);
+
+// The answer to work that IsUnwanted, counted: CANCELLED or DEADLINE_EXCEEDED. `stage` says what it
+// was waiting for.
+absl::Status DropUnwanted(const CancelFlag& cancelled, absl::string_view stage, Metrics& metrics);
 
 }  // namespace proad::server

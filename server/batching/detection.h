@@ -1,0 +1,80 @@
+// What is asked about one image, and what is answered.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+
+#include "absl/time/time.h"
+#include "model/frame.h"
+#include "model/heatmap.h"
+#include "model/preprocess.h"
+#include "server/batching/inference_task.h"
+#include "server/batching/verdict.h"
+#include "server/serving/servable_model.h"
+
+namespace proad::server {
+
+// The pixel grid that maps are given on.
+enum class Grid {
+  kModel,     // the model's own map, over the inspected area
+  kOriginal,  // the picture's own pixels
+};
+
+// What is returned besides score and verdict.
+struct DetectOutputs {
+  std::optional<model::HeatmapEncoding> heatmap;
+  bool overlay = false;
+  Grid grid = Grid::kModel;
+
+  bool any() const { return heatmap.has_value() || overlay; }
+};
+
+// One image to inspect. Does not own the image's bytes: they must stay until the answer.
+struct DetectQuery {
+  std::string model;     // "" for the default, "name" or "name@version"
+  std::string category;  // "" for none
+  // A whole file, or pixels as a camera delivers them.
+  std::variant<std::span<const uint8_t>, model::FrameView> image;
+  DetectOutputs outputs;
+  std::optional<double> threshold;               // instead of the calibrated one; finite, > 0
+  absl::Time deadline = absl::InfiniteFuture();  // infinite: the detector's default
+  CancelFlag cancelled;
+
+  int64_t image_bytes() const;
+};
+
+// Where the time went.
+struct StageTimes {
+  absl::Duration queue;        // waiting for a preprocessing thread
+  absl::Duration preprocess;   // decode and resize
+  absl::Duration batch_wait;   // waiting for the batch to be cut and for a worker
+  absl::Duration inference;    // the network, for the whole batch
+  absl::Duration postprocess;  // heatmap and overlay
+  int batch_size = 0;
+};
+
+// The picture with its map drawn over it.
+struct Overlay {
+  int width = 0;
+  int height = 0;
+  std::string png;
+};
+
+// What was found on one image.
+struct Detection {
+  ModelHandle model;  // the version that inspected
+  double score = 0;   // finite
+  Threshold threshold;
+  Verdict verdict = Verdict::kUndecided;
+  std::optional<model::EncodedHeatmap> heatmap;
+  std::optional<Overlay> overlay;
+  model::Box inspected_area;  // in pixels of the picture
+  int width = 0;              // of the picture
+  int height = 0;
+  StageTimes times;
+};
+
+}  // namespace proad::server

@@ -1,0 +1,245 @@
+#include "server/batching/detector.h"
+
+#include <exception>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "model/error.h"
+#include "model/frame.h"
+#include "model/heatmap.h"
+#include "model/preprocess.h"
+#include "server/util/status_details.h"
+
+namespace proad::server {
+namespace {
+
+// Calls `step`; what model/ throws about a picture becomes a status. One of the places where
+// exceptions end.
+template <typename Step>
+absl::Status Guarded(Step step) {
+  try {
+    step();
+    return absl::OkStatus();
+  } catch (const model::InvalidInput& error) {
+    return MakeError(absl::StatusCode::kInvalidArgument, error.what(),
+                     {.reason = error.reason(), .field = error.field()});
+  } catch (const std::bad_alloc&) {
+    return MakeError(absl::StatusCode::kResourceExhausted,
+                     "the server's memory does not suffice for this image",
+                     {.reason = "OUT_OF_MEMORY"});
+  } catch (const std::exception& error) {
+    return MakeError(absl::StatusCode::kInternal,
+                     absl::StrCat("the image could not be processed: ", error.what()),
+                     {.reason = "PROCESSING_FAILED"});
+  }
+}
+
+VerdictLabel LabelOf(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kNormal:
+      return VerdictLabel::kNormal;
+    case Verdict::kAnomalous:
+      return VerdictLabel::kAnomalous;
+    case Verdict::kUndecided:
+      return VerdictLabel::kUndecided;
+  }
+  return VerdictLabel::kUndecided;
+}
+
+model::Image Decode(const DetectQuery& query, const model::ImageLimits& limits) {
+  if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
+    return model::UnpackFrame(*frame, limits);
+  }
+  return model::DecodeImage(std::get<std::span<const uint8_t>>(query.image), limits);
+}
+
+}  // namespace
+
+int64_t DetectQuery::image_bytes() const {
+  if (const auto* frame = std::get_if<model::FrameView>(&image)) {
+    return static_cast<int64_t>(frame->data.size());
+  }
+  return static_cast<int64_t>(std::get<std::span<const uint8_t>>(image).size());
+}
+
+struct Detector::Call {
+  DetectQuery query;
+  Done done;
+  Admission::Ticket ticket;
+  absl::Time stage_start;
+  model::PreparedImage prepared;
+  std::vector<float> map;  // [map_side, map_side]; empty when nothing but the score is wanted
+  Detection detection;     // filled stage by stage
+};
+
+Detector::Detector(const Options& options, const ModelRegistry& registry, Admission& admission,
+                   ThreadPool& pool, DynamicBatcher& batcher, Metrics& metrics)
+    : options_(options),
+      registry_(registry),
+      admission_(admission),
+      pool_(pool),
+      batcher_(batcher),
+      metrics_(metrics) {}
+
+void Detector::Detect(DetectQuery query, Done done) {
+  auto call = std::make_shared<Call>();
+  call->query = std::move(query);
+  call->done = std::move(done);
+  call->stage_start = absl::Now();
+  if (call->query.deadline == absl::InfiniteFuture()) {
+    call->query.deadline = call->stage_start + options_.default_deadline;
+  }
+  if (absl::Status status = Admit(*call); !status.ok()) {
+    Finish(*call, std::move(status));
+    return;
+  }
+  pool_.Post([this, call = std::move(call)]() mutable { Preprocess(std::move(call)); });
+}
+
+absl::Status Detector::Admit(Call& call) {
+  absl::StatusOr<Admission::Ticket> ticket = admission_.Admit(call.query.image_bytes());
+  if (!ticket.ok()) return ticket.status();
+  call.ticket = *std::move(ticket);
+
+  absl::StatusOr<ModelHandle> model = registry_.Acquire(call.query.model);
+  if (!model.ok()) {
+    metrics_.rejected.no_model.Increment();
+    return model.status();
+  }
+  call.detection.model = *std::move(model);
+
+  absl::StatusOr<Threshold> threshold =
+      PickThreshold(call.detection.model->manifest(), call.query.category, call.query.threshold);
+  if (!threshold.ok()) return threshold.status();
+  call.detection.threshold = *threshold;
+  return absl::OkStatus();
+}
+
+void Detector::Preprocess(std::shared_ptr<Call> call) {
+  const absl::Time start = absl::Now();
+  StageTimes& times = call->detection.times;
+  times.queue = start - call->stage_start;
+  metrics_.stage_seconds.queue.Observe(absl::ToDoubleSeconds(times.queue));
+  if (IsUnwanted(call->query.deadline, call->query.cancelled, start)) {
+    Finish(*call, DropUnwanted(call->query.cancelled, "a preprocessing thread", metrics_));
+    return;
+  }
+  if (absl::Status status = Prepare(*call); !status.ok()) {
+    Finish(*call, std::move(status));
+    return;
+  }
+  times.preprocess = absl::Now() - start;
+  metrics_.stage_seconds.preprocess.Observe(absl::ToDoubleSeconds(times.preprocess));
+
+  InferenceTask task;
+  task.model = call->detection.model;
+  task.image = std::move(call->prepared);
+  task.want_map = call->query.outputs.any();
+  task.deadline = call->query.deadline;
+  task.cancelled = call->query.cancelled;
+  task.done = [this, call](absl::StatusOr<InferenceResult> result) {
+    AfterInference(call, std::move(result));
+  };
+  if (absl::Status status = batcher_.Enqueue(std::move(task)); !status.ok()) {
+    Finish(*call, std::move(status));
+  }
+}
+
+absl::Status Detector::Prepare(Call& call) const {
+  return Guarded([&] {
+    const model::Preprocessing& preprocessing = call.detection.model->manifest().preprocessing;
+    const model::Image image = Decode(call.query, options_.image);
+    call.detection.width = image.width;
+    call.detection.height = image.height;
+    call.detection.inspected_area = model::InspectedArea(image.width, image.height, preprocessing);
+    call.prepared = model::Prepare(image, preprocessing);
+  });
+}
+
+void Detector::AfterInference(std::shared_ptr<Call> call, absl::StatusOr<InferenceResult> result) {
+  if (!result.ok()) {
+    Finish(*call, result.status());
+    return;
+  }
+  Detection& detection = call->detection;
+  detection.score = result->inference.score;
+  detection.verdict = Decide(detection.score, detection.threshold);
+  detection.times.batch_wait = result->batch_wait;
+  detection.times.inference = result->inference_time;
+  detection.times.batch_size = result->batch_size;
+  metrics_.stage_seconds.batch_wait.Observe(absl::ToDoubleSeconds(result->batch_wait));
+  metrics_.stage_seconds.inference.Observe(absl::ToDoubleSeconds(result->inference_time));
+  if (!call->query.outputs.any()) {
+    Finish(*call, std::move(detection));
+    return;
+  }
+  call->map = std::move(result->inference.map);
+  call->prepared = std::move(result->image);
+  // Not on the worker: drawing must not keep a device waiting.
+  pool_.Post([this, call = std::move(call)] { Postprocess(*call); });
+}
+
+void Detector::Postprocess(Call& call) {
+  const absl::Time start = absl::Now();
+  Detection& detection = call.detection;
+  const DetectOutputs& outputs = call.query.outputs;
+  const model::Manifest& manifest = detection.model->manifest();
+  absl::Status status = Guarded([&] {
+    int width = detection.model->map_side();
+    int height = width;
+    std::vector<float> map = std::move(call.map);
+    if (outputs.grid == Grid::kOriginal) {
+      map = model::MapToOriginal(map, width, height, detection.width, detection.height,
+                                 manifest.preprocessing);
+      width = detection.width;
+      height = detection.height;
+    }
+    if (outputs.heatmap) {
+      detection.heatmap =
+          model::EncodeHeatmap(map, width, height, *outputs.heatmap, manifest.map_range);
+    }
+    if (!outputs.overlay) return;
+    // The full picture is decoded a second time: keeping it while it waits for a device would cost
+    // up to 3 bytes a pixel for every image in flight.
+    const model::Box whole{0, 0, width, height};
+    if (outputs.grid == Grid::kOriginal) {
+      detection.overlay =
+          Overlay{width, height,
+                  model::RenderOverlay(Decode(call.query, options_.image), map, manifest.map_range,
+                                       detection.inspected_area)};
+    } else {
+      const model::Image seen{call.prepared.width, call.prepared.height,
+                              std::move(call.prepared.pixels)};
+      detection.overlay = Overlay{width, height,
+                                  model::RenderOverlay(model::ResizeBilinear(seen, width, height),
+                                                       map, manifest.map_range, whole)};
+    }
+  });
+  // The picture was good enough to be inspected: whatever fails now is not the client's fault.
+  if (absl::IsInvalidArgument(status)) {
+    status =
+        MakeError(absl::StatusCode::kInternal, status.message(), {.reason = "PROCESSING_FAILED"});
+  }
+  if (!status.ok()) {
+    Finish(call, std::move(status));
+    return;
+  }
+  detection.times.postprocess = absl::Now() - start;
+  metrics_.stage_seconds.postprocess.Observe(absl::ToDoubleSeconds(detection.times.postprocess));
+  Finish(call, std::move(detection));
+}
+
+void Detector::Finish(Call& call, absl::StatusOr<Detection> result) {
+  if (result.ok()) {
+    metrics_.CountVerdict(call.query.category, LabelOf(result->verdict), result->score);
+  }
+  // First, so that a client that waits for this answer before it sends the next image is never
+  // refused because of its own last one.
+  call.ticket.Release(result.ok());
+  call.done(std::move(result));
+}
+
+}  // namespace proad::server
