@@ -56,16 +56,17 @@ timed() {
   return "$status"
 }
 
-# build PRESET [TARGET...]: says something only when it fails.
+# build PRESET [TARGET...]: shows progress on a terminal, and elsewhere only what fails.
 build() {
-  local preset="$1" log="build/$1.configure.log"
+  local preset="$1" log="build/$1.configure.log" quiet=()
   shift
   mkdir -p build
-  if ! cmake --preset "$preset" >"$log" 2>&1; then
+  if ! cmake --preset "$preset" ${PROAD_DEPS:+"-DPROAD_DEPS=$PROAD_DEPS"} >"$log" 2>&1; then
     cat "$log"
     return 1
   fi
-  ninja --quiet -C "build/$preset" "$@"
+  [ -t 1 ] || quiet=(--quiet)
+  ninja "${quiet[@]}" -C "build/$preset" "$@"
 }
 
 # check PRESET [CTEST OPTION...]
