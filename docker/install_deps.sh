@@ -45,23 +45,24 @@ install_debian_packages() {
 }
 
 install_wheels() {
-  local wanted="$flavour $tests ${LIBTORCH_VERSION} ${CUDA_RUNTIME_WHEELS[*]} ${PYTHON_WHEELS[*]}"
+  local wheels=("torch==$LIBTORCH_VERSION")
+  # The peers need Python to import torch, which takes all of CUDA's libraries.
+  [ "$tests" = 0 ] || [ "$flavour" = cpu ] || wheels+=("${PEER_WHEELS[@]}")
+  [ "$flavour" = cuda ] || wheels+=("${CUDA_RUNTIME_WHEELS[@]}")
+  local wanted="$flavour ${wheels[*]} ${PYTHON_WHEELS[*]} $tests"
   local stamp="$venv/proad.installed"
   [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
   echo "install_deps: installing LibTorch ${LIBTORCH_VERSION} ($flavour) and Python packages into $deps"
   mkdir -p "$deps"
   [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
   local pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir)
+  # All in one call, so that no package can ask for another LibTorch than the pinned one.
   if [ "$flavour" = cuda ]; then
-    "${pip[@]}" "torch==$LIBTORCH_VERSION"
+    [ "$tests" = 0 ] || wheels+=("${PYTHON_WHEELS[@]}")
+    "${pip[@]}" "${wheels[@]}"
   else
-    "${pip[@]}" --no-deps "torch==$LIBTORCH_VERSION" "${CUDA_RUNTIME_WHEELS[@]}"
-  fi
-  if [ "$tests" = 1 ]; then
-    # --no-deps would starve transformers; the constraint keeps LibTorch where it is.
-    local extra=()
-    [ "$flavour" = cpu ] && extra=(--no-deps)
-    "${pip[@]}" "${extra[@]}" "${PYTHON_WHEELS[@]}"
+    "${pip[@]}" --no-deps "${wheels[@]}"
+    [ "$tests" = 0 ] || "${pip[@]}" "${PYTHON_WHEELS[@]}"
   fi
   printf '%s' "$wanted" >"$stamp"
 }

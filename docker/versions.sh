@@ -26,5 +26,6 @@ PYTHON_WHEELS=(
   grpcio==1.85.1 grpcio-tools==1.85.1 protobuf==7.36.2
   setuptools==80.9.0 wheel==0.45.1
   buf-bin==1.75.0 mypy==2.4.1
-  transformers==5.23.0 timm==1.0.31 openvino==2026.4.1
 )
+# What the tests compare the model with; all of it needs Python to import torch, which takes CUDA's libraries.
+PEER_WHEELS=(transformers==5.23.0 timm==1.0.31 torchvision==0.26.0 openvino==2026.4.1 scikit-learn==1.9.1)
