@@ -1,0 +1,73 @@
+// Everything about the server that can be set, with its defaults: one YAML file, documented key by
+// key in deploy/proad-server.yaml, and the command line's overrides.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "server/batching/admission.h"
+#include "server/batching/detector.h"
+#include "server/batching/dynamic_batcher.h"
+#include "server/serving/model_registry.h"
+#include "server/serving/torch_model.h"
+#include "server/telemetry/log.h"
+#include "server/util/options.h"
+
+namespace proad::server {
+
+// The ports, and what holds for every connection.
+struct EndpointOptions {
+  std::string listen = "127.0.0.1:50051";         // gRPC; port 0 picks one
+  std::string metrics_listen = "127.0.0.1:9464";  // HTTP, /metrics; port 0 picks one, "" for none
+  int max_message_bytes = 33 << 20;               // of a request; gRPC refuses larger ones unread
+  int max_calls_per_connection = 1024;            // at once; more wait at the client
+  absl::Duration keepalive_time = absl::Minutes(2);      // a silent connection is probed after this
+  absl::Duration keepalive_timeout = absl::Seconds(20);  // and closed after this without an answer
+  absl::Duration min_ping_interval = absl::Seconds(10);  // clients that ping more often are closed
+};
+
+// What SIGTERM does, in this order.
+struct ShutdownOptions {
+  absl::Duration lame_duck = absl::Seconds(5);  // NOT_SERVING, but serves on: balancers learn late
+  absl::Duration drain_grace = absl::Seconds(30);  // for what was accepted to be answered
+};
+
+// The threads of the road of an image.
+struct ThreadOptions {
+  int preprocessing = 0;  // decode, resize, draw; 0: one a core
+  int workers = 1;        // batches run at once on the device
+};
+
+struct Config {
+  LogLevel log_level = LogLevel::kInfo;
+  EndpointOptions endpoint;
+  ShutdownOptions shutdown;
+  std::filesystem::path store = "/var/lib/proad/models";
+  ModelRegistry::Options models;
+  TorchModelOptions torch;
+  ThreadOptions threads;
+  Detector::Options detector;
+  Admission::Options admission;
+  DynamicBatcher::Options batching;
+  int stream_window = 16;  // frames of one DetectStream that are read and not yet answered
+};
+
+// The keys, bound to the members of `config`, which must outlive them.
+std::vector<Option> ConfigOptions(Config& config);
+
+// Reads a file over `config`. NOT_FOUND or INVALID_ARGUMENT, with path and line of every error;
+// `config` may then be half changed.
+absl::Status ReadConfigFile(const std::filesystem::path& path, Config& config);
+
+// Sets one key, as the command line does. INVALID_ARGUMENT as ReadConfigFile, or for an unknown
+// key.
+absl::Status SetOption(Config& config, absl::string_view key, absl::string_view value);
+
+// What the range of a single key cannot say. INVALID_ARGUMENT naming the keys that contradict.
+absl::Status Validate(const Config& config);
+
+}  // namespace proad::server

@@ -1,0 +1,148 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "server/config.h"
+
+namespace proad::server {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+const std::filesystem::path kExample =
+    std::filesystem::path(PROAD_SOURCE_DIR) / "deploy" / "proad-server.yaml";
+
+std::string Printed(Config& config) { return ToYaml(ConfigOptions(config)); }
+
+std::filesystem::path WriteFile(const std::string& text) {
+  const std::filesystem::path path =
+      std::filesystem::path(::testing::TempDir()) / "proad_server_config_test.yaml";
+  std::ofstream(path) << text;
+  return path;
+}
+
+TEST(ServerConfig, TheExampleHasEveryKeyWithItsDefault) {
+  Config defaults, read;
+  const absl::Status status = ReadConfigFile(kExample, read);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Printed(read), Printed(defaults));
+
+  std::map<std::string, int> lines;
+  std::ifstream in(kExample);
+  const std::string yaml((std::istreambuf_iterator<char>(in)), {});
+  ASSERT_TRUE(SetFromYaml(yaml, kExample, ConfigOptions(read), &lines).ok());
+  for (const Option& option : ConfigOptions(defaults)) {
+    EXPECT_TRUE(lines.contains(option.key())) << option.key() << " is not in " << kExample;
+  }
+}
+
+TEST(ServerConfig, TheDefaultsAreValid) {
+  Config config;
+  EXPECT_TRUE(Validate(config).ok()) << Validate(config);
+  for (const Option& option : ConfigOptions(config)) {
+    EXPECT_TRUE(option.Set(option.Get()).ok()) << option.key() << " = " << option.Get();
+  }
+}
+
+TEST(ServerConfig, EveryKeyReachesItsOwnMember) {
+  // Another possible value for every key: one bound to the wrong member would show under another.
+  const std::map<std::string, std::string> others = {{"log.level", "error"},
+                                                     {"server.listen", "localhost:0"},
+                                                     {"server.metrics_listen", "localhost:1"},
+                                                     {"server.max_message_bytes", "40MiB"},
+                                                     {"server.max_calls_per_connection", "7"},
+                                                     {"server.keepalive_time", "11s"},
+                                                     {"server.keepalive_timeout", "12s"},
+                                                     {"server.min_ping_interval", "13s"},
+                                                     {"models.store", "/elsewhere"},
+                                                     {"models.default", "pcb"},
+                                                     {"models.device", "cpu"},
+                                                     {"models.torch_threads", "3"},
+                                                     {"image.max_bytes", "1MiB"},
+                                                     {"image.max_pixels", "1000"},
+                                                     {"image.max_side", "100"},
+                                                     {"admission.max_images", "9"},
+                                                     {"admission.max_bytes", "10MiB"},
+                                                     {"preprocessing.threads", "5"},
+                                                     {"batching.max_batch", "6"},
+                                                     {"batching.max_delay", "14ms"},
+                                                     {"batching.take_when_idle", "false"},
+                                                     {"batching.max_waiting", "17"},
+                                                     {"batching.workers", "2"},
+                                                     {"detect.default_deadline", "15s"},
+                                                     {"detect.stream_window", "18"},
+                                                     {"shutdown.lame_duck", "19s"},
+                                                     {"shutdown.drain_grace", "21s"}};
+  std::set<std::string> keys;
+  for (const auto& [key, value] : others) {
+    Config config, untouched;
+    ASSERT_TRUE(SetOption(config, key, value).ok()) << key;
+    const std::vector<Option> before = ConfigOptions(untouched), after = ConfigOptions(config);
+    for (size_t i = 0; i < before.size(); ++i) {
+      keys.insert(before[i].key());
+      EXPECT_EQ(after[i].Get(), before[i].key() == key ? value : before[i].Get())
+          << before[i].key() << " after " << key;
+    }
+  }
+  EXPECT_EQ(keys.size(), others.size()) << "a key is missing from this test";
+}
+
+TEST(ServerConfig, ErrorsOfAFileNamePathLineKeyAndRange) {
+  const auto path = WriteFile("batching:\n  max_batch: 0\n  max_bach: 4\n");
+  Config config;
+  const absl::Status status = ReadConfigFile(path, config);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(
+      std::string(status.message()),
+      absl::StrCat(path.string(),
+                   ":2: batching.max_batch: \"0\" is not possible; expected an integer from 1 "
+                   "to 256\n",
+                   path.string(),
+                   ":3: unknown key \"batching.max_bach\"; valid keys here: max_batch, "
+                   "max_delay, max_waiting, take_when_idle, workers"));
+}
+
+TEST(ServerConfig, AMissingFileIsNamed) {
+  Config config;
+  const absl::Status status = ReadConfigFile("/no/such/file.yaml", config);
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("/no/such/file.yaml"), HasSubstr("No such file")));
+  EXPECT_THAT(std::string(ReadConfigFile("/", config).message()), HasSubstr("is a directory"));
+}
+
+TEST(ServerConfig, AGiantFileIsNotRead) {
+  Config config;
+  EXPECT_THAT(std::string(ReadConfigFile(WriteFile(std::string(2 << 20, ' ')), config).message()),
+              HasSubstr("larger than 1 MiB"));
+}
+
+TEST(ServerConfig, SetOptionNamesWhatItKnows) {
+  Config config;
+  EXPECT_THAT(std::string(SetOption(config, "server.port", "1").message()),
+              AllOf(HasSubstr("\"server.port\""), HasSubstr("server.listen")));
+  EXPECT_THAT(std::string(SetOption(config, "server.listen", "1").message()),
+              AllOf(HasSubstr("server.listen"), HasSubstr("\"1\""), HasSubstr("HOST:PORT")));
+}
+
+TEST(ServerConfig, ContradictionsNameBothKeys) {
+  Config config;
+  ASSERT_TRUE(SetOption(config, "image.max_bytes", "600MiB").ok());
+  ASSERT_TRUE(SetOption(config, "models.default", "pcb@3").ok());
+  const absl::Status status = Validate(config);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("server.max_message_bytes"), HasSubstr("admission.max_bytes"),
+                    HasSubstr("image.max_bytes"), HasSubstr("models.default: \"pcb@3\"")));
+}
+
+}  // namespace
+}  // namespace proad::server
