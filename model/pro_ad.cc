@@ -20,11 +20,14 @@ std::vector<torch::Tensor> GroupMeans(const std::vector<torch::Tensor>& layers, 
 }
 
 ProAdImpl::ProAdImpl(const ModelConfig& config) : config_(config) {
+  Validate(config);
   const int width = config.encoder.width;
   encoder = register_module("encoder", Encoder(config.encoder));
   for (torch::Tensor& parameter : encoder->parameters()) parameter.set_requires_grad(false);
   prototypes = register_parameter("prototypes", NewPrototypeBank(config.tokens(), width));
-  bottleneck = register_module("bottleneck", Bottleneck(width));
+  if (config.adaptive_noisy_bottleneck) {
+    bottleneck = register_module("bottleneck", Bottleneck(width));
+  }
   decoder = register_module("decoder", torch::nn::ModuleList());
   for (int l = 0; l < config.decoder_layers; ++l) {
     decoder->push_back(DecoderLayer(DecoderLayerImpl::Options{
@@ -75,6 +78,10 @@ torch::Tensor ProAdImpl::Patches(const torch::Tensor& tokens) const {
   const int64_t prefix = config_.prefix_tokens();
   return tokens.narrow(1, prefix, tokens.size(1) - prefix)
       .unflatten(1, {config_.grid_height(), config_.grid_width()});
+}
+
+void ProAdImpl::set_dropout(double p) {
+  if (!bottleneck.is_empty()) bottleneck->set_dropout(p);
 }
 
 torch::OrderedDict<std::string, torch::Tensor> ProAdImpl::TrainableParameters() const {

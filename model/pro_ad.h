@@ -31,7 +31,7 @@ struct Reconstruction {
 
 class ProAdImpl : public torch::nn::Module {
  public:
-  // Weights as training starts from them. Throws c10::Error where `config` is impossible.
+  // Weights as training starts from them. Throws InvalidInput where `config` is impossible.
   explicit ProAdImpl(const ModelConfig& config);
 
   // Reconstruct(Encode(images)). images: normalised float [B, 3, H, W], H and W those of the
@@ -45,6 +45,9 @@ class ProAdImpl : public torch::nn::Module {
   // Everything that is trained. tap_groups: from Encode, or from a cache of it.
   Reconstruction Reconstruct(const std::vector<torch::Tensor>& tap_groups);
 
+  // Of the noisy bottleneck, in training only; 0 <= p < 1.
+  void set_dropout(double p);
+
   // Names are those of the checkpoint's model.safetensors; the encoder's parameters are not among
   // them.
   torch::OrderedDict<std::string, torch::Tensor> TrainableParameters() const;
@@ -52,8 +55,8 @@ class ProAdImpl : public torch::nn::Module {
   const ModelConfig& config() const { return config_; }
 
   Encoder encoder{nullptr};
-  torch::Tensor prototypes;  // P [N, C]
-  Bottleneck bottleneck{nullptr};
+  torch::Tensor prototypes;                // P [N, C]
+  Bottleneck bottleneck{nullptr};          // stays null without adaptive_noisy_bottleneck
   torch::nn::ModuleList decoder{nullptr};  // of DecoderLayer
 
  private:
