@@ -1,0 +1,19 @@
+// The commands of `proad`, one file each. Each adds its options to the application; when its words
+// are on the command line, parsing sets `run` to what it does, which returns an ExitCode.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <functional>
+
+namespace proad::client {
+
+using Command = std::function<int()>;
+
+void AddDetectCommand(CLI::App& app, Command& run);
+void AddModelsCommand(CLI::App& app, Command& run);
+void AddImportCommand(CLI::App& app, Command& run);
+void AddDoctorCommand(CLI::App& app, Command& run);
+
+}  // namespace proad::client

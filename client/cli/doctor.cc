@@ -1,0 +1,256 @@
+// proad doctor: what hardware, libraries and precision there are, and what to fix.
+#include <google/protobuf/stubs/common.h>
+
+#include <CLI/Version.hpp>
+#include <algorithm>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "client/cli/command.h"
+#include "client/cli/connection.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/machine.h"
+#include "client/cli/table.h"
+#include "client/cli/trainer_program.h"
+#include "client/error.h"
+#include "client/model_client.h"
+#include "grpcpp/grpcpp.h"
+
+namespace proad::client {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr uint64_t kGibibyte = uint64_t{1} << 30;
+// Starting LibTorch with CUDA on a cold disk takes a while.
+constexpr absl::Duration kTrainerTimeout = absl::Minutes(2);
+
+// One line of the report.
+struct Check {
+  std::string name;
+  std::string level;  // "ok", "warn" or "fail"
+  std::string found;
+  std::string fix;  // "" when there is nothing to do
+};
+
+using Checks = std::vector<Check>;
+
+std::string Gibibytes(uint64_t bytes) {
+  return absl::StrFormat("%.1f GiB", static_cast<double>(bytes) / kGibibyte);
+}
+
+void CheckProcessor(const Machine& machine, Checks& checks) {
+  std::string cores = absl::StrCat(machine.cores, " cores");
+  if (machine.core_quota > 0) {
+    absl::StrAppend(&cores,
+                    absl::StrFormat(", limited to %.1f by the control group", machine.core_quota));
+  }
+  checks.push_back({"processor", "ok", absl::StrCat(machine.cpu, ", ", cores), ""});
+  const std::string simd = absl::StrJoin(machine.simd, " ");
+  if (machine.simd.count("avx2")) {
+    checks.push_back({"vector units", "ok", simd, ""});
+  } else {
+    checks.push_back({"vector units", "warn", simd.empty() ? "none known" : simd,
+                      "inference on this processor is very slow without AVX2: use another machine, "
+                      "or let the virtual machine pass the host's features through"});
+  }
+}
+
+void CheckMemory(const Machine& machine, Checks& checks) {
+  std::string found = absl::StrCat(Gibibytes(machine.memory_bytes), ", ",
+                                   Gibibytes(machine.available_bytes), " available");
+  uint64_t usable = machine.available_bytes;
+  if (machine.memory_limit_bytes > 0) {
+    absl::StrAppend(&found, ", limited to ", Gibibytes(machine.memory_limit_bytes),
+                    " by the control group");
+    usable = std::min(usable, machine.memory_limit_bytes);
+  }
+  const bool enough = usable >= 2 * kGibibyte;
+  checks.push_back(
+      {"memory", enough ? "ok" : "warn", found,
+       enough ? "" : "a server with one model wants 2 GiB: free some, or raise the limit"});
+}
+
+void CheckGpus(const Machine& machine, Checks& checks) {
+  if (!machine.gpus.empty()) {
+    checks.push_back(
+        {"gpu", "ok",
+         absl::StrCat(absl::StrJoin(machine.gpus, ", "), ", driver ", machine.gpu_driver), ""});
+    return;
+  }
+  checks.push_back(
+      {"gpu", "ok", "none with an NVIDIA driver: inference runs on the processor", ""});
+}
+
+void CheckLibraries(Checks& checks) {
+  const std::string protobuf = google::protobuf::internal::VersionString(GOOGLE_PROTOBUF_VERSION);
+  checks.push_back({"client", "ok",
+                    absl::StrCat("proad ", PROAD_VERSION, ", gRPC ", grpc::Version(), ", protobuf ",
+                                 protobuf, ", CLI11 ", CLI11_VERSION),
+                    ""});
+}
+
+// What `proad-trainer doctor` printed: facts; what they mean is said here.
+void AddTrainerReport(const Json& report, const Machine& machine, Checks& checks) {
+  const std::string cuda = report.value("cuda", "");
+  checks.push_back({"libtorch", "ok",
+                    absl::StrCat(report.value("libtorch", "version unknown"), ", ",
+                                 cuda.empty() ? "no CUDA" : absl::StrCat("CUDA ", cuda)),
+                    ""});
+  const Json gpus = report.value("gpus", Json::array());
+  for (const Json& gpu : gpus) {
+    checks.push_back({"usable gpu", "ok",
+                      absl::StrCat(gpu.value("name", ""), ", ",
+                                   Gibibytes(gpu.value("memory_bytes", uint64_t{0})),
+                                   ", compute capability ", gpu.value("capability", "")),
+                      ""});
+  }
+  if (gpus.empty() && !machine.gpus.empty()) {
+    checks.push_back({"usable gpu", "warn", "none, although the driver has one",
+                      cuda.empty() ? "this build has no CUDA: build with a CUDA toolkit installed"
+                                   : absl::StrCat("the driver may be too old for CUDA ", cuda,
+                                                  ", or the GPU is hidden from this process")});
+  }
+  const std::string vectors = report.value("cpu_capability", "unknown");
+  const bool slow = vectors == "DEFAULT" || vectors == "NO AVX";
+  checks.push_back(
+      {"kernels", slow ? "warn" : "ok",
+       absl::StrCat(vectors, report.value("mkl", false) ? ", MKL" : "",
+                    report.value("onednn", false) ? ", oneDNN" : ""),
+       slow ? "LibTorch uses no vector instructions here: inference is very slow" : ""});
+  checks.push_back(
+      {"inference", "ok",
+       absl::StrCat("on ", report.value("device", "cpu"), " in ", report.value("precision", "fp32"),
+                    " with ", report.value("threads", 0), " threads"),
+       ""});
+}
+
+void CheckTrainer(const Machine& machine, Checks& checks) {
+  const auto trainer = FindTrainer();
+  if (!trainer.ok()) {
+    checks.push_back({"proad-trainer", "warn", std::string(trainer.status().message()),
+                      "only 'proad import' and training need it here"});
+    return;
+  }
+  const auto output = RunTrainer(*trainer, {"doctor"}, kTrainerTimeout);
+  const std::string fix =
+      absl::StrCat("run '", trainer->string(), " doctor' by hand and read its error");
+  if (!output.ok()) {
+    checks.push_back({"proad-trainer", "fail", std::string(output.status().message()), fix});
+    return;
+  }
+  const Json report = Json::parse(output->text, nullptr, false);
+  if (!report.is_object()) {
+    checks.push_back({"proad-trainer", "fail",
+                      absl::StrCat(trainer->string(), " exited with ", output->exit_code,
+                                   " and said nothing that can be read"),
+                      fix});
+    return;
+  }
+  checks.push_back({"proad-trainer", "ok", trainer->string(), ""});
+  try {
+    AddTrainerReport(report, machine, checks);
+  } catch (const Json::exception& error) {
+    checks.push_back({"proad-trainer", "fail", absl::StrCat("its report: ", error.what()),
+                      "proad and proad-trainer are of different versions: install them together"});
+  }
+}
+
+// Returns false when nobody is there.
+bool CheckServer(const ServerOptions& options, Checks& checks) {
+  const auto channel = Open(options);
+  if (!channel.ok()) {
+    checks.push_back({"server", "fail", std::string(channel.status().message()),
+                      "start proad-server, or correct the address"});
+    return false;
+  }
+  const auto health = CheckHealth(*channel, "", options.deadline);
+  if (!health.ok()) {
+    checks.push_back({"server", "fail",
+                      absl::StrCat(options.address, ": ", Describe(health.status())),
+                      "does a proad-server listen there?"});
+  } else if (*health != Health::kServing) {
+    checks.push_back({"server", "fail", absl::StrCat(options.address, " answers: not serving"),
+                      "it has no model ready, or it is shutting down: read its log"});
+  } else {
+    checks.push_back({"server", "ok", absl::StrCat(options.address, " serves"), ""});
+  }
+  const auto card = ModelClient(*channel, {.deadline = options.deadline}).GetModel("");
+  if (!card.ok()) {
+    checks.push_back({"default model", "warn", Describe(card.status()),
+                      "'proad models list' shows what there is"});
+    return true;
+  }
+  const auto& version = card->model_version();
+  const bool decides = !card->calibrations().empty();
+  checks.push_back(
+      {"default model", decides ? "ok" : "warn",
+       absl::StrCat(version.name(), "@", version.version(), ", ", card->network().preset(), ", ",
+                    card->calibrations_size(), " thresholds"),
+       decides ? ""
+               : "without a threshold every verdict is UNDECIDED: calibrate it, or send "
+                 "one with the request"});
+  return true;
+}
+
+void Print(const Checks& checks) {
+  std::vector<std::vector<std::string>> rows;
+  for (const Check& check : checks) {
+    rows.push_back({check.level, Printable(check.name), Printable(check.found)});
+    if (!check.fix.empty()) rows.push_back({"", "", absl::StrCat("-> ", Printable(check.fix))});
+  }
+  std::cout << Format({{""}, {"what"}, {"found"}}, rows);
+}
+
+int RunDoctor(const std::optional<ServerOptions>& server, bool json) {
+  Checks checks;
+  const Machine machine = InspectMachine();
+  CheckProcessor(machine, checks);
+  CheckMemory(machine, checks);
+  CheckGpus(machine, checks);
+  CheckLibraries(checks);
+  CheckTrainer(machine, checks);
+  const bool reachable = !server || CheckServer(*server, checks);
+
+  if (json) {
+    Json list = Json::array();
+    for (const Check& check : checks) {
+      list.push_back({{"name", check.name},
+                      {"status", check.level},
+                      {"detail", check.found},
+                      {"fix", check.fix}});
+    }
+    std::cout << Json{{"checks", list}}.dump(-1, ' ', false, Json::error_handler_t::replace)
+              << "\n";
+  } else {
+    Print(checks);
+  }
+  if (!reachable) return kUnreachable;
+  const bool failed = std::any_of(checks.begin(), checks.end(),
+                                  [](const Check& check) { return check.level == "fail"; });
+  return failed ? kSomeFailed : kOk;
+}
+
+}  // namespace
+
+void AddDoctorCommand(CLI::App& app, Command& run) {
+  const auto server = std::make_shared<ServerOptions>();
+  const auto json = std::make_shared<bool>(false);
+  CLI::App* const command = app.add_subcommand(
+      "doctor", "Say what hardware, libraries and precision there are, and what to fix");
+  command->footer(
+      "Looks at a server too when one is named.\n"
+      "Exit codes: 0 nothing is broken, 1 something is, 2 usage, 3 no server.\n");
+  AddServerOptions(*command, *server);
+  command->add_flag("--json", *json, "one JSON object");
+  command->callback([=, &run] {
+    const bool named = command->count("--server") > 0;
+    run = [=] { return RunDoctor(named ? std::optional(*server) : std::nullopt, *json); };
+  });
+}
+
+}  // namespace proad::client

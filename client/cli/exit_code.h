@@ -1,0 +1,14 @@
+// What `proad` tells the shell.
+#pragma once
+
+namespace proad::client {
+
+enum ExitCode : int {
+  kOk = 0,
+  kSomeFailed = 1,
+  kUsage = 2,
+  kUnreachable = 3,
+  kAnomaly = 10,  // with --fail-on-anomaly; stands above kSomeFailed
+};
+
+}  // namespace proad::client

@@ -1,0 +1,48 @@
+// proad: the command line. Every command is in a file of its own.
+#include <google/protobuf/stubs/common.h>
+
+#include <exception>
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/command.h"
+#include "client/cli/exit_code.h"
+#include "grpcpp/grpcpp.h"
+
+namespace {
+
+std::string Version() {
+  return absl::StrCat("proad ", PROAD_VERSION, " (gRPC ", grpc::Version(), ", protobuf ",
+                      google::protobuf::internal::VersionString(GOOGLE_PROTOBUF_VERSION), ")");
+}
+
+int Run(int argc, char** argv) {
+  CLI::App app("Finds defects in pictures of manufactured parts, by a proad-server.", "proad");
+  app.set_version_flag("--version", Version());
+  app.require_subcommand(1);
+  proad::client::Command run;
+  proad::client::AddDetectCommand(app, run);
+  proad::client::AddModelsCommand(app, run);
+  proad::client::AddImportCommand(app, run);
+  proad::client::AddDoctorCommand(app, run);
+  app.footer(
+      "'proad COMMAND --help' says more. The server is named by --server or PROAD_SERVER.\n");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Help and version come this way as well, with code 0.
+    return app.exit(error) == 0 ? proad::client::kOk : proad::client::kUsage;
+  }
+  return run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return Run(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "proad: " << error.what() << "\n";
+    return proad::client::kSomeFailed;
+  }
+}
