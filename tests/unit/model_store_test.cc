@@ -1,0 +1,149 @@
+#include "server/serving/model_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tests/support/temp_directory.h"
+
+namespace proad::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using testing::TempDirectory;
+using testing::WriteText;
+
+class ModelStoreTest : public ::testing::Test {
+ protected:
+  void Make(const std::string& path) { fs::create_directories(root_ / path); }
+
+  // The only model in the store.
+  StoredModel Only() {
+    auto models = store_.List();
+    EXPECT_TRUE(models.ok()) << models.status();
+    EXPECT_THAT(*models, SizeIs(1));
+    return models->at(0);
+  }
+
+  TempDirectory root_;
+  ModelStore store_{root_.path()};
+};
+
+TEST(VersionLess, OrdersNumbersByValue) {
+  const std::vector<std::string> ordered = {"01",
+                                            "1",
+                                            "2",
+                                            "9",
+                                            "10",
+                                            "1000",
+                                            "20000000000000000000000",
+                                            "20000000000000000000001",
+                                            "a",
+                                            "a-2",
+                                            "a-10",
+                                            "a-10.1",
+                                            "b"};
+  for (size_t i = 0; i < ordered.size(); ++i) {
+    for (size_t k = 0; k < ordered.size(); ++k) {
+      EXPECT_EQ(VersionLess(ordered[i], ordered[k]), i < k) << ordered[i] << " < " << ordered[k];
+    }
+  }
+}
+
+TEST_F(ModelStoreTest, ListsModelsByNameAndVersionsNewestFirst) {
+  for (const char* path : {"pcb/1", "pcb/10", "pcb/9", "brick/2026-03", "empty"}) Make(path);
+  const auto models = store_.List();
+  ASSERT_TRUE(models.ok()) << models.status();
+  ASSERT_THAT(*models, SizeIs(3));
+  EXPECT_EQ(models->at(0).name, "brick");
+  EXPECT_EQ(models->at(1).name, "empty");
+  EXPECT_EQ(models->at(2).name, "pcb");
+  EXPECT_THAT(models->at(2).versions, ElementsAre("10", "9", "1"));
+  EXPECT_EQ(models->at(2).active.value(), "10");
+  EXPECT_EQ(models->at(1).active.status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ModelStoreTest, PassesOverWhatIsNoModelOrVersion) {
+  for (const char* path : {"pcb/1", "pcb/.staging-2-abc", "pcb/UPPER", ".hidden/1", "Bad Name/1"}) {
+    Make(path);
+  }
+  WriteText(root_ / "README", "a file");
+  WriteText(root_ / "pcb/3", "a file named like a version");
+  EXPECT_THAT(Only().versions, ElementsAre("1"));
+}
+
+TEST_F(ModelStoreTest, ThePointerChoosesTheActiveVersion) {
+  for (const char* path : {"pcb/1", "pcb/2", "pcb/3"}) Make(path);
+  WriteText(root_ / "pcb/active", "2\n");
+  EXPECT_EQ(Only().active.value(), "2");
+  WriteText(root_ / "pcb/active", "1");
+  EXPECT_EQ(Only().active.value(), "1");
+  fs::remove(root_ / "pcb/active");
+  EXPECT_EQ(Only().active.value(), "3");
+}
+
+TEST_F(ModelStoreTest, APointerToNothingIsAnErrorAndNoGuess) {
+  Make("pcb/1");
+  for (const std::string& pointer :
+       {std::string("7"), std::string(""), std::string("../pcb/1"), std::string("1\n1"),
+        std::string(1 << 20, '1'), std::string("1\0", 2)}) {
+    WriteText(root_ / "pcb/active", pointer);
+    const absl::Status status = Only().active.status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << pointer.substr(0, 20);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("pcb/active"));
+  }
+}
+
+TEST_F(ModelStoreTest, LinksThatLeaveTheStoreDoNotCount) {
+  TempDirectory outside;
+  fs::create_directories(outside / "1");
+  WriteText(outside / "active", "1");
+  Make("pcb/1");
+  Make("pcb/2");
+  fs::create_directory_symlink(outside.path(), root_ / "stolen");
+  fs::create_directory_symlink(outside / "1", root_ / "pcb/5");
+  fs::create_directory_symlink(root_ / "pcb/1", root_ / "pcb/4");
+  EXPECT_THAT(Only().versions, ElementsAre("4", "2", "1")) << "links within the store do count";
+
+  const auto directory = store_.Directory("pcb", "5");
+  EXPECT_EQ(directory.status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(store_.Directory("stolen", "1").status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_TRUE(store_.Directory("pcb", "4").ok());
+
+  fs::create_symlink(outside / "active", root_ / "pcb/active");
+  EXPECT_EQ(Only().active.status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(ModelStoreTest, FindsDirectoriesOfVersionsOnly) {
+  Make("pcb/1");
+  EXPECT_EQ(store_.Directory("pcb", "1").value(), root_ / "pcb/1");
+  for (const auto& [name, version] : {std::pair("pcb", "2"),
+                                      {"brick", "1"},
+                                      {"..", "pcb"},
+                                      {"pcb", ".."},
+                                      {"pcb", ""},
+                                      {"", ""},
+                                      {"pcb", "../pcb/1"}}) {
+    EXPECT_EQ(store_.Directory(name, version).status().code(), absl::StatusCode::kNotFound)
+        << name << "@" << version;
+  }
+}
+
+TEST_F(ModelStoreTest, AnEmptyStoreHasNoModelsAndAMissingOneIsAnError) {
+  EXPECT_THAT(store_.List().value(), IsEmpty());
+  const auto models = ModelStore(root_ / "missing").List();
+  EXPECT_EQ(models.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(models.status().message()), HasSubstr((root_ / "missing").string()));
+}
+
+}  // namespace
+}  // namespace proad::server
