@@ -22,13 +22,14 @@ struct FrameView {
   int64_t height = 0;
   int64_t stride = 0;  // bytes from one row to the next; 0 = width * BytesPerPixel
   PixelFormat format = PixelFormat::kMono8;
-  std::span<const uint8_t> data;  // (height - 1) * stride + a row's bytes at least, height * stride at most
+  std::span<const uint8_t>
+      data;  // (height - 1) * stride + a row's bytes at least, height * stride at most
 };
 
 // Copies the frame into an Image; Mono16 is scaled by 65535 to 8 bit with rounding.
-// Throws InvalidInput naming the field ("frame.width", "frame.height", "frame.stride", "frame.data") with reason
-// IMAGE_EMPTY, IMAGE_TOO_LARGE, IMAGE_BYTES_TOO_LARGE or FRAME_SIZE_MISMATCH. All sizes are checked in 64 bits
-// before anything is allocated.
+// Throws InvalidInput naming the field ("frame.width", "frame.height", "frame.stride",
+// "frame.data") with reason IMAGE_EMPTY, IMAGE_TOO_LARGE, IMAGE_BYTES_TOO_LARGE or
+// FRAME_SIZE_MISMATCH. All sizes are checked in 64 bits before anything is allocated.
 Image UnpackFrame(const FrameView& frame, const ImageLimits& limits = {});
 
 }  // namespace proad::model
