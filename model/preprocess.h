@@ -1,5 +1,5 @@
-// From a picture to the network's input, and from the network's map back to the picture. Training, evaluation and
-// serving call these same functions; their parameters are stored in the checkpoint.
+// From a picture to the network's input, and from the network's map back to the picture. Training,
+// evaluation and serving call these same functions; their parameters are stored in the checkpoint.
 //
 // No LibTorch. Pure functions: safe to call from any thread.
 #pragma once
@@ -45,16 +45,17 @@ struct PreparedImage {
 // Antialiased bilinear resize, equal to Pillow's Image.resize(..., BILINEAR) bit for bit.
 Image ResizeBilinear(const Image& image, int width, int height);
 
-// Resizes and crops. Throws InvalidInput (field "preprocessing") when the parameters are impossible.
+// Resizes and crops. Throws InvalidInput (field "preprocessing") when the parameters are
+// impossible.
 PreparedImage Prepare(const Image& image, const Preprocessing& preprocessing);
 
 // The pixels of a `width` x `height` picture that Prepare keeps, rounded outwards to whole pixels.
 Box InspectedArea(int width, int height, const Preprocessing& preprocessing);
 
-// A map of the inspected area, brought to the picture's own pixel grid by bilinear interpolation through the
-// inverse of crop and resize; 0 outside the inspected area.
+// A map of the inspected area, brought to the picture's own pixel grid by bilinear interpolation
+// through the inverse of crop and resize; 0 outside the inspected area.
 //   map: [map_height, map_width]  ->  [height, width]
-std::vector<float> MapToOriginal(std::span<const float> map, int map_width, int map_height, int width,
-                                 int height, const Preprocessing& preprocessing);
+std::vector<float> MapToOriginal(std::span<const float> map, int map_width, int map_height,
+                                 int width, int height, const Preprocessing& preprocessing);
 
 }  // namespace proad::model
