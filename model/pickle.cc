@@ -71,8 +71,7 @@ void Pickle::Fail(const std::string& message) const {
   throw CorruptFile(source_, message + " (byte " + std::to_string(at_) + " of the pickle)");
 }
 
-// -------------------------------------------------------------------------------------- the
-// program
+// ---- the program
 
 template <typename T>
 T Pickle::Take() {
@@ -107,8 +106,7 @@ int64_t Pickle::TakeLong(size_t size) {
   return size == 0 ? 0 : static_cast<int64_t>(value << unused) >> unused;
 }
 
-// ---------------------------------------------------------------------------------------- the
-// stack
+// ---- the stack
 
 void Pickle::Push(Value value) { stack_.push_back(value); }
 
@@ -148,8 +146,7 @@ std::vector<Pickle::Value> Pickle::PopCount(size_t count) {
   return values;
 }
 
-// --------------------------------------------------------------------------------- the
-// instructions
+// ---- the instructions
 
 void Pickle::Run() {
   static_assert(std::endian::native == std::endian::little);

@@ -170,8 +170,7 @@ class Parser {
   std::span<const std::byte> data_;  // what follows the header
 };
 
-// --------------------------------------------------------------------------------------------
-// writing
+// ---- writing
 
 void CheckView(const std::string& name, const TensorView& view) {
   const auto refuse = [&](const std::string& message) {

@@ -137,10 +137,10 @@ class Reader {
       const std::string entry = root_ + "data/" + std::string(tensor.storage);
       if (!zip_.entries().contains(entry))
         Fail(name + " needs the entry " + Quote(entry) + ", which is missing");
-      // Entries that share bytes would let a small file ask for endless checksums.
-      read_ += zip_.entries().at(entry).size;
-      if (read_ > bytes_.size()) Fail("has entries that overlap");
       found = storages_.emplace(tensor.storage, zip_.Read(entry)).first;
+      // Entries that share bytes would let a small file ask for endless checksums.
+      read_ += found->second.size();
+      if (read_ > bytes_.size()) Fail("has entries that overlap");
     }
     uint64_t bytes = 0;
     if (tensor.storage_elements < 0 ||
