@@ -25,7 +25,6 @@ LinearCrossAttentionImpl::LinearCrossAttentionImpl(int width, int heads) : heads
   k = register_module("k", torch::nn::Linear(width, width));
   v = register_module("v", torch::nn::Linear(width, width));
   proj = register_module("proj", torch::nn::Linear(width, width));
-  for (torch::nn::Linear* linear : {&q, &k, &v, &proj}) InitialiseLinear(*linear);
 }
 
 torch::Tensor LinearCrossAttentionImpl::forward(const torch::Tensor& a, const torch::Tensor& b) {

@@ -3,10 +3,30 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "model/prototype_bank.h"
 
 namespace proad::model {
+namespace {
+
+// Linear weights: a normal of deviation 0.01, cut at three deviations; their biases 0. Norms and
+// prototypes stay as they were made.
+void Initialise(const std::string& name, torch::Tensor& parameter) {
+  constexpr double kStd = 0.01;
+  constexpr double kCut = 3.0;  // deviations
+  const torch::NoGradGuard no_grad;
+  if (name.ends_with("bias")) {
+    parameter.zero_();
+  } else if (parameter.dim() == 2 && name != "prototypes") {
+    // The inverse of the normal's integral, of a uniform variable over what lies inside the cut.
+    const double inside = std::erf(kCut / std::sqrt(2.0));
+    parameter.uniform_(-inside, inside).erfinv_().mul_(kStd * std::sqrt(2.0));
+    parameter.clamp_(-kCut * kStd, kCut * kStd);
+  }
+}
+
+}  // namespace
 
 std::vector<torch::Tensor> GroupMeans(const std::vector<torch::Tensor>& layers, int groups) {
   const int count = static_cast<int>(layers.size());
@@ -33,6 +53,7 @@ ProAdImpl::ProAdImpl(const ModelConfig& config) : config_(config) {
     decoder->push_back(DecoderLayer(DecoderLayerImpl::Options{
         width, config.encoder.heads, config.dynamic_decoder, config.prototype_constraint}));
   }
+  for (auto& parameter : TrainableParameters()) Initialise(parameter.key(), parameter.value());
 }
 
 Reconstruction ProAdImpl::forward(const torch::Tensor& images) {

@@ -2,8 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <cmath>
-
 namespace proad::model {
 namespace {
 
@@ -19,8 +17,6 @@ torch::nn::LayerNorm EncoderNorm(int width) {
 FeedForwardImpl::FeedForwardImpl(int width) {
   fc1 = register_module("fc1", torch::nn::Linear(width, kHiddenRatio * width));
   fc2 = register_module("fc2", torch::nn::Linear(kHiddenRatio * width, width));
-  InitialiseLinear(fc1);
-  InitialiseLinear(fc2);
 }
 
 torch::Tensor FeedForwardImpl::forward(const torch::Tensor& x, double dropout) {
@@ -33,8 +29,6 @@ SelfAttentionImpl::SelfAttentionImpl(int width, int heads) : heads_(heads) {
               ") must be a multiple of the number of heads (", heads, ")");
   qkv = register_module("qkv", torch::nn::Linear(width, 3 * width));
   proj = register_module("proj", torch::nn::Linear(width, width));
-  InitialiseLinear(qkv);
-  InitialiseLinear(proj);
 }
 
 torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& x) {
@@ -63,18 +57,6 @@ torch::Tensor EncoderBlockImpl::forward(torch::Tensor x) {
   x = x + ls1(attn(norm1(x)));
   x = x + ls2(mlp(norm2(x)));
   return x;
-}
-
-void InitialiseLinear(torch::nn::Linear& linear) {
-  constexpr double kStd = 0.01;
-  constexpr double kCut = 3.0;  // standard deviations
-  torch::NoGradGuard no_grad;
-  // The inverse of the normal distribution's integral, of a uniform variable over the part inside
-  // the cut.
-  const double inside = std::erf(kCut / std::sqrt(2.0));
-  linear->weight.uniform_(-inside, inside).erfinv_().mul_(kStd * std::sqrt(2.0));
-  linear->weight.clamp_(-kCut * kStd, kCut * kStd);
-  linear->bias.zero_();
 }
 
 }  // namespace proad::model

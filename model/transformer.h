@@ -73,7 +73,4 @@ class EncoderBlockImpl : public torch::nn::Module {
 };
 TORCH_MODULE(EncoderBlock);
 
-// Linear layers: weights from a normal of 0.01 cut at +-0.03, biases 0.
-void InitialiseLinear(torch::nn::Linear& linear);
-
 }  // namespace proad::model
