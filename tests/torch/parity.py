@@ -1,0 +1,96 @@
+"""What the parity scripts share: running the C++ network, and comparing tensors with a bound."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+import types
+
+try:
+    import torch
+    from safetensors.torch import load_file, save_file
+except (ImportError, OSError) as error:  # OSError: a build of torch without the libraries that it loads
+    print(f"skipped: this Python has no PyTorch to compare with ({error})")
+    sys.exit(77)
+
+SOURCE = pathlib.Path(os.environ.get("PROAD_SOURCE_DIR", pathlib.Path(__file__).resolve().parents[2]))
+BINARIES = pathlib.Path(os.environ.get("PROAD_BINARY_DIR", SOURCE / "build" / "dev"))
+TOOL = BINARIES / "tests" / "torch" / "proad_forward_tool"
+
+Tensors = dict[str, torch.Tensor]
+
+
+class Network:
+    """The C++ network in a process of its own, which starts once for all cases."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self._input = directory / "input.safetensors"
+        self._output = directory / "output.safetensors"
+        self._process = subprocess.Popen([TOOL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Network:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | types.TracebackType | None) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+
+    def run(self, inputs: Tensors, encoder: pathlib.Path, weights: pathlib.Path | None = None,
+            **options: object) -> tuple[Tensors, str]:
+        """What the network computed, and whose names it found in the encoder's file."""
+        save_file({name: tensor.contiguous() for name, tensor in inputs.items()}, self._input)
+        words = {"encoder": encoder, "input": self._input, "output": self._output, **options}
+        if weights is not None:
+            words["weights"] = weights
+        job = " ".join(f"{name}={value}" for name, value in words.items())
+        self._process.stdin.write(job + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline().strip()
+        if not answer.startswith("ok "):
+            sys.exit(f"{TOOL.name}, job '{job}': {answer or f'ended with {self._process.wait()}'}")
+        return load_file(self._output), answer.removeprefix("ok ")
+
+
+def test_picture(batch: int, height: int, width: int, seed: int) -> torch.Tensor:
+    """uint8 [B, H, W, 3] with smooth shapes and fine grain."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(batch, 3, 9, 9, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic")
+    grain = 0.15 * torch.randn(batch, 3, height, width, generator=generator)
+    return ((smooth + grain).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+class Comparison:
+    """Collects the worst differences, prints them as a table, and fails at the end if any is too large."""
+
+    def __init__(self) -> None:
+        self.failures: list[str] = []
+
+    def add(self, case: str, what: str, error: float, bound: float) -> None:
+        fits = error <= bound  # false for NaN
+        print(f"{'ok  ' if fits else 'FAIL'} {case:<54} {what:<16} {error:.2e} (at most {bound:.0e})",
+              flush=True)
+        if not fits:
+            self.failures.append(f"{case}: {what}")
+
+    def expect(self, case: str, what: str, truth: bool) -> None:
+        if not truth:
+            print(f"FAIL {case:<54} {what}", flush=True)
+            self.failures.append(f"{case}: {what}")
+
+    def finish(self) -> None:
+        if self.failures:
+            sys.exit(f"{len(self.failures)} comparisons failed: {'; '.join(self.failures)}")
+        print("all comparisons hold")
+
+
+def absolute_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    assert actual.shape == expected.shape, f"{tuple(actual.shape)} against {tuple(expected.shape)}"
+    return (actual.double() - expected.double()).abs().max().item()
+
+
+def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    """The largest difference, as a share of the largest expected value."""
+    return absolute_error(actual, expected) / expected.abs().max().item()
