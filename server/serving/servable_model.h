@@ -15,8 +15,8 @@ namespace proad::server {
 
 // What the network says of one image.
 struct Inference {
-  double score = 0;        // finite
-  std::vector<float> map;  // [map_side, map_side] row-major, finite; empty when not asked for
+  double score = 0;
+  std::vector<float> map;  // [map_side, map_side] row-major; empty when not asked for
 };
 
 // Thread-safety: Infer may be called by several workers at once, each with its own `worker` index.
@@ -30,10 +30,10 @@ class ServableModel {
   virtual int map_side() const = 0;
 
   // Runs one batch. `images` are not owned and match manifest().preprocessing; the answers stand in
-  // their order. Maps are computed and moved only for the images whose `want_map` is set (same
-  // length as `images`). Fails as a whole: INTERNAL when the model raised or a result is not
-  // finite, RESOURCE_EXHAUSTED when the device is out of memory, UNAVAILABLE when the device is
-  // lost.
+  // their order. Maps are moved only for the images whose `want_map` is set (same length as
+  // `images`). Fails as a whole: INTERNAL when the model raised, RESOURCE_EXHAUSTED when the device
+  // is out of memory, UNAVAILABLE when the device is lost. The caller checks that what came out is
+  // finite, image by image.
   virtual absl::StatusOr<std::vector<Inference>> Infer(
       absl::Span<const model::PreparedImage* const> images, absl::Span<const bool> want_map,
       int worker) = 0;

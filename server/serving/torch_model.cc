@@ -1,0 +1,192 @@
+#include "server/serving/torch_model.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "model/anomaly_map.h"
+#include "model/checkpoint.h"
+#include "model/device.h"
+#include "model/error.h"
+#include "model/frozen_pro_ad.h"
+#include "model/probe.h"
+#include "server/serving/model_errors.h"
+#include "server/telemetry/log.h"
+#include "server/util/status_details.h"
+
+namespace proad::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Of the probe's score; other processors and other batch sizes differ by far less.
+constexpr double kProbeTolerance = 1e-4;
+
+// What LibTorch and model/ throw, as a status. Call inside a catch block.
+absl::Status StatusOfCurrentTorchException() {
+  try {
+    throw;
+  } catch (const c10::OutOfMemoryError&) {
+    return MakeError(absl::StatusCode::kResourceExhausted, "the device is out of memory",
+                     {.reason = "DEVICE_OUT_OF_MEMORY"});
+  } catch (const c10::AcceleratorError& error) {
+    // A kernel or the driver failed; every later call on the device would fail as well.
+    Log(LogLevel::kError, "device lost", {{"reason", error.what_without_backtrace()}});
+    return MakeError(absl::StatusCode::kUnavailable, "the device is lost",
+                     {.reason = "DEVICE_LOST"});
+  } catch (const c10::Error& error) {
+    const std::string what = error.what_without_backtrace();
+    if (what.find("DefaultCPUAllocator") != std::string::npos) {
+      return MakeError(absl::StatusCode::kResourceExhausted, "the server is out of memory",
+                       {.reason = "DEVICE_OUT_OF_MEMORY"});
+    }
+    const std::vector<std::string> lines = absl::StrSplit(what, absl::MaxSplits('\n', 1));
+    return MakeError(absl::StatusCode::kInternal, absl::StrCat("the model failed: ", lines[0]),
+                     {.reason = "MODEL_FAILED"});
+  } catch (...) {
+    return StatusOfCurrentException();
+  }
+}
+
+class TorchModel : public ServableModel {
+ public:
+  TorchModel(model::Manifest manifest, const model::ProAd& model)
+      : manifest_(std::move(manifest)), network_(model, manifest_.preprocessing) {}
+
+  const model::Manifest& manifest() const override { return manifest_; }
+  int map_side() const override { return model::kMapSide; }
+
+  absl::StatusOr<std::vector<Inference>> Infer(absl::Span<const model::PreparedImage* const> images,
+                                               absl::Span<const bool> want_map,
+                                               int /*worker*/) override {
+    try {
+      const c10::InferenceMode inference;
+      return ToHost(network_.Detect(Stack(images)), want_map);
+    } catch (...) {
+      return StatusOfCurrentTorchException();
+    }
+  }
+
+  // Runs batches like those to come, so that the first request does not pay for it.
+  void WarmUp(int max_batch) const {
+    const c10::InferenceMode inference;
+    std::vector<int> sizes = {1};
+    // The CPU has nothing to set up for a larger batch; a GPU picks kernels and reserves memory.
+    if (network_.device().is_cuda() && max_batch > 1) sizes.push_back(max_batch);
+    for (const int size : sizes) {
+      const at::Tensor grey = at::full(
+          {size, manifest_.preprocessing.crop_height, manifest_.preprocessing.crop_width, 3}, 128,
+          at::kByte);
+      network_.Detect(grey).scores.cpu();
+    }
+  }
+
+  // Whether the version still scores its own picture as it did when it was made.
+  absl::Status CheckProbe(const fs::path& directory) const {
+    if (!manifest_.probe) return absl::OkStatus();
+    std::ifstream file(directory / manifest_.probe->file, std::ios::binary);
+    const std::vector<uint8_t> picture((std::istreambuf_iterator<char>(file)), {});
+    const double expected = manifest_.probe->score;
+    const double score = model::ProbeScore(network_, manifest_.preprocessing, picture);
+    if (std::abs(score - expected) <= kProbeTolerance * std::abs(expected)) return absl::OkStatus();
+    return MakeError(absl::StatusCode::kFailedPrecondition,
+                     absl::StrCat("the version scores its probe ", score, " on ",
+                                  network_.device().str(), ", but scored ", expected,
+                                  " when it was published; a relative difference of at most ",
+                                  kProbeTolerance, " is expected"),
+                     {.reason = "PROBE_MISMATCH"});
+  }
+
+ private:
+  // -> uint8 [B, H, W, 3] on the device, by one copy.
+  at::Tensor Stack(absl::Span<const model::PreparedImage* const> images) const {
+    const int64_t height = manifest_.preprocessing.crop_height;
+    const int64_t width = manifest_.preprocessing.crop_width;
+    const size_t bytes = static_cast<size_t>(height * width * 3);
+    at::Tensor pixels =
+        at::empty({static_cast<int64_t>(images.size()), height, width, 3},
+                  at::TensorOptions(at::kByte).pinned_memory(network_.device().is_cuda()));
+    uint8_t* row = pixels.data_ptr<uint8_t>();
+    for (const model::PreparedImage* image : images) {
+      TORCH_CHECK(image->width == width && image->height == height, "expected images of ", width,
+                  "x", height, ", got ", image->width, "x", image->height);
+      std::memcpy(row, image->pixels.data(), bytes);
+      row += bytes;
+    }
+    return pixels.to(network_.device(), /*non_blocking=*/true);
+  }
+
+  // Scores, and the maps that are wanted, by one copy.
+  static std::vector<Inference> ToHost(const model::Scored& scored,
+                                       absl::Span<const bool> want_map) {
+    std::vector<int64_t> wanted;
+    for (size_t i = 0; i < want_map.size(); ++i) {
+      if (want_map[i]) wanted.push_back(static_cast<int64_t>(i));
+    }
+    at::Tensor values = scored.scores.flatten();
+    if (!wanted.empty()) {
+      const at::Tensor indices =
+          at::tensor(wanted, at::TensorOptions(at::kLong)).to(values.device());
+      values = at::cat({values, scored.maps.index_select(0, indices).flatten()});
+    }
+    values = values.to(at::kCPU, at::kFloat).contiguous();
+
+    std::vector<Inference> inferences(want_map.size());
+    const float* value = values.const_data_ptr<float>();
+    for (Inference& inference : inferences) inference.score = *value++;
+    constexpr int64_t kMapValues = int64_t{model::kMapSide} * model::kMapSide;
+    for (const int64_t i : wanted) {
+      inferences[static_cast<size_t>(i)].map.assign(value, value + kMapValues);
+      value += kMapValues;
+    }
+    return inferences;
+  }
+
+  const model::Manifest manifest_;
+  const model::FrozenProAd network_;
+};
+
+absl::StatusOr<ModelHandle> Load(const fs::path& directory, const std::string& device,
+                                 int max_batch) {
+  try {
+    model::Checkpoint checkpoint = model::LoadCheckpoint(directory);
+    checkpoint.model->to(torch::Device(device));
+    auto loaded = std::make_shared<TorchModel>(std::move(checkpoint.manifest), checkpoint.model);
+    loaded->WarmUp(max_batch);
+    if (const absl::Status probe = loaded->CheckProbe(directory); !probe.ok()) return probe;
+    return loaded;
+  } catch (...) {
+    return StatusOfCurrentTorchException();
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ResolveTorchDevice(const TorchModelOptions& options) {
+  try {
+    return model::ResolveDevice(options.device);
+  } catch (...) {
+    return StatusOfCurrentTorchException();
+  }
+}
+
+ModelLoader MakeTorchModelLoader(const TorchModelOptions& options, const std::string& device,
+                                 int workers, int max_batch) {
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  at::set_num_threads(options.threads > 0 ? options.threads : std::max(1, cores / workers));
+  return
+      [device, max_batch](const fs::path& directory) { return Load(directory, device, max_batch); };
+}
+
+}  // namespace proad::server
