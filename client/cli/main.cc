@@ -3,6 +3,7 @@
 
 #include <exception>
 #include <iostream>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "client/cli/command.h"
@@ -19,7 +20,6 @@ std::string Version() {
 int Run(int argc, char** argv) {
   CLI::App app("Finds defects in pictures of manufactured parts, by a proad-server.", "proad");
   app.set_version_flag("--version", Version());
-  app.require_subcommand(1);
   proad::client::Command run;
   proad::client::AddDetectCommand(app, run);
   proad::client::AddModelsCommand(app, run);
@@ -33,7 +33,10 @@ int Run(int argc, char** argv) {
     // Help and version come this way as well, with code 0.
     return app.exit(error) == 0 ? proad::client::kOk : proad::client::kUsage;
   }
-  return run();
+  if (run) return run();
+  const std::vector<CLI::App*> named = app.get_subcommands();
+  std::cerr << "proad: a command is missing\n\n" << (named.empty() ? app.help() : named[0]->help());
+  return proad::client::kUsage;
 }
 
 }  // namespace

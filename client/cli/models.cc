@@ -101,21 +101,22 @@ void AddOptions(CLI::App& command, ModelsOptions& options) {
 }  // namespace
 
 void AddModelsCommand(CLI::App& app, Command& run) {
-  const auto options = std::make_shared<ModelsOptions>();
+  // One each: the environment fills the options of both, whichever is called.
+  const auto list_options = std::make_shared<ModelsOptions>();
+  const auto show_options = std::make_shared<ModelsOptions>();
   CLI::App* const command =
       app.add_subcommand("models", "List the model versions of a server, or show one");
-  command->require_subcommand(1);
   CLI::App* const list = command->add_subcommand("list", "List all versions and what they do");
-  list->add_option("name", options->model, "only the versions of this model");
-  AddOptions(*list, *options);
-  list->callback([options, &run] { run = [options] { return RunList(*options); }; });
+  list->add_option("name", list_options->model, "only the versions of this model");
+  AddOptions(*list, *list_options);
+  list->callback([list_options, &run] { run = [list_options] { return RunList(*list_options); }; });
   CLI::App* const show = command->add_subcommand(
       "show", "Show a version's card: network, hashes, thresholds, figures of quality");
-  show->add_option("model", options->model,
+  show->add_option("model", show_options->model,
                    "name or name@version (default: the server's default model)")
       ->type_name("NAME[@VERSION]");
-  AddOptions(*show, *options);
-  show->callback([options, &run] { run = [options] { return RunShow(*options); }; });
+  AddOptions(*show, *show_options);
+  show->callback([show_options, &run] { run = [show_options] { return RunShow(*show_options); }; });
 }
 
 }  // namespace proad::client

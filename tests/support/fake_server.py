@@ -1,0 +1,25 @@
+"""tests/support/fake_server.cc from Python: a server that does as the request says."""
+
+import os
+import pathlib
+import subprocess
+
+PROGRAM = pathlib.Path(os.environ["PROAD_BINARY_DIR"]) / "tests" / "wire" / "proad_fake_server"
+
+
+class FakeServer:
+    """Runs the program; `address` is where it listens."""
+
+    def __enter__(self):
+        self._process = subprocess.Popen([PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.address = self._process.stdout.readline().strip()
+        if not self.address:
+            raise AssertionError(f"{PROGRAM} ended with {self._process.wait()}")
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self._process.stdin.close()
+        self._process.stdout.close()
+        code = self._process.wait(timeout=60)
+        if kind is None and code != 0:
+            raise AssertionError(f"{PROGRAM} ended with {code}")

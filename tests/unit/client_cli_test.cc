@@ -1,0 +1,195 @@
+// The parts of the command line that need no server: tables, labels and AUROC, what is a picture,
+// the machine.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "client/cli/folder_labels.h"
+#include "client/cli/machine.h"
+#include "client/cli/pictures.h"
+#include "client/cli/table.h"
+#include "tests/support/temp_directory.h"
+
+namespace proad::client {
+namespace {
+
+using ::testing::DoubleEq;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Optional;
+using ::testing::UnorderedElementsAre;
+
+std::vector<LabelledScore> Scores(const std::vector<double>& good, const std::vector<double>& bad,
+                                  const std::string& category = "c") {
+  std::vector<LabelledScore> scores;
+  for (const double score : good) scores.push_back({{category, false}, score});
+  for (const double score : bad) scores.push_back({{category, true}, score});
+  return scores;
+}
+
+TEST(Table, WidthsAreThoseOfATerminal) {
+  EXPECT_EQ(DisplayWidth("plain"), 5u);
+  EXPECT_EQ(DisplayWidth("gr\xc3\xbc\xc3\x9f"), 4u);
+  EXPECT_EQ(DisplayWidth("a\xcc\x88"), 1u);                 // a, combining diaeresis
+  EXPECT_EQ(DisplayWidth("\xe6\x97\xa5\xe6\x9c\xac"), 4u);  // two wide characters
+  EXPECT_EQ(DisplayWidth("\xff\xfe"), 2u);                  // not UTF-8
+  EXPECT_EQ(DisplayWidth(""), 0u);
+}
+
+TEST(Table, NamesCannotMoveTheCursor) {
+  EXPECT_EQ(Printable("a\x1b[2Jb\nc\x7f"), "a?[2Jb?c?");
+  EXPECT_EQ(Printable("\xc2\x9b"
+                      "x"),
+            "?x");                         // a control character of two bytes
+  EXPECT_EQ(Printable("\xe6\x97"), "??");  // cut short
+  EXPECT_EQ(Printable("gr\xc3\xbc\xc3\x9f \xe6\x97\xa5"), "gr\xc3\xbc\xc3\x9f \xe6\x97\xa5");
+}
+
+TEST(Table, ColumnsLineUp) {
+  const Table table({{"file", 6}, {"score", 7, true}, {"verdict"}});
+  EXPECT_EQ(table.Header(), "file      score  verdict");
+  EXPECT_EQ(table.Row({"\xc3\xa4.png", "0.5", "NORMAL"}), "\xc3\xa4.png       0.5  NORMAL");
+  EXPECT_EQ(table.Row({"too long a name", "1", ""}), "too long a name        1");
+  EXPECT_EQ(Format({{"a"}, {"b", 0, true}}, {{"x", "1"}, {"yyy", "22"}}),
+            "a     b\nx     1\nyyy  22\n");
+}
+
+TEST(Auroc, IsTheShareOfPairsInOrder) {
+  EXPECT_THAT(Auroc(Scores({1, 2}, {3, 4})), Optional(DoubleEq(1.0)));
+  EXPECT_THAT(Auroc(Scores({3, 4}, {1, 2})), Optional(DoubleEq(0.0)));
+  EXPECT_THAT(Auroc(Scores({1, 3}, {2, 4})), Optional(DoubleEq(0.75)));
+}
+
+TEST(Auroc, TiesCountHalf) {
+  EXPECT_THAT(Auroc(Scores({1, 1}, {1, 1})), Optional(DoubleEq(0.5)));
+  EXPECT_THAT(Auroc(Scores({1, 2}, {2, 3})), Optional(DoubleEq(0.875)));
+}
+
+TEST(Auroc, NeedsGoodAndBad) {
+  EXPECT_FALSE(Auroc({}));
+  EXPECT_FALSE(Auroc(Scores({1}, {})));
+  EXPECT_FALSE(Auroc(Scores({}, {1})));
+}
+
+TEST(Auroc, MeanIsOverTheCategoriesThatHaveOne) {
+  auto scores = Scores({1}, {2}, "all right");
+  for (const auto& one : Scores({2}, {1}, "all wrong")) scores.push_back(one);
+  for (const auto& one : Scores({1, 2, 3}, {}, "only good")) scores.push_back(one);
+  const AurocReport report = MakeAurocReport(scores);
+  EXPECT_THAT(report.mean, Optional(DoubleEq(0.5)));
+  EXPECT_THAT(report.categories.at("all right").auroc, Optional(DoubleEq(1.0)));
+  EXPECT_FALSE(report.categories.at("only good").auroc);
+  EXPECT_EQ(report.categories.at("only good").pictures, 3u);
+  EXPECT_FALSE(MakeAurocReport({}).mean);
+}
+
+TEST(FolderLabels, FollowTheLayout) {
+  const auto good = LabelOf("/data/pcb/test/good/1.png", false);
+  ASSERT_TRUE(good);
+  EXPECT_EQ(good->category, "pcb");
+  EXPECT_FALSE(good->anomalous);
+  const auto bad = LabelOf("/data/pcb/test/hole/1.png", false);
+  ASSERT_TRUE(bad);
+  EXPECT_TRUE(bad->anomalous);
+  EXPECT_FALSE(LabelOf("/data/pcb/train/good/1.png", false));
+  EXPECT_FALSE(LabelOf("/data/pcb/train/good/1.png", true));
+  EXPECT_FALSE(LabelOf("/data/pcb/good/1.png", false));
+  const auto loose = LabelOf("/data/pcb/hole/1.png", true);
+  ASSERT_TRUE(loose);
+  EXPECT_EQ(loose->category, "pcb");
+  EXPECT_TRUE(loose->anomalous);
+}
+
+class Pictures : public ::testing::Test {
+ protected:
+  void Make(const std::string& name) {
+    std::filesystem::create_directories((folder_ / name).parent_path());
+    proad::testing::WriteText(folder_ / name, "content");
+  }
+  std::vector<std::string> Relative(const std::vector<std::string>& arguments) {
+    std::vector<std::string> names;
+    for (const Picture& picture : CollectPictures(arguments)) {
+      EXPECT_TRUE(picture.problem.ok()) << picture.problem;
+      names.push_back(picture.relative.string());
+    }
+    return names;
+  }
+  std::string Root() const { return folder_.path().string(); }
+
+  proad::testing::TempDirectory folder_;
+};
+
+TEST_F(Pictures, FoldersAreWalkedInOrder) {
+  for (const char* name : {"b/2.PNG", "b/10.jpeg", "a b/\xc3\xa4.tif", "c.webp", "notes.txt",
+                           ".hidden.png", ".git/x.png", "ground_truth/hole/1.png", "png"}) {
+    Make(name);
+  }
+  EXPECT_THAT(Relative({Root()}),
+              ElementsAre("a b/\xc3\xa4.tif", "b/10.jpeg", "b/2.PNG", "c.webp"));
+}
+
+TEST_F(Pictures, FilesAreTakenAsTheyAre) {
+  Make("no-extension");
+  Make("ground_truth/1.png");
+  EXPECT_THAT(Relative({Root() + "/no-extension", Root() + "/ground_truth/1.png"}),
+              ElementsAre("no-extension", "1.png"));
+}
+
+TEST_F(Pictures, WhatIsNotThereStaysInTheList) {
+  Make("empty/notes.txt");
+  const auto pictures = CollectPictures({Root() + "/nope.png", Root() + "/empty"});
+  ASSERT_EQ(pictures.size(), 2u);
+  EXPECT_THAT(std::string(pictures[0].problem.message()), HasSubstr("no such file"));
+  EXPECT_THAT(std::string(pictures[1].problem.message()), HasSubstr("no pictures"));
+}
+
+TEST_F(Pictures, ReadsWholeFilesOnly) {
+  Make("1.png");
+  const auto content = ReadPicture(folder_ / "1.png");
+  ASSERT_TRUE(content.ok()) << content.status();
+  EXPECT_EQ(*content, "content");
+  EXPECT_FALSE(ReadPicture(folder_.path()).ok());
+  EXPECT_FALSE(ReadPicture(folder_ / "gone.png").ok());
+  std::filesystem::resize_file(folder_ / "1.png", (uint64_t{1} << 30) + 1);  // sparse
+  EXPECT_EQ(ReadPicture(folder_ / "1.png").status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(MachineTest, IsReadFromProc) {
+  const proad::testing::TempDirectory root;
+  const auto write = [&](const std::string& name, const std::string& text) {
+    std::filesystem::create_directories((root / name).parent_path());
+    proad::testing::WriteText(root / name, text);
+  };
+  write("proc/cpuinfo",
+        "processor\t: 0\nmodel name\t: Some CPU @ 2.0GHz\nflags\t\t: fpu avx2 amx_tile xyz\n");
+  write("proc/meminfo", "MemTotal:       16384 kB\nMemAvailable:    8192 kB\n");
+  write("sys/fs/cgroup/cpu.max", "150000 100000\n");
+  write("sys/fs/cgroup/memory.max", "4194304\n");
+  write("proc/driver/nvidia/gpus/0000:00:05.0/information", "Model: \t\t NVIDIA H100\nIRQ: 1\n");
+  write("proc/driver/nvidia/version",
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27\n");
+  const Machine machine = InspectMachine(root.path().string());
+  EXPECT_EQ(machine.cpu, "Some CPU @ 2.0GHz");
+  EXPECT_THAT(machine.simd, UnorderedElementsAre("avx2", "amx_tile"));
+  EXPECT_EQ(machine.memory_bytes, uint64_t{16} << 20);
+  EXPECT_EQ(machine.available_bytes, uint64_t{8} << 20);
+  EXPECT_EQ(machine.memory_limit_bytes, uint64_t{4} << 20);
+  EXPECT_DOUBLE_EQ(machine.core_quota, 1.5);
+  EXPECT_THAT(machine.gpus, ElementsAre("NVIDIA H100"));
+  EXPECT_EQ(machine.gpu_driver, "580.65.06");
+}
+
+TEST(MachineTest, ABareOneIsNoError) {
+  const proad::testing::TempDirectory root;
+  const Machine machine = InspectMachine(root.path().string());
+  EXPECT_EQ(machine.memory_bytes, 0u);
+  EXPECT_EQ(machine.memory_limit_bytes, 0u);
+  EXPECT_TRUE(machine.gpus.empty());
+}
+
+}  // namespace
+}  // namespace proad::client
