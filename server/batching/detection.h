@@ -70,6 +70,7 @@ struct Detection {
   Threshold threshold;
   Verdict verdict = Verdict::kUndecided;
   std::optional<model::EncodedHeatmap> heatmap;
+  model::HeatmapEncoding heatmap_encoding = model::HeatmapEncoding::kFloat32;  // of `heatmap`
   std::optional<Overlay> overlay;
   model::Box inspected_area;  // in pixels of the picture
   int width = 0;              // of the picture

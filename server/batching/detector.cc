@@ -198,6 +198,7 @@ void Detector::Postprocess(Call& call) {
       height = detection.height;
     }
     if (outputs.heatmap) {
+      detection.heatmap_encoding = *outputs.heatmap;
       detection.heatmap =
           model::EncodeHeatmap(map, width, height, *outputs.heatmap, manifest.map_range);
     }

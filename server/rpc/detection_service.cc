@@ -1,0 +1,103 @@
+#include "server/rpc/detection_service.h"
+
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "server/rpc/status.h"
+#include "server/util/status_details.h"
+
+namespace proad::server {
+namespace {
+
+absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
+  const std::chrono::system_clock::time_point deadline = context.deadline();
+  if (deadline == std::chrono::system_clock::time_point::max()) return absl::InfiniteFuture();
+  return absl::FromChrono(deadline);
+}
+
+// One Detect call. Deletes itself when gRPC is through with it, which cannot be before Finish,
+// which only the answer calls.
+class DetectCall : public grpc::ServerUnaryReactor {
+ public:
+  DetectCall(Inspector& inspector, grpc::CallbackServerContext& context)
+      : inspector_(inspector), context_(context) {}
+
+  void Start(const v1::DetectRequest& request, v1::DetectResponse& response) {
+    inspector_.Inspect(
+        request, DeadlineOf(context_), cancelled_, response,
+        [this](const absl::Status& status) { Finish(FinishStatus(status, context_)); });
+  }
+
+  void OnCancel() override {
+    cancelled_->store(true);
+    inspector_.detector().Sweep();
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  Inspector& inspector_;
+  grpc::CallbackServerContext& context_;
+  const CancelFlag cancelled_ = std::make_shared<std::atomic<bool>>(false);
+};
+
+}  // namespace
+
+DetectionService::DetectionService(const Options& options, Detector& detector, Metrics& metrics)
+    : options_(options),
+      detector_(detector),
+      metrics_(metrics),
+      unary_("Detect", detector, metrics),
+      streamed_("DetectStream", detector, metrics) {}
+
+grpc::ServerUnaryReactor* DetectionService::Detect(grpc::CallbackServerContext* context,
+                                                   const v1::DetectRequest* request,
+                                                   v1::DetectResponse* response) {
+  auto* call = new DetectCall(unary_, *context);
+  call->Start(*request, *response);
+  return call;
+}
+
+grpc::ServerBidiReactor<v1::DetectStreamRequest, v1::DetectStreamResponse>*
+DetectionService::DetectStream(grpc::CallbackServerContext* context) {
+  const auto stream = std::make_shared<Stream>(
+      streamed_, options_.stream_window, detector_.options().default_deadline, DeadlineOf(*context),
+      [this](Stream* ended) { Forget(ended); });
+  bool draining = false;
+  {
+    MutexLock lock(mutex_);
+    draining = draining_;
+    streams_[stream.get()] = stream;
+    metrics_.streams.Set(static_cast<double>(streams_.size()));
+  }
+  if (draining) {
+    stream->Refuse(MakeError(absl::StatusCode::kUnavailable,
+                             "the server is shutting down; try another",
+                             {.reason = "DRAINING", .retry_after = absl::ZeroDuration()}));
+  } else {
+    stream->Start();
+  }
+  return stream.get();
+}
+
+void DetectionService::Drain() {
+  detector_.Drain();
+  std::vector<std::shared_ptr<Stream>> streams;
+  {
+    MutexLock lock(mutex_);
+    draining_ = true;
+    for (const auto& [key, stream] : streams_) streams.push_back(stream);
+  }
+  for (const auto& stream : streams) stream->Drain();
+}
+
+void DetectionService::Forget(Stream* stream) {
+  std::shared_ptr<Stream> last;
+  MutexLock lock(mutex_);
+  const auto found = streams_.find(stream);
+  last = std::move(found->second);
+  streams_.erase(found);
+  metrics_.streams.Set(static_cast<double>(streams_.size()));
+}
+
+}  // namespace proad::server

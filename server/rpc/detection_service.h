@@ -1,0 +1,57 @@
+// DetectionService of proad/v1/detection.proto on gRPC's callback API.
+#pragma once
+
+#include <proad/v1/detection.grpc.pb.h>
+
+#include <map>
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "server/batching/detector.h"
+#include "server/rpc/detect_stream.h"
+#include "server/rpc/inspector.h"
+#include "server/telemetry/metrics.h"
+#include "server/util/mutex.h"
+
+namespace proad::server {
+
+// Thread-safety: gRPC calls the methods from its threads, which they never block; Drain may come
+// from any thread. Must outlive the grpc::Server that it is registered with, and the detector's
+// queries.
+class DetectionService : public v1::DetectionService::CallbackService {
+ public:
+  struct Options {
+    // Frames of one stream that are read and not yet answered; each may hold a picture.
+    int stream_window = 16;
+  };
+
+  DetectionService(const Options& options, Detector& detector, Metrics& metrics);
+
+  grpc::ServerUnaryReactor* Detect(grpc::CallbackServerContext* context,
+                                   const v1::DetectRequest* request,
+                                   v1::DetectResponse* response) override;
+
+  grpc::ServerBidiReactor<v1::DetectStreamRequest, v1::DetectStreamResponse>* DetectStream(
+      grpc::CallbackServerContext* context) override;
+
+  // Streams stop reading, and end when what they have read is answered; new calls are refused with
+  // UNAVAILABLE. Returns at once.
+  void Drain();
+
+ private:
+  using Stream = server::DetectStream;
+
+  void Forget(Stream* stream);
+
+  const Options options_;
+  Detector& detector_;
+  Metrics& metrics_;
+  Inspector unary_;
+  Inspector streamed_;
+
+  Mutex mutex_;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  std::map<Stream*, std::shared_ptr<Stream>> streams_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace proad::server

@@ -1,0 +1,35 @@
+// One request message in, one response message or status out: what Detect and DetectStream share.
+#pragma once
+
+#include <proad/v1/detection.pb.h>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "server/batching/detector.h"
+#include "server/telemetry/metrics.h"
+
+namespace proad::server {
+
+// Thread-safety: Inspect may be called from any thread. The detector is not owned.
+class Inspector {
+ public:
+  using Done = absl::AnyInvocable<void(absl::Status)>;
+
+  // `rpc` names the method in the metrics.
+  Inspector(std::string rpc, Detector& detector, Metrics& metrics);
+
+  // Checks the request, has it inspected, fills the response, counts and logs. Calls `done` exactly
+  // once, as Detector::Detect does. The response's request_id is set in any case, the rest of it
+  // with an OK status only. Request and response must stay until then.
+  void Inspect(const v1::DetectRequest& request, absl::Time deadline, CancelFlag cancelled,
+               v1::DetectResponse& response, Done done);
+
+  Detector& detector() { return detector_; }
+
+ private:
+  Detector& detector_;
+  RpcMetrics metrics_;
+};
+
+}  // namespace proad::server

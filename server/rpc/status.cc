@@ -1,0 +1,78 @@
+#include "server/rpc/status.h"
+
+#include <google/rpc/error_details.pb.h>
+
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "server/util/status_details.h"
+
+namespace proad::server {
+namespace {
+
+constexpr char kDomain[] = "proad";
+// Trailers beyond 8 KiB in all are dropped by default, and the status with them.
+constexpr size_t kMaxMessage = 2048;
+
+std::string Message(const absl::Status& status) {
+  return std::string(status.message().substr(0, kMaxMessage));
+}
+
+absl::Duration NotNegative(absl::Duration duration) {
+  return std::max(duration, absl::ZeroDuration());
+}
+
+google::rpc::RetryInfo ToRetryInfo(absl::Duration retry_after) {
+  google::rpc::RetryInfo info;
+  absl::Duration rest = NotNegative(retry_after);
+  info.mutable_retry_delay()->set_seconds(absl::IDivDuration(rest, absl::Seconds(1), &rest));
+  info.mutable_retry_delay()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
+  return info;
+}
+
+}  // namespace
+
+google::rpc::Status ToRpcStatus(const absl::Status& status) {
+  google::rpc::Status rpc;
+  rpc.set_code(static_cast<int>(status.code()));
+  rpc.set_message(Message(status));
+  if (status.ok()) return rpc;
+
+  const StatusDetails details = GetDetails(status);
+  google::rpc::ErrorInfo info;
+  info.set_domain(kDomain);
+  info.set_reason(details.reason.empty() ? absl::StatusCodeToString(status.code())
+                                         : details.reason);
+  for (const auto& [key, value] : details.metadata) (*info.mutable_metadata())[key] = value;
+  rpc.add_details()->PackFrom(info);
+  if (!details.field.empty()) {
+    google::rpc::BadRequest bad;
+    auto* violation = bad.add_field_violations();
+    violation->set_field(details.field);
+    violation->set_description(Message(status));
+    rpc.add_details()->PackFrom(bad);
+  }
+  if (details.retry_after) rpc.add_details()->PackFrom(ToRetryInfo(*details.retry_after));
+  return rpc;
+}
+
+grpc::Status ToGrpcStatus(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), Message(status),
+                      ToRpcStatus(status).SerializeAsString());
+}
+
+grpc::Status FinishStatus(const absl::Status& status, grpc::ServerContextBase& context) {
+  if (absl::IsResourceExhausted(status)) {
+    if (const StatusDetails details = GetDetails(status); details.retry_after) {
+      const absl::Duration wait =
+          absl::Ceil(NotNegative(*details.retry_after), absl::Milliseconds(1));
+      context.AddTrailingMetadata(kPushbackTrailer, absl::StrCat(absl::ToInt64Milliseconds(wait)));
+    }
+  }
+  return ToGrpcStatus(status);
+}
+
+}  // namespace proad::server
