@@ -1,0 +1,146 @@
+#include "server/rpc/model_card.h"
+
+#include <algorithm>
+#include <string>
+
+#include "absl/time/time.h"
+
+namespace proad::server {
+namespace {
+
+void FillTime(absl::Time time, google::protobuf::Timestamp& timestamp) {
+  const int64_t seconds = absl::ToUnixSeconds(time);
+  timestamp.set_seconds(seconds);
+  timestamp.set_nanos(
+      static_cast<int32_t>((time - absl::FromUnixSeconds(seconds)) / absl::Nanoseconds(1)));
+}
+
+v1::ModelState ToProto(ModelState state) {
+  switch (state) {
+    case ModelState::kStored:
+      return v1::MODEL_STATE_STORED;
+    case ModelState::kLoading:
+      return v1::MODEL_STATE_LOADING;
+    case ModelState::kActive:
+      return v1::MODEL_STATE_ACTIVE;
+    case ModelState::kFailed:
+      return v1::MODEL_STATE_FAILED;
+  }
+  return v1::MODEL_STATE_UNSPECIFIED;
+}
+
+// What summary and card have in common.
+template <typename Message>
+void FillIdentity(const ListedVersion& listed, Message& message) {
+  message.mutable_model_version()->set_name(listed.name);
+  message.mutable_model_version()->set_version(listed.version);
+  message.set_state(ToProto(listed.state));
+  message.set_state_reason(std::string(listed.problem.message()));
+  message.set_default_model(listed.is_default);
+  if (!listed.manifest) return;
+  message.mutable_model_version()->set_hash(listed.manifest->hash);
+  absl::Time created;
+  if (absl::ParseTime(absl::RFC3339_full, listed.manifest->created, &created, nullptr)) {
+    FillTime(created, *message.mutable_create_time());
+  }
+}
+
+void FillNetwork(const model::ModelConfig& config, v1::NetworkConfig& network) {
+  network.set_preset(config.preset);
+  network.set_width(config.encoder.width);
+  network.set_heads(config.encoder.heads);
+  network.set_encoder_blocks(config.encoder.blocks);
+  for (const int tap : config.encoder.taps) network.add_taps(tap);
+  network.set_decoder_layers(config.decoder_layers);
+  network.set_groups(config.groups);
+  network.set_input_height(config.input_height);
+  network.set_input_width(config.input_width);
+  network.set_patch(config.encoder.patch);
+  network.set_registers(config.encoder.registers);
+  network.set_tokens(config.tokens());
+  network.set_position_resize(config.encoder.position_resize == model::PositionResize::kOfficial
+                                  ? v1::POSITION_RESIZE_OFFICIAL
+                                  : v1::POSITION_RESIZE_LINEAGE);
+  network.set_adaptive_noisy_bottleneck(config.adaptive_noisy_bottleneck);
+  network.set_dynamic_decoder(config.dynamic_decoder);
+  network.set_prototype_constraint(config.prototype_constraint);
+}
+
+void FillPreprocessing(const model::Preprocessing& from, v1::Preprocessing& to) {
+  to.set_resize_height(from.resize_height);
+  to.set_resize_width(from.resize_width);
+  to.set_crop_height(from.crop_height);
+  to.set_crop_width(from.crop_width);
+  for (const float value : from.mean) to.add_mean(value);
+  for (const float value : from.std) to.add_standard_deviation(value);
+}
+
+void FillCalibration(const std::string& category, const model::Calibration& from,
+                     v1::Calibration& to) {
+  to.set_category(category);
+  to.set_threshold(from.threshold);
+  to.set_false_reject_budget(from.false_reject_budget);
+  to.set_images(from.images);
+  to.set_source(v1::CALIBRATION_SOURCE_PUBLISHED);
+}
+
+}  // namespace
+
+void FillModelSummary(const ListedVersion& listed, v1::ModelSummary& summary) {
+  FillIdentity(listed, summary);
+  if (!listed.manifest) return;
+  summary.set_preset(listed.manifest->config.preset);
+  for (const auto& [category, calibration] : listed.manifest->categories) {
+    summary.add_categories(category);
+  }
+}
+
+void FillModelCard(const ListedVersion& listed, v1::ModelCard& card) {
+  FillIdentity(listed, card);
+  const model::Manifest& manifest = *listed.manifest;
+  if (listed.activated != absl::InfinitePast()) {
+    FillTime(listed.activated, *card.mutable_activate_time());
+  }
+  card.set_code_version(manifest.code_version);
+  FillNetwork(manifest.config, *card.mutable_network());
+  FillPreprocessing(manifest.preprocessing, *card.mutable_preprocessing());
+  card.mutable_encoder()->set_source(manifest.encoder.source);
+  card.mutable_encoder()->set_sha256(manifest.encoder.sha256);
+  card.mutable_encoder()->set_dialect(manifest.encoder.dialect);
+  if (manifest.calibration) FillCalibration("", *manifest.calibration, *card.add_calibrations());
+  for (const auto& [category, calibration] : manifest.categories) {
+    FillCalibration(category, calibration, *card.add_calibrations());
+  }
+  for (const auto& [name, value] : manifest.metrics) {
+    v1::Metric& metric = *card.add_metrics();
+    metric.set_name(name);
+    metric.set_value(value);
+  }
+  card.mutable_map_range()->set_low(manifest.map_range.low);
+  card.mutable_map_range()->set_high(manifest.map_range.high);
+  card.set_data_fingerprint(manifest.data_fingerprint);
+  card.set_parent_job(manifest.parent_job);
+  for (const auto& [name, digest] : manifest.files) {
+    v1::ModelFile& file = *card.add_files();
+    file.set_name(name);
+    file.set_sha256(digest.sha256);
+    file.set_size_bytes(digest.bytes);
+  }
+  if (manifest.probe) {
+    card.mutable_probe()->set_file(manifest.probe->file);
+    card.mutable_probe()->set_score(manifest.probe->score);
+  }
+  card.set_trainable_parameters(TrainableParameters(manifest.config));
+}
+
+int64_t TrainableParameters(const model::ModelConfig& config) {
+  const int64_t c = config.encoder.width;
+  const int64_t prototypes = config.tokens() * c;
+  const int64_t feed_forward = 8 * c * c + 5 * c;  // C -> 4C -> C, with biases
+  const int64_t attention = 4 * (c * c + c);       // q, k, v and the projection
+  const int64_t norms = 2 * 2 * c;
+  const int64_t bottleneck = config.adaptive_noisy_bottleneck ? feed_forward : 0;
+  return prototypes + bottleneck + config.decoder_layers * (attention + feed_forward + norms);
+}
+
+}  // namespace proad::server

@@ -1,0 +1,22 @@
+// Versions as the messages of proad/v1/model.proto show them. Pure functions: safe to call from any
+// thread.
+#pragma once
+
+#include <proad/v1/model.pb.h>
+
+#include <cstdint>
+
+#include "model/config.h"
+#include "server/serving/model_registry.h"
+
+namespace proad::server {
+
+void FillModelSummary(const ListedVersion& listed, v1::ModelSummary& summary);
+
+// The version's manifest must be readable.
+void FillModelCard(const ListedVersion& listed, v1::ModelCard& card);
+
+// Of the network without its encoder: prototypes, bottleneck and decoder (Table 1 of the paper).
+int64_t TrainableParameters(const model::ModelConfig& config);
+
+}  // namespace proad::server

@@ -1,0 +1,177 @@
+#include "server/server.h"
+
+#include <CivetServer.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server_builder.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "server/telemetry/log.h"
+
+namespace proad::server {
+namespace {
+
+// Calls that look at the disk are rare and may wait for each other.
+constexpr ThreadPool::Options kAdministration = {.name = "admin", .threads = 1, .max_queued = 64};
+
+// For what was answered at the last moment to reach its client.
+constexpr absl::Duration kFlushGrace = absl::Seconds(1);
+
+int OneACore(int threads) {
+  if (threads > 0) return threads;
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+// "HOST:PORT" with another port.
+std::string WithPort(const std::string& address, int port) {
+  return absl::StrCat(address.substr(0, address.rfind(':') + 1), port);
+}
+
+int Milliseconds(absl::Duration duration) {
+  return static_cast<int>(absl::ToInt64Milliseconds(duration));
+}
+
+void SetChannelArguments(const EndpointOptions& options, grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(options.max_message_bytes);
+  // Two servers on one port would share its connections without either knowing.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_calls_per_connection);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(options.keepalive_time));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                             Milliseconds(options.keepalive_timeout));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             Milliseconds(options.min_ping_interval));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, ModelLoader loader,
+                                                      const std::string& device) {
+  std::unique_ptr<Server> server(new Server(config, std::move(loader), device));
+  if (absl::Status status = server->registry_.Scan(); !status.ok()) return status;
+  if (absl::Status status = server->Listen(); !status.ok()) return status;
+  if (absl::Status status = server->ExposeMetrics(); !status.ok()) return status;
+  Log(LogLevel::kInfo, "listening",
+      {{"grpc", server->grpc_address_},
+       {"metrics", server->metrics_address_},
+       {"store", server->store_.root().string()},
+       {"device", device}});
+  server->loading_ = std::thread([server = server.get()] {
+    server->registry_.LoadActive([server] { server->UpdateHealth(); });
+  });
+  return server;
+}
+
+Server::Server(const Config& config, ModelLoader loader, const std::string& device)
+    : config_(config),
+      store_(config.store),
+      registry_(config.models, store_, std::move(loader), metrics_),
+      admission_(config.admission, metrics_),
+      batcher_(config.batching, metrics_),
+      preprocessing_({.name = "preprocess", .threads = OneACore(config.threads.preprocessing)}),
+      administration_(kAdministration),
+      detector_(config.detector, registry_, admission_, preprocessing_, batcher_, metrics_),
+      detection_service_({.stream_window = config.stream_window}, detector_, metrics_),
+      model_service_(registry_, administration_, metrics_),
+      training_service_(metrics_) {
+  for (int i = 0; i < config.threads.workers; ++i) {
+    workers_.push_back(std::make_unique<Worker>(i, device, batcher_, metrics_));
+  }
+  metrics_.AddRefresher([this] {
+    metrics_.queue_depth.Set(static_cast<double>(batcher_.waiting()));
+    metrics_.queue_oldest_seconds.Set(absl::ToDoubleSeconds(batcher_.oldest()));
+    metrics_.ready.Set(!leaving_ && registry_.Ready() ? 1 : 0);
+  });
+}
+
+Server::~Server() { Stop(); }
+
+absl::Status Server::Listen() {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  SetChannelArguments(config_.endpoint, builder);
+  int port = 0;
+  builder.AddListeningPort(config_.endpoint.listen, grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&detection_service_);
+  builder.RegisterService(&model_service_);
+  builder.RegisterService(&training_service_);
+  grpc_server_ = builder.BuildAndStart();
+  if (grpc_server_ == nullptr || port == 0) {
+    return absl::UnavailableError(
+        absl::StrCat("server.listen: cannot listen on ", config_.endpoint.listen,
+                     ": the port is taken, or the address is not of this machine"));
+  }
+  grpc_address_ = WithPort(config_.endpoint.listen, port);
+  UpdateHealth();
+  return absl::OkStatus();
+}
+
+absl::Status Server::ExposeMetrics() {
+  const std::string& listen = config_.endpoint.metrics_listen;
+  if (listen.empty()) return absl::OkStatus();
+  try {
+    exposer_ = std::make_unique<prometheus::Exposer>(
+        std::vector<std::string>{"listening_ports", listen, "num_threads", "2"});
+  } catch (const std::exception&) {
+    return absl::UnavailableError(
+        absl::StrCat("server.metrics_listen: cannot listen on ", listen,
+                     ": the port is taken, or the address is not of this machine"));
+  }
+  exposer_->RegisterCollectable(metrics_.collectable());
+  metrics_address_ = WithPort(listen, exposer_->GetListeningPorts().at(0));
+  return absl::OkStatus();
+}
+
+void Server::UpdateHealth() {
+  grpc::HealthCheckServiceInterface& health = *grpc_server_->GetHealthCheckService();
+  const bool ready = registry_.Ready();
+  health.SetServingStatus("", ready);
+  health.SetServingStatus(v1::DetectionService::service_full_name(), ready);
+  // They need no model: a client that waits for health must be able to ask why there is none.
+  health.SetServingStatus(v1::ModelService::service_full_name(), true);
+  health.SetServingStatus(v1::TrainingService::service_full_name(), true);
+}
+
+void Server::EnterLameDuck() {
+  if (leaving_.exchange(true)) return;
+  Log(LogLevel::kInfo, "shutting down: not serving",
+      {{"lame_duck", config_.shutdown.lame_duck}, {"in_flight", admission_.in_flight()}});
+  registry_.Stop();
+  // Every name NOT_SERVING, whatever is set later.
+  if (grpc_server_ != nullptr) grpc_server_->GetHealthCheckService()->Shutdown();
+}
+
+void Server::Stop() {
+  if (stopped_) return;
+  stopped_ = true;
+  EnterLameDuck();
+  const absl::Time deadline = absl::Now() + config_.shutdown.drain_grace;
+  Log(LogLevel::kInfo, "shutting down: draining",
+      {{"drain_grace", config_.shutdown.drain_grace}, {"in_flight", admission_.in_flight()}});
+  detection_service_.Drain();
+  if (!admission_.AwaitIdle(deadline)) {
+    Log(LogLevel::kWarning, "shutting down: grace is over",
+        {{"in_flight", admission_.in_flight()}, {"waiting", batcher_.waiting()}});
+    batcher_.Abort();
+  }
+  if (grpc_server_ != nullptr) {
+    grpc_server_->Shutdown(absl::ToChronoTime(std::max(deadline, absl::Now() + kFlushGrace)));
+  }
+  batcher_.Close();
+  workers_.clear();
+  preprocessing_.Stop();
+  administration_.Stop();
+  if (loading_.joinable()) loading_.join();
+  exposer_.reset();
+  Log(LogLevel::kInfo, "shut down");
+}
+
+}  // namespace proad::server

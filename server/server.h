@@ -1,0 +1,86 @@
+// The composition root: owns every part of the server, starts them in the order in which they stand
+// here and stops them in reverse.
+#pragma once
+
+#include <grpcpp/server.h>
+#include <prometheus/exposer.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/batching/admission.h"
+#include "server/batching/detector.h"
+#include "server/batching/dynamic_batcher.h"
+#include "server/batching/worker.h"
+#include "server/config.h"
+#include "server/rpc/detection_service.h"
+#include "server/rpc/model_service.h"
+#include "server/rpc/training_service.h"
+#include "server/serving/model_registry.h"
+#include "server/serving/model_store.h"
+#include "server/telemetry/metrics.h"
+#include "server/util/thread_pool.h"
+
+namespace proad::server {
+
+// Thread-safety: Start, EnterLameDuck and Stop from one thread.
+class Server {
+ public:
+  // Listens, then loads the active versions of the store in the background: calls are answered at
+  // once, with UNAVAILABLE while nothing is loaded, and health says NOT_SERVING until the default
+  // model is warm. `device` is where the loader's versions run, for the metrics.
+  // NOT_FOUND when the store does not exist, UNAVAILABLE when a port cannot be had.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const Config& config, ModelLoader loader,
+                                                       const std::string& device);
+  ~Server();  // Stop()
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // "HOST:PORT" with the port that was picked.
+  const std::string& grpc_address() const { return grpc_address_; }
+  // The same for /metrics; "" when it is off.
+  const std::string& metrics_address() const { return metrics_address_; }
+
+  // Says NOT_SERVING from now on, and serves as before.
+  void EnterLameDuck();
+
+  // Accepts nothing more (UNAVAILABLE), answers what was accepted, within the configured grace;
+  // what then still waits is answered UNAVAILABLE. Returns when every thread has ended. Idempotent.
+  void Stop();
+
+ private:
+  Server(const Config& config, ModelLoader loader, const std::string& device);
+
+  absl::Status Listen();
+  absl::Status ExposeMetrics();
+  void UpdateHealth();
+
+  const Config config_;
+  std::string grpc_address_;
+  std::string metrics_address_;
+  std::atomic<bool> leaving_ = false;  // EnterLameDuck was called
+  bool stopped_ = false;
+
+  Metrics metrics_;
+  const ModelStore store_;
+  ModelRegistry registry_;
+  Admission admission_;
+  DynamicBatcher batcher_;
+  ThreadPool preprocessing_;
+  ThreadPool administration_;  // what looks at the disk for a call
+  Detector detector_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  DetectionService detection_service_;
+  ModelService model_service_;
+  TrainingService training_service_;
+  std::unique_ptr<grpc::Server> grpc_server_;
+  std::unique_ptr<prometheus::Exposer> exposer_;
+  std::thread loading_;
+};
+
+}  // namespace proad::server
