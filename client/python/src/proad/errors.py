@@ -1,0 +1,81 @@
+"""What can go wrong with a call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from proad._rpc import error_details_pb2, status_pb2
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class ProadError(Exception):
+    """An error of the server, of the connection, or of an image that could not be sent. Never comes with a verdict.
+
+    code         grpc.StatusCode
+    message      what was wrong, where, and what would be right
+    reason       stable, for machines, for example "QUEUE_FULL"; None: it did not come from the service itself
+    field        path of the request's field at fault, for example "frame.stride"; None: the request is not at fault
+    retry_after  seconds after which the same call may succeed; None: nothing is known
+    metadata     limits and known names
+    """
+
+    def __init__(
+        self,
+        code: Any,
+        message: str,
+        *,
+        reason: str | None = None,
+        field: str | None = None,
+        retry_after: float | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{code.name}: {message}")
+        self.code = code
+        self.message = message
+        self.reason = reason
+        self.field = field
+        self.retry_after = retry_after
+        self.metadata = metadata or {}
+
+
+def from_status(status: status_pb2.Status) -> ProadError:
+    """The error of one image of a stream."""
+    details: dict[str, Any] = {}
+    for packed in status.details:
+        info = error_details_pb2.ErrorInfo()
+        bad_request = error_details_pb2.BadRequest()
+        retry = error_details_pb2.RetryInfo()
+        if packed.Unpack(info):
+            details["reason"] = info.reason or None
+            details["metadata"] = dict(info.metadata)
+        elif packed.Unpack(bad_request):
+            if bad_request.field_violations:
+                details["field"] = bad_request.field_violations[0].field
+        elif packed.Unpack(retry):
+            details["retry_after"] = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
+    # An error that says OK must not read as success.
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    if code == grpc.StatusCode.OK:
+        code = grpc.StatusCode.INTERNAL
+    return ProadError(code, status.message, **details)
+
+
+def from_rpc_error(error: Any) -> ProadError:
+    """The error that a call ended with."""
+    trailers = {item[0]: item[1] for item in error.trailing_metadata() or ()}
+    status = status_pb2.Status()
+    try:
+        status.ParseFromString(trailers.get("grpc-status-details-bin", b""))
+    except Exception:  # what does not parse loses nothing but itself
+        status.Clear()
+    status.code = error.code().value[0]
+    status.message = error.details() or ""
+    result = from_status(status)
+    pushback = trailers.get("grpc-retry-pushback-ms", "")
+    # A negative value means "do not retry", which is what no value means as well.
+    if result.retry_after is None and isinstance(pushback, str) and pushback.isdigit():
+        result.retry_after = int(pushback) / 1000
+    return result
