@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 
 #include "model/error.h"
 #include "model/strict_json.h"
@@ -63,47 +62,8 @@ constexpr StorageType kStorageTypes[] = {
 }  // namespace
 
 Pickle::Pickle(std::span<const std::byte> program, std::string source)
-    : program_(program), source_(std::move(source)) {
+    : program_(program, std::move(source)) {
   Run();
-}
-
-void Pickle::Fail(const std::string& message) const {
-  throw CorruptFile(source_, message + " (byte " + std::to_string(at_) + " of the pickle)");
-}
-
-// ---- the program
-
-template <typename T>
-T Pickle::Take() {
-  T value;
-  std::memcpy(&value, TakeText(sizeof value).data(), sizeof value);
-  return value;
-}
-
-std::string_view Pickle::TakeText(uint64_t size) {
-  if (size > program_.size() - at_) Fail("the pickle is truncated");
-  const std::string_view text(reinterpret_cast<const char*>(program_.data()) + at_, size);
-  at_ += size;
-  return text;
-}
-
-std::string_view Pickle::TakeLine() {
-  const std::string_view rest(reinterpret_cast<const char*>(program_.data()) + at_,
-                              program_.size() - at_);
-  const size_t end = rest.find('\n');
-  if (end == std::string_view::npos) Fail("the pickle is truncated");
-  at_ += end + 1;
-  return rest.substr(0, end);
-}
-
-// Two's complement, little-endian, of 0 to 8 bytes.
-int64_t Pickle::TakeLong(size_t size) {
-  if (size > 8) Fail("an integer of more than 64 bits is refused");
-  const std::string_view text = TakeText(size);
-  uint64_t value = 0;
-  std::memcpy(&value, text.data(), size);
-  const unsigned unused = static_cast<unsigned>(64 - 8 * size);
-  return size == 0 ? 0 : static_cast<int64_t>(value << unused) >> unused;
 }
 
 // ---- the stack
@@ -151,7 +111,7 @@ std::vector<Pickle::Value> Pickle::PopCount(size_t count) {
 void Pickle::Run() {
   static_assert(std::endian::native == std::endian::little);
   while (true) {
-    const uint8_t instruction = Take<uint8_t>();
+    const uint8_t instruction = program_.Take<uint8_t>();
     if (instruction == kStop) break;
     if (RunScalar(instruction) || RunContainer(instruction) || RunMemo(instruction) ||
         RunObject(instruction)) {
@@ -166,12 +126,12 @@ void Pickle::Run() {
 bool Pickle::RunScalar(uint8_t instruction) {
   switch (instruction) {
     case kProto:
-      if (const int protocol = Take<uint8_t>(); protocol > 5) {
+      if (const int protocol = program_.Take<uint8_t>(); protocol > 5) {
         Fail("pickle protocol " + std::to_string(protocol) + " is not known; 2 to 5 are");
       }
       return true;
     case kFrame:
-      Take<uint64_t>();  // a hint for readers of streams
+      program_.Take<uint64_t>();  // a hint for readers of streams
       return true;
     case kNone:
       Push({});
@@ -181,29 +141,29 @@ bool Pickle::RunScalar(uint8_t instruction) {
       PushBool(instruction == kNewTrue);
       return true;
     case kBinInt:
-      PushInt(Take<int32_t>());
+      PushInt(program_.Take<int32_t>());
       return true;
     case kBinInt1:
-      PushInt(Take<uint8_t>());
+      PushInt(program_.Take<uint8_t>());
       return true;
     case kBinInt2:
-      PushInt(Take<uint16_t>());
+      PushInt(program_.Take<uint16_t>());
       return true;
     case kLong1:
-      PushInt(TakeLong(Take<uint8_t>()));
+      PushInt(program_.TakeInteger(program_.Take<uint8_t>()));
       return true;
     case kBinFloat:  // the one big-endian number
       Push({.kind = Kind::kFloat,
-            .number = std::bit_cast<double>(__builtin_bswap64(Take<uint64_t>()))});
+            .number = std::bit_cast<double>(__builtin_bswap64(program_.Take<uint64_t>()))});
       return true;
     case kBinUnicode:
-      PushText(TakeText(Take<uint32_t>()));
+      PushText(program_.TakeText(program_.Take<uint32_t>()));
       return true;
     case kShortBinUnicode:
-      PushText(TakeText(Take<uint8_t>()));
+      PushText(program_.TakeText(program_.Take<uint8_t>()));
       return true;
     case kBinUnicode8:
-      PushText(TakeText(Take<uint64_t>()));
+      PushText(program_.TakeText(program_.Take<uint64_t>()));
       return true;
     default:
       return false;
@@ -263,11 +223,11 @@ bool Pickle::RunMemo(uint8_t instruction) {
   switch (instruction) {
     case kBinGet:
     case kBinPut:
-      slot = Take<uint8_t>();
+      slot = program_.Take<uint8_t>();
       break;
     case kLongBinGet:
     case kLongBinPut:
-      slot = Take<uint32_t>();
+      slot = program_.Take<uint32_t>();
       break;
     case kMemoize:
       slot = memo_.size();
@@ -291,8 +251,8 @@ bool Pickle::RunMemo(uint8_t instruction) {
 bool Pickle::RunObject(uint8_t instruction) {
   switch (instruction) {
     case kGlobal: {
-      const std::string_view module = TakeLine();
-      PushGlobal(module, TakeLine());
+      const std::string_view module = program_.TakeLine();
+      PushGlobal(module, program_.TakeLine());
       return true;
     }
     case kStackGlobal: {

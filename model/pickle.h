@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/pickle_program.h"
 #include "model/tensor_file.h"
 
 namespace proad::model {
@@ -81,14 +82,7 @@ class Pickle {
     int64_t elements;
   };
 
-  [[noreturn]] void Fail(const std::string& message) const;
-
-  // The program.
-  template <typename T>
-  T Take();
-  std::string_view TakeText(uint64_t size);
-  std::string_view TakeLine();
-  int64_t TakeLong(size_t size);
+  [[noreturn]] void Fail(const std::string& message) const { program_.Fail(message); }
 
   // The stack.
   void Push(Value value);
@@ -115,9 +109,7 @@ class Pickle {
   Value RebuildTensor(std::span<const Value> arguments);
   std::vector<int64_t> Integers(const Value& tuple) const;
 
-  const std::span<const std::byte> program_;
-  const std::string source_;
-  size_t at_ = 0;  // the next byte
+  PickleProgram program_;
   std::vector<Value> stack_;
   std::vector<size_t> marks_;  // heights of the stack
   std::unordered_map<uint64_t, Value> memo_;

@@ -159,7 +159,7 @@ class Reader {
                                       std::span<const std::byte> storage) {
     const size_t size = SizeOf(tensor.dtype);
     const int64_t elements = CheckExtent(name, tensor);
-    if (elements == 0) return {};
+    if (elements == 0) return storage.first(0);
     if (IsRowMajor(tensor)) return storage.subspan(tensor.offset * size, elements * size);
     CheckNoOverlap(name, tensor);
     copied_ += elements * size;

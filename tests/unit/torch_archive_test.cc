@@ -35,7 +35,7 @@ std::string Floats(const std::vector<float>& values) {
 
 std::vector<float> FloatsOf(const TensorView& view) {
   std::vector<float> values(view.data.size() / sizeof(float));
-  std::memcpy(values.data(), view.data.data(), view.data.size());
+  if (!values.empty()) std::memcpy(values.data(), view.data.data(), view.data.size());
   return values;
 }
 
