@@ -1,5 +1,3 @@
-#include "model/config.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +5,7 @@
 #include <limits>
 #include <string>
 
+#include "model/config.h"
 #include "model/error.h"
 
 namespace proad::model {
