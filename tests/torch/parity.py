@@ -8,6 +8,9 @@ import subprocess
 import sys
 import types
 
+# Before torch is loaded: threads that wait by spinning starve each other where cores are shared.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 try:
     import torch
     from safetensors.torch import load_file, save_file
