@@ -13,11 +13,16 @@ namespace proad::server {
 namespace {
 
 constexpr char kDomain[] = "proad";
-// Trailers beyond 8 KiB in all are dropped by default, and the status with them.
-constexpr size_t kMaxMessage = 2048;
+// The message travels up to three times, partly in base64; trailers beyond 8 KiB in all are refused
+// by default, and the status is lost with them.
+constexpr size_t kMaxMessage = 1024;
 
 std::string Message(const absl::Status& status) {
-  return std::string(status.message().substr(0, kMaxMessage));
+  const absl::string_view message = status.message();
+  size_t end = std::min(message.size(), kMaxMessage);
+  // Not within a character: protobuf's strings are UTF-8.
+  while (end > 0 && end < message.size() && (message[end] & 0xC0) == 0x80) --end;
+  return std::string(message.substr(0, end));
 }
 
 absl::Duration NotNegative(absl::Duration duration) {
