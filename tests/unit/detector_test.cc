@@ -205,6 +205,8 @@ TEST(DetectorTest, AQueryWithoutADeadlineGetsTheDefault) {
   Asked second(pipeline, 2);
   ExpectRefused(second.Send().Answer(), absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXPIRED",
                 "not inspected");
+  pipeline.model->Release();
+  EXPECT_TRUE(first.Answer().ok());
 }
 
 TEST(DetectorTest, FullIsSaidAtOnceAndRoomComesBack) {
