@@ -4,6 +4,8 @@
 // wrong. A job is words of the form name=value:
 //
 //   encoder=FILE input=FILE output=FILE preset=NAME [weights=FILE] [option=value ...]
+//   store=DIRECTORY encoder=FILE weights=FILE preset=NAME      makes a version; the answer is its
+//   directory
 //
 // Options, all of ModelConfig: decoder_layers groups input_height input_width
 // position_resize=official|lineage, and adaptive_noisy_bottleneck, dynamic_decoder,
@@ -28,6 +30,7 @@
 #include "model/config.h"
 #include "model/encoder.h"
 #include "model/frozen_pro_ad.h"
+#include "model/import_version.h"
 #include "model/pro_ad.h"
 #include "model/safetensors.h"
 #include "model/tensor_file.h"
@@ -96,7 +99,17 @@ void Write(const std::string& path, std::map<std::string, torch::Tensor> tensors
   WriteSafetensors(path, views);
 }
 
-// Does a job; returns the encoder's dialect.
+// Makes a version; returns its directory.
+std::string Publish(Options options) {
+  return ImportVersion({.store = Take(options, "store"),
+                        .name = "version",
+                        .preset = Take(options, "preset"),
+                        .encoder_file = Take(options, "encoder"),
+                        .weights_file = Take(options, "weights")})
+      .directory;
+}
+
+// Runs the network; returns the encoder's dialect.
 std::string Run(Options options) {
   const c10::InferenceMode inference;
   ModelConfig config = ConfigFrom(options);
@@ -152,7 +165,10 @@ std::string Run(Options options) {
 int main() {
   for (std::string line; std::getline(std::cin, line);) {
     try {
-      std::cout << "ok " + proad::model::Run(proad::model::ParseOptions(line)) << std::endl;
+      proad::model::Options options = proad::model::ParseOptions(line);
+      const bool publish = options.contains("store");
+      std::cout << "ok " << (publish ? proad::model::Publish(options) : proad::model::Run(options))
+                << std::endl;
     } catch (const std::exception& error) {
       std::cout << "error " << error.what() << std::endl;
     }

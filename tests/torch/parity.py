@@ -11,6 +11,9 @@ import types
 # Before torch is loaded: threads that wait by spinning starve each other where cores are shared.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+import numpy
+from PIL import Image
+
 try:
     import torch
     from safetensors.torch import load_file, save_file
@@ -47,13 +50,23 @@ class Network:
         words = {"encoder": encoder, "input": self._input, "output": self._output, **options}
         if weights is not None:
             words["weights"] = weights
+        answer = self._ask(words)
+        return load_file(self._output), answer
+
+    def publish(self, store: pathlib.Path, preset: str, encoder: pathlib.Path,
+                weights: pathlib.Path) -> pathlib.Path:
+        """Makes a version and returns its directory."""
+        return pathlib.Path(self._ask({"store": store, "preset": preset, "encoder": encoder,
+                                       "weights": weights}))
+
+    def _ask(self, words: dict[str, object]) -> str:
         job = " ".join(f"{name}={value}" for name, value in words.items())
         self._process.stdin.write(job + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline().strip()
         if not answer.startswith("ok "):
             sys.exit(f"{TOOL.name}, job '{job}': {answer or f'ended with {self._process.wait()}'}")
-        return load_file(self._output), answer.removeprefix("ok ")
+        return answer.removeprefix("ok ")
 
 
 def test_picture(batch: int, height: int, width: int, seed: int) -> torch.Tensor:
@@ -63,6 +76,12 @@ def test_picture(batch: int, height: int, width: int, seed: int) -> torch.Tensor
     smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bicubic")
     grain = 0.15 * torch.randn(batch, 3, height, width, generator=generator)
     return ((smooth + grain).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def picture(path: pathlib.Path, height: int, width: int) -> torch.Tensor:
+    """A file's pixels at the network's size: uint8 [1, H, W, 3]."""
+    image = Image.open(path).convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+    return torch.from_numpy(numpy.array(image))[None]
 
 
 class Comparison:
