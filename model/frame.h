@@ -22,8 +22,8 @@ struct FrameView {
   int64_t height = 0;
   int64_t stride = 0;  // bytes from one row to the next; 0 = width * BytesPerPixel
   PixelFormat format = PixelFormat::kMono8;
-  std::span<const uint8_t>
-      data;  // (height - 1) * stride + a row's bytes at least, height * stride at most
+  // (height - 1) * stride + a row's bytes at least, height * stride at most.
+  std::span<const uint8_t> data;
 };
 
 // Copies the frame into an Image; Mono16 is scaled by 65535 to 8 bit with rounding.

@@ -167,69 +167,101 @@ void BlendRows(const uint8_t* in, size_t stride, const int32_t* weights, int tap
 
 // ---------------------------------------------------------------- passes
 
-// Rows of RGB pixels, `stride` bytes apart. Does not own them.
-struct Rows {
-  const uint8_t* begin = nullptr;
-  size_t stride = 0;
+// Pixels left .. left + width - 1 of rows top .. top + height - 1 of a larger picture. Does not own
+// them.
+struct View {
+  const uint8_t* pixels = nullptr;  // of its first pixel
+  size_t stride = 0;                // bytes from one row to the next
+  int left = 0;
+  int top = 0;
+  int width = 0;
+  int height = 0;
 };
 
-// Resizes rows first .. first + count - 1 of `image` to `axis`.
-void ResampleRows(const Image& image, int first, int count, const PairWeights& axis, uint8_t* out) {
-  const size_t in_stride = size_t{3} * image.width;
-  const size_t out_stride = 3 * axis.windows.size();
+View ViewOf(const Image& image, int left, int top) {
+  return {image.pixels.data(), size_t{3} * image.width, left, top, image.width, image.height};
+}
+
+// Resizes every row to the outputs of `axis`.
+Image AlongRows(const View& in, const AxisWeights& axis) {
+  PairWeights pairs = MakePairs(axis);
+  for (PairWeights::Window& window : pairs.windows) window.first -= in.left;
+  Image out{.width = static_cast<int>(pairs.windows.size()), .height = in.height};
+  out.pixels.resize(size_t{3} * out.width * out.height);
   std::vector<uint8_t> last;
-  for (int y = first; y < first + count; ++y, out += out_stride) {
-    const uint8_t* in = image.pixels.data() + in_stride * y;
-    if (y == image.height - 1) {
-      last.assign(in, in + in_stride);
-      last.resize(in_stride + kOverread);
-      in = last.data();
+  for (int y = 0; y < in.height; ++y) {
+    const uint8_t* row = in.pixels + y * in.stride;
+    if (y == in.height - 1) {  // what follows may not be ours to read
+      last.assign(row, row + size_t{3} * in.width);
+      last.resize(last.size() + kOverread);
+      row = last.data();
     }
-    ResampleRow(in, axis, out);
+    ResampleRow(row, pairs, out.pixels.data() + size_t{3} * out.width * y);
   }
+  return out;
+}
+
+// Resizes every column to the outputs of `axis`.
+Image AlongColumns(const View& in, const AxisWeights& axis) {
+  Image out{.width = in.width, .height = static_cast<int>(axis.windows.size())};
+  const int row_bytes = 3 * in.width;
+  out.pixels.resize(size_t(row_bytes) * out.height);
+  for (int y = 0; y < out.height; ++y) {
+    const AxisWeights::Window& window = axis.windows[y];
+    BlendRows(in.pixels + (window.first - in.top) * in.stride, in.stride, axis.of(y), window.count,
+              row_bytes, out.pixels.data() + size_t(row_bytes) * y);
+  }
+  return out;
+}
+
+Image Copy(const View& in) {
+  Image out{.width = in.width, .height = in.height};
+  for (int y = 0; y < in.height; ++y) {
+    const uint8_t* row = in.pixels + y * in.stride;
+    out.pixels.insert(out.pixels.end(), row, row + size_t{3} * in.width);
+  }
+  return out;
+}
+
+// The input samples that `axis` reads.
+AxisWeights::Window Span(const AxisWeights& axis) {
+  const AxisWeights::Window& last = axis.windows.back();
+  return {axis.windows.front().first, last.first + last.count - axis.windows.front().first};
 }
 
 }  // namespace
 
 Image ResampleBilinear(const Image& image, int width, int height, const Box& region) {
-  AxisWeights vertical;
-  int first_row = region.y;
-  int rows = region.height;
-  if (height != image.height) {
-    vertical = MakeWeights(image.height, height, region.y, region.height);
-    first_row = vertical.windows.front().first;
-    rows = vertical.windows.back().first + vertical.windows.back().count - first_row;
+  const bool horizontal = width != image.width;
+  const bool vertical = height != image.height;
+  AxisWeights columns;
+  AxisWeights rows;
+  AxisWeights::Window x = {region.x, region.width};
+  AxisWeights::Window y = {region.y, region.height};
+  if (horizontal) {
+    columns = MakeWeights(image.width, width, region.x, region.width);
+    x = Span(columns);
   }
+  if (vertical) {
+    rows = MakeWeights(image.height, height, region.y, region.height);
+    y = Span(rows);
+  }
+  const View needed = {image.pixels.data() + 3 * (size_t(y.first) * image.width + x.first),
+                       size_t{3} * image.width,
+                       x.first,
+                       y.first,
+                       x.count,
+                       y.count};
 
-  const int row_bytes = 3 * region.width;
-  Rows narrowed = {image.pixels.data() + 3 * (size_t(first_row) * image.width + region.x),
-                   size_t{3} * image.width};
-  std::vector<uint8_t> buffer;
-  if (width != image.width) {
-    buffer.resize(size_t(rows) * row_bytes);
-    const PairWeights horizontal =
-        MakePairs(MakeWeights(image.width, width, region.x, region.width));
-    ResampleRows(image, first_row, rows, horizontal, buffer.data());
-    narrowed = {buffer.data(), size_t(row_bytes)};
-  }
-
-  Image result{.width = region.width, .height = region.height};
-  if (height == image.height && width != image.width) {
-    result.pixels = std::move(buffer);
-    return result;
-  }
-  result.pixels.resize(size_t(row_bytes) * region.height);
-  for (int y = 0; y < region.height; ++y) {
-    uint8_t* out = result.pixels.data() + size_t(y) * row_bytes;
-    if (height == image.height) {
-      std::memcpy(out, narrowed.begin + y * narrowed.stride, row_bytes);
-    } else {
-      const AxisWeights::Window& window = vertical.windows[y];
-      BlendRows(narrowed.begin + (window.first - first_row) * narrowed.stride, narrowed.stride,
-                vertical.of(y), window.count, row_bytes, out);
-    }
-  }
-  return result;
+  if (!horizontal && !vertical) return Copy(needed);
+  if (!vertical) return AlongRows(needed, columns);
+  if (!horizontal) return AlongColumns(needed, rows);
+  // The passes round to 8 bit, so their order shows. This is how Pillow decides since version 13;
+  // before, rows always came first.
+  const bool columns_first =
+      height < image.height && image.height - height > 2 * (image.width - width);
+  if (columns_first) return AlongRows(ViewOf(AlongColumns(needed, rows), x.first, 0), columns);
+  return AlongColumns(ViewOf(AlongRows(needed, columns), 0, y.first), rows);
 }
 
 }  // namespace proad::model

@@ -1,7 +1,7 @@
 // Antialiased bilinear resampling, equal to Pillow's to the last bit.
 //
 // Pillow (src/libImaging/Resample.c) filters with a triangle that widens with the shrink factor, in
-// fixed point of 22 bits, first along rows, rounding to 8 bit, then along columns. OpenCV's
+// fixed point of 22 bits, along rows and along columns, rounding to 8 bit in between. OpenCV's
 // INTER_LINEAR has no antialiasing and INTER_AREA another filter; a network notices the difference.
 // No LibTorch. Pure functions, safe to call from any thread.
 #pragma once
