@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <future>
 #include <iostream>
 #include <string>
 #include <utility>
@@ -64,14 +65,18 @@ int Run(const Config& config, const sigset_t& signals) {
   Log(LogLevel::kInfo, "starting", {{"version", Version()}, {"compiler", Compiler()}});
   const absl::StatusOr<std::string> device = ResolveTorchDevice(config.torch);
   if (!device.ok()) return Fail(device.status(), 1);
-  auto server =
-      Server::Start(config,
-                    MakeTorchModelLoader(config.torch, *device, config.threads.workers,
-                                         static_cast<int>(config.batching.batch.max_batch)),
-                    *device);
+  const auto loader = MakeTorchModelLoader(config.torch, *device, config.threads.workers,
+                                           static_cast<int>(config.batching.batch.max_batch));
+  // Both lines are for whoever started this: where to find it, and when it serves.
+  std::promise<void> printed;
+  auto server = Server::Start(config, loader, *device, [&printed] {
+    printed.get_future().wait();
+    std::cout << "ready" << std::endl;
+  });
   if (!server.ok()) return Fail(server.status(), 1);
   std::cout << "listening grpc=" << (*server)->grpc_address()
             << " metrics=" << (*server)->metrics_address() << std::endl;
+  printed.set_value();
 
   int signal = 0;
   sigwait(&signals, &signal);

@@ -1,0 +1,554 @@
+#include "server/server.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/channel.h"
+#include "tests/support/fake_store.h"
+#include "tests/support/pictures.h"
+#include "tests/support/sync.h"
+#include "tests/support/wire_server.h"
+
+namespace proad::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+using client::Health;
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::StartsWith;
+using testing::TempDirectory;
+
+constexpr char kDetection[] = "proad.v1.DetectionService";
+constexpr char kModel[] = "proad.v1.ModelService";
+constexpr char kTraining[] = "proad.v1.TrainingService";
+
+// A whole server on free ports of the loopback device, over a store of fake versions.
+class ServerTest : public ::testing::Test {
+ protected:
+  ServerTest() {
+    config_.log_level = LogLevel::kOff;
+    config_.store = store_.path();
+    config_.endpoint.listen = "127.0.0.1:0";
+    config_.endpoint.metrics_listen = "127.0.0.1:0";
+    config_.shutdown.lame_duck = absl::ZeroDuration();
+    SetLogLevel(LogLevel::kOff);
+  }
+  ~ServerTest() override {
+    model_->Release();
+    server_.reset();
+  }
+
+  // One version, pcb@1, that is model_.
+  void Start() {
+    WriteFakeVersion(store_.path(), "pcb", "1");
+    StartOnly();
+  }
+  void StartOnly() {
+    auto server = Server::Start(
+        config_, [this](const fs::path& directory) { return loader_(directory); }, "cpu",
+        [this] { ready_.Set(); });
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    channel_ = grpc::CreateChannel(server_->grpc_address(), grpc::InsecureChannelCredentials());
+    detection_ = v1::DetectionService::NewStub(channel_);
+    models_ = v1::ModelService::NewStub(channel_);
+  }
+
+  Health HealthOf(const std::string& service) {
+    const auto health = client::CheckHealth(channel_, service, absl::Seconds(30));
+    EXPECT_TRUE(health.ok()) << health.status();
+    return health.value_or(Health::kUnknownService);
+  }
+
+  static v1::DetectRequest Request(uint32_t marker) {
+    v1::DetectRequest request;
+    request.set_encoded(MarkedBmp(marker));
+    return request;
+  }
+
+  grpc::Status Detect(uint32_t marker, v1::DetectResponse* response = nullptr,
+                      absl::Duration deadline = absl::Seconds(60)) {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + deadline));
+    v1::DetectResponse ignored;
+    return detection_->Detect(&context, Request(marker), response != nullptr ? response : &ignored);
+  }
+
+  // A Detect call that goes on in the background.
+  std::future<grpc::Status> DetectLater(uint32_t marker) {
+    return std::async(std::launch::async, [this, marker] { return Detect(marker); });
+  }
+
+  // Returns when new calls are refused because the server drains.
+  void AwaitDraining() {
+    grpc::Status status;
+    do {
+      status = Detect(1, nullptr, absl::Milliseconds(50));
+    } while (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE) << status.error_message();
+    EXPECT_EQ(ReasonOf(DetailsOf(status)), "DRAINING");
+  }
+
+  TempDirectory store_;
+  Config config_;
+  const std::shared_ptr<FakeModel> model_ = std::make_shared<FakeModel>(StoredManifest("pcb", "1"));
+  ModelLoader loader_ = [this](const fs::path&) { return ModelHandle(model_); };
+  Event ready_;
+  std::unique_ptr<Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::DetectionService::Stub> detection_;
+  std::unique_ptr<v1::ModelService::Stub> models_;
+};
+
+// What an HTTP server answers to GET `path`, headers included.
+std::string HttpGet(const std::string& address, const std::string& path) {
+  const size_t colon = address.rfind(':');
+  addrinfo* found = nullptr;
+  if (getaddrinfo(address.substr(0, colon).c_str(), address.substr(colon + 1).c_str(), nullptr,
+                  &found) != 0) {
+    return "";
+  }
+  const int fd = socket(found->ai_family, SOCK_STREAM, 0);
+  std::string answer;
+  if (connect(fd, found->ai_addr, found->ai_addrlen) == 0) {
+    const std::string request = absl::StrCat("GET ", path, " HTTP/1.0\r\n\r\n");
+    send(fd, request.data(), request.size(), 0);
+    char buffer[4096];
+    for (ssize_t n = 0; (n = recv(fd, buffer, sizeof(buffer), 0)) > 0;) {
+      answer.append(buffer, static_cast<size_t>(n));
+    }
+  }
+  close(fd);
+  freeaddrinfo(found);
+  return answer;
+}
+
+TEST_F(ServerTest, DetectsOnTheDefaultModel) {
+  Start();
+  ready_.Wait();
+  v1::DetectResponse response;
+  const grpc::Status status = Detect(1 << 20, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.score(), FakeScore(1 << 20));
+  EXPECT_EQ(response.model_version().name(), "pcb");
+  EXPECT_EQ(response.model_version().version(), "1");
+}
+
+TEST_F(ServerTest, HealthFollowsTheDefaultModel) {
+  Event loading, go_on;
+  loader_ = [&](const fs::path&) {
+    loading.Set();
+    go_on.Wait();
+    return ModelHandle(model_);
+  };
+  Start();
+  loading.Wait();
+  EXPECT_EQ(HealthOf(""), Health::kNotServing);
+  EXPECT_EQ(HealthOf(kDetection), Health::kNotServing);
+  EXPECT_EQ(HealthOf(kModel), Health::kServing);
+  EXPECT_EQ(HealthOf("no.such.Service"), Health::kUnknownService);
+  EXPECT_THAT(HttpGet(server_->metrics_address(), "/metrics"), HasSubstr("\nproad_ready 0\n"));
+  const grpc::Status early = Detect(1);
+  EXPECT_EQ(early.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(ReasonOf(DetailsOf(early)), "NO_MODEL_READY");
+  EXPECT_TRUE(DetailsOf(early).details_size() > 0);
+
+  go_on.Set();
+  ready_.Wait();
+  EXPECT_EQ(HealthOf(""), Health::kServing);
+  EXPECT_EQ(HealthOf(kDetection), Health::kServing);
+  EXPECT_TRUE(Detect(1).ok());
+  EXPECT_THAT(HttpGet(server_->metrics_address(), "/metrics"), HasSubstr("\nproad_ready 1\n"));
+}
+
+TEST_F(ServerTest, ADefaultModelThatFailsIsNeverServing) {
+  Event failed;
+  loader_ = [&](const fs::path&) {
+    failed.Set();
+    return absl::DataLossError("model.safetensors is damaged");
+  };
+  Start();
+  failed.Wait();
+  grpc::Status status;
+  do {
+    status = Detect(1);
+  } while (status.error_message().find("being loaded") != std::string::npos);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("model.safetensors is damaged"));
+  EXPECT_EQ(HealthOf(""), Health::kNotServing);
+  EXPECT_FALSE(ready_.IsSet());
+}
+
+TEST_F(ServerTest, ALameDuckSaysNotServingAndServes) {
+  Start();
+  ready_.Wait();
+  server_->EnterLameDuck();
+  for (const char* service : {"", kDetection, kModel, kTraining}) {
+    EXPECT_EQ(HealthOf(service), Health::kNotServing) << service;
+  }
+  EXPECT_TRUE(Detect(1).ok());
+  EXPECT_THAT(HttpGet(server_->metrics_address(), "/metrics"), HasSubstr("\nproad_ready 0\n"));
+  server_->Stop();
+  EXPECT_EQ(Detect(1).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(HttpGet(server_->metrics_address(), "/metrics"), IsEmpty());
+}
+
+TEST_F(ServerTest, StopAnswersEverythingThatWasAccepted) {
+  config_.batching.batch.max_batch = 1;
+  Start();
+  ready_.Wait();
+  model_->Hold();
+  std::vector<std::future<grpc::Status>> calls;
+  for (uint32_t marker = 1; marker <= 4; ++marker) calls.push_back(DetectLater(marker));
+  grpc::ClientContext stream_context;
+  const auto stream = detection_->DetectStream(&stream_context);
+  for (uint32_t marker = 5; marker <= 8; ++marker) {
+    v1::DetectStreamRequest frame;
+    *frame.mutable_request() = Request(marker);
+    frame.mutable_request()->set_request_id(absl::StrCat(marker));
+    ASSERT_TRUE(stream->Write(frame));
+  }
+  // All eight are in: one with the model, the others waiting.
+  while (HttpGet(server_->metrics_address(), "/metrics").find("\nproad_inflight 8\n") ==
+         std::string::npos) {
+  }
+
+  std::thread stopping([this] { server_->Stop(); });
+  AwaitDraining();
+  model_->Release();
+  for (auto& call : calls) {
+    const grpc::Status status = call.get();
+    EXPECT_TRUE(status.ok()) << status.error_message();
+  }
+  int answered = 0;
+  v1::DetectStreamResponse answer;
+  while (stream->Read(&answer)) {
+    EXPECT_TRUE(answer.has_detection()) << answer.error().message();
+    ++answered;
+  }
+  EXPECT_EQ(answered, 4);
+  const grpc::Status end = stream->Finish();
+  EXPECT_TRUE(end.ok()) << end.error_message();
+  stopping.join();
+}
+
+TEST_F(ServerTest, WhatStillWaitsAfterTheGraceIsRefusedNotForgotten) {
+  config_.batching.batch.max_batch = 1;
+  config_.shutdown.drain_grace = absl::Milliseconds(20);
+  Start();
+  ready_.Wait();
+  model_->Hold();
+  auto running = DetectLater(1);
+  model_->AwaitBatches(1);
+  auto waiting = DetectLater(2);
+  while (HttpGet(server_->metrics_address(), "/metrics").find("\nproad_queue_depth 1\n") ==
+         std::string::npos) {
+  }
+  std::thread stopping([this] { server_->Stop(); });
+  const grpc::Status refused = waiting.get();
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::UNAVAILABLE) << refused.error_message();
+  EXPECT_EQ(ReasonOf(DetailsOf(refused)), "DRAINING");
+  model_->Release();
+  // Its call was ended by the shutdown, or answered just in time; it hangs in no case.
+  running.get();
+  stopping.join();
+}
+
+TEST_F(ServerTest, StopWhileAModelLoadsEndsWithIt) {
+  Event loading, go_on;
+  loader_ = [&](const fs::path&) {
+    loading.Set();
+    go_on.Wait();
+    return ModelHandle(model_);
+  };
+  Start();
+  loading.Wait();
+  server_->EnterLameDuck();
+  go_on.Set();
+  server_->Stop();
+  EXPECT_EQ(Detect(1).error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(ServerTest, ReflectionListsTheServices) {
+  Start();
+  grpc::GenericStub stub(channel_);
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  const auto call = stub.PrepareCall(
+      &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+  const auto await = [&queue] {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue.Next(&tag, &ok) && ok;
+  };
+  call->StartCall(nullptr);
+  ASSERT_TRUE(await());
+  const grpc::Slice list_services("\x3a\x01*", 3);  // ServerReflectionRequest.list_services = "*"
+  call->Write(grpc::ByteBuffer(&list_services, 1), nullptr);
+  ASSERT_TRUE(await());
+  grpc::ByteBuffer answer;
+  call->Read(&answer, nullptr);
+  ASSERT_TRUE(await());
+  grpc::Slice bytes;
+  ASSERT_TRUE(answer.DumpToSingleSlice(&bytes).ok());
+  const std::string text(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
+  EXPECT_THAT(text, AllOf(HasSubstr(kDetection), HasSubstr(kModel), HasSubstr(kTraining),
+                          HasSubstr("grpc.health.v1.Health")));
+  context.TryCancel();
+  grpc::Status status;
+  call->Finish(&status, nullptr);
+  await();
+}
+
+TEST_F(ServerTest, MetricsAreScraped) {
+  Start();
+  ready_.Wait();
+  ASSERT_TRUE(Detect(1).ok());
+  EXPECT_FALSE(Detect(1, nullptr, absl::Seconds(-1)).ok());
+  const std::string text = HttpGet(server_->metrics_address(), "/metrics");
+  EXPECT_THAT(text, StartsWith("HTTP/1.1 200 OK"));
+  for (const char* line : {"proad_requests_total{code=\"OK\",rpc=\"Detect\"} 1\n",
+                           "proad_request_seconds_count{rpc=\"Detect\"} 1\n",
+                           "proad_stage_seconds_count{stage=\"queue\"} 1\n",
+                           "proad_stage_seconds_count{stage=\"preprocess\"} 1\n",
+                           "proad_stage_seconds_count{stage=\"batch_wait\"} 1\n",
+                           "proad_stage_seconds_count{stage=\"inference\"} 1\n",
+                           "proad_stage_seconds_count{stage=\"postprocess\"} ",
+                           "proad_batch_dispatch_total{cause=",
+                           "proad_verdicts_total{category=\"_none\",verdict=\"undecided\"} 1\n",
+                           "proad_score_count{category=\"_none\"} 1\n",
+                           "proad_batch_size_count 1\n",
+                           "proad_queue_depth 0\n",
+                           "proad_queue_oldest_seconds 0\n",
+                           "proad_rejected_total{reason=\"queue_full\"} 0\n",
+                           "proad_inflight 0\n",
+                           "proad_inflight_bytes 0\n",
+                           "proad_worker_busy_seconds_total{device=\"cpu\",worker=\"0\"} ",
+                           "proad_model_info{hash=",
+                           "proad_model_load_seconds_count 1\n",
+                           "proad_build_info{",
+                           "process_resident_memory_bytes "}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+  EXPECT_THAT(HttpGet(server_->metrics_address(), "/other"), StartsWith("HTTP/1.1 404"));
+}
+
+TEST_F(ServerTest, MetricsMayBeOff) {
+  config_.endpoint.metrics_listen = "";
+  Start();
+  ready_.Wait();
+  EXPECT_EQ(server_->metrics_address(), "");
+  EXPECT_TRUE(Detect(1).ok());
+}
+
+TEST_F(ServerTest, ARequestOverTheMessageLimitIsRefusedUnread) {
+  config_.endpoint.max_message_bytes = 128 << 10;
+  Start();
+  ready_.Wait();
+  v1::DetectRequest request;
+  request.set_encoded(std::string(256 << 10, 'x'));
+  grpc::ClientContext context;
+  v1::DetectResponse response;
+  const grpc::Status status = detection_->Detect(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(Detect(1).ok()) << "the connection must survive";
+}
+
+TEST_F(ServerTest, ListsModelsPageByPage) {
+  for (const char* version : {"9", "10", "11"}) WriteFakeVersion(store_.path(), "brick", version);
+  testing::WriteText(store_ / "brick/9/manifest.json", "{}");
+  config_.models.default_model = "pcb";
+  Start();
+  ready_.Wait();
+  std::vector<std::string> listed;
+  std::vector<int> pages;
+  v1::ListModelsRequest request;
+  request.set_page_size(2);
+  do {
+    grpc::ClientContext context;
+    v1::ListModelsResponse response;
+    const grpc::Status status = models_->ListModels(&context, request, &response);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    pages.push_back(response.models_size());
+    for (const v1::ModelSummary& model : response.models()) {
+      listed.push_back(absl::StrCat(
+          model.model_version().name(), "@", model.model_version().version(), " ",
+          v1::ModelState_Name(model.state()).substr(12), model.default_model() ? " default" : ""));
+    }
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
+  // The fake loader makes pcb@1 of every directory; what counts here is what is listed.
+  EXPECT_THAT(pages, ElementsAre(2, 2));
+  ASSERT_EQ(listed.size(), 4u);
+  EXPECT_THAT(listed[0], StartsWith("brick@11 "));
+  EXPECT_EQ(listed[1], "brick@10 STORED");
+  EXPECT_EQ(listed[2], "brick@9 FAILED");
+  EXPECT_EQ(listed[3], "pcb@1 ACTIVE default");
+}
+
+TEST_F(ServerTest, ListModelsChecksItsRequest) {
+  Start();
+  const auto list = [this](const v1::ListModelsRequest& request, v1::ListModelsResponse& response) {
+    grpc::ClientContext context;
+    return models_->ListModels(&context, request, &response);
+  };
+  v1::ListModelsResponse response;
+  v1::ListModelsRequest negative;
+  negative.set_page_size(-1);
+  grpc::Status status = list(negative, response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(FieldOf(DetailsOf(status)), "page_size");
+  for (const char* token : {"x y", "pcb", "pcb@1@2"}) {
+    v1::ListModelsRequest bad;
+    bad.set_page_token(token);
+    status = list(bad, response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << token;
+    EXPECT_EQ(FieldOf(DetailsOf(status)), "page_token");
+  }
+  v1::ListModelsRequest unknown;
+  unknown.set_name("gravel");
+  EXPECT_TRUE(list(unknown, response).ok());
+  EXPECT_EQ(response.models_size(), 0);
+}
+
+TEST_F(ServerTest, AModelsCardShowsItsManifest) {
+  const absl::Time before = absl::Now();
+  Start();
+  ready_.Wait();
+  for (const char* name : {"", "pcb", "pcb@1"}) {
+    grpc::ClientContext context;
+    v1::GetModelRequest request;
+    request.set_model(name);
+    v1::GetModelResponse response;
+    const grpc::Status status = models_->GetModel(&context, request, &response);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    const v1::ModelCard& card = response.model();
+    EXPECT_EQ(card.model_version().name(), "pcb");
+    EXPECT_EQ(card.model_version().hash().size(), 64u);
+    EXPECT_EQ(card.state(), v1::MODEL_STATE_ACTIVE);
+    EXPECT_TRUE(card.default_model());
+    EXPECT_EQ(card.create_time().seconds(), 1772357400);  // 2026-03-01T09:30:00Z
+    EXPECT_GE(card.activate_time().seconds(), absl::ToUnixSeconds(before));
+    EXPECT_EQ(card.network().preset(), "proad-tiny");
+    EXPECT_EQ(card.network().tokens(),
+              static_cast<uint32_t>(StoredManifest("a", "1").config.tokens()));
+    EXPECT_TRUE(card.network().adaptive_noisy_bottleneck());
+    EXPECT_EQ(card.preprocessing().mean_size(), 3);
+    EXPECT_EQ(card.encoder().dialect(), "official");
+    ASSERT_EQ(card.calibrations_size(), 1);
+    EXPECT_EQ(card.calibrations(0).category(), "pcb");
+    EXPECT_EQ(card.calibrations(0).threshold(), 0.25);
+    ASSERT_EQ(card.metrics_size(), 1);
+    EXPECT_EQ(card.metrics(0).name(), "image_auroc");
+    ASSERT_EQ(card.files_size(), 1);
+    EXPECT_EQ(card.files(0).name(), "model.safetensors");
+    EXPECT_EQ(card.files(0).size_bytes(), 7u);
+  }
+}
+
+TEST_F(ServerTest, GetModelSaysWhatIsWrong) {
+  Start();
+  ready_.Wait();
+  WriteFakeVersion(store_.path(), "brick", "1");
+  testing::WriteText(store_ / "brick/1/manifest.json", "{");
+  const auto get = [this](const std::string& name) {
+    grpc::ClientContext context;
+    v1::GetModelRequest request;
+    request.set_model(name);
+    v1::GetModelResponse response;
+    return models_->GetModel(&context, request, &response);
+  };
+  EXPECT_EQ(get("gravel").error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(get("gravel").error_message(), HasSubstr("brick, pcb"));
+  EXPECT_EQ(get("pcb@2").error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(get("PCB").error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(get("brick@1").error_code(), grpc::StatusCode::DATA_LOSS);
+  EXPECT_THAT(get("brick@1").error_message(), HasSubstr("manifest.json"));
+}
+
+TEST_F(ServerTest, WhatIsNotOfferedSaysSoByName) {
+  Start();
+  std::vector<std::string> complaints;
+  const auto expect = [&](const std::string& name, const grpc::Status& status) {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << name;
+    EXPECT_THAT(status.error_message(),
+                StartsWith(name + " is not available in this version of the server: "));
+    EXPECT_EQ(ReasonOf(DetailsOf(status)), "NOT_OFFERED");
+  };
+  const auto training = v1::TrainingService::NewStub(channel_);
+  const auto call = [&](auto& stub, auto method, auto request, auto response) {
+    grpc::ClientContext context;
+    return ((*stub).*method)(&context, request, &response);
+  };
+#define EXPECT_NOT_OFFERED(service, stub, rpc) \
+  expect(#rpc, call(stub, &v1::service::Stub::rpc, v1::rpc##Request(), v1::rpc##Response()))
+  EXPECT_NOT_OFFERED(ModelService, models_, LoadModel);
+  EXPECT_NOT_OFFERED(ModelService, models_, ActivateModel);
+  EXPECT_NOT_OFFERED(ModelService, models_, RollbackModel);
+  EXPECT_NOT_OFFERED(ModelService, models_, UnloadModel);
+  EXPECT_NOT_OFFERED(ModelService, models_, DeleteModel);
+  EXPECT_NOT_OFFERED(ModelService, models_, Calibrate);
+  EXPECT_NOT_OFFERED(TrainingService, training, CreateTrainJob);
+  EXPECT_NOT_OFFERED(TrainingService, training, GetTrainJob);
+  EXPECT_NOT_OFFERED(TrainingService, training, ListTrainJobs);
+  EXPECT_NOT_OFFERED(TrainingService, training, CancelTrainJob);
+  EXPECT_NOT_OFFERED(TrainingService, training, ResumeTrainJob);
+#undef EXPECT_NOT_OFFERED
+  {
+    grpc::ClientContext context;
+    v1::WatchTrainJobResponse response;
+    const auto watch = training->WatchTrainJob(&context, v1::WatchTrainJobRequest());
+    EXPECT_FALSE(watch->Read(&response));
+    expect("WatchTrainJob", watch->Finish());
+  }
+  {
+    grpc::ClientContext context;
+    v1::UploadDatasetResponse response;
+    const auto upload = training->UploadDataset(&context, &response);
+    upload->WritesDone();
+    expect("UploadDataset", upload->Finish());
+  }
+  EXPECT_THAT(HttpGet(server_->metrics_address(), "/metrics"),
+              HasSubstr("proad_requests_total{code=\"UNIMPLEMENTED\",rpc=\"Calibrate\"} 1\n"));
+}
+
+TEST_F(ServerTest, APortThatIsTakenIsAnError) {
+  Start();
+  for (const bool metrics : {false, true}) {
+    Config second = config_;
+    (metrics ? second.endpoint.metrics_listen : second.endpoint.listen) =
+        metrics ? server_->metrics_address() : server_->grpc_address();
+    const auto server = Server::Start(second, loader_, "cpu");
+    EXPECT_EQ(server.status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_THAT(std::string(server.status().message()),
+                AllOf(HasSubstr(metrics ? "server.metrics_listen" : "server.listen"),
+                      HasSubstr(metrics ? server_->metrics_address() : server_->grpc_address())));
+  }
+}
+
+TEST_F(ServerTest, AMissingStoreIsAnError) {
+  config_.store = store_ / "missing";
+  const auto server = Server::Start(config_, loader_, "cpu");
+  EXPECT_EQ(server.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(server.status().message()), HasSubstr("missing"));
+}
+
+}  // namespace
+}  // namespace proad::server
