@@ -86,7 +86,9 @@ TEST_F(DynamicBatcherTest, NeverMixesVersions) {
 }
 
 TEST_F(DynamicBatcherTest, AnIdleWorkerIsWokenByTheFirstTask) {
-  DynamicBatcher batcher({}, metrics_);
+  DynamicBatcher::Options options = Waiting();
+  options.batch.take_when_idle = true;
+  DynamicBatcher batcher(options, metrics_);
   Event answered;
   std::thread worker([&] {
     std::optional<Batch> batch = batcher.Next();
