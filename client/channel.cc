@@ -22,6 +22,8 @@ namespace {
 constexpr int kInitialReconnectMilliseconds = 100;
 constexpr int kMaxReconnectMilliseconds = 2000;
 
+constexpr absl::Duration kHealthPollInterval = absl::Milliseconds(100);
+
 std::chrono::system_clock::time_point ToDeadline(absl::Time time) {
   // Beyond this the conversion would overflow.
   return absl::ToChronoTime(std::min(time, absl::Now() + absl::Hours(24 * 365)));
@@ -75,6 +77,23 @@ absl::StatusOr<Health> CheckHealth(const std::shared_ptr<grpc::Channel>& channel
   if (!status.ok()) return ToStatus(status, context);
   constexpr int kServingOnTheWire = 1;
   return response.value() == kServingOnTheWire ? Health::kServing : Health::kNotServing;
+}
+
+absl::Status WaitUntilServing(const std::shared_ptr<grpc::Channel>& channel,
+                              absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  for (;;) {
+    const absl::StatusOr<Health> health = CheckHealth(channel, "", deadline - absl::Now());
+    if (health.ok() ? *health != Health::kNotServing : absl::IsUnimplemented(health.status())) {
+      return absl::OkStatus();
+    }
+    if (absl::Now() + kHealthPollInterval >= deadline) {
+      return absl::UnavailableError(absl::StrCat(
+          "the server is there, but did not serve within ", absl::FormatDuration(timeout),
+          ": it is loading its model, has none, or is shutting down"));
+    }
+    absl::SleepFor(kHealthPollInterval);
+  }
 }
 
 absl::Status CallWithRetry(const CallOptions& options,

@@ -47,6 +47,12 @@ enum class Health { kServing, kNotServing, kUnknownService };
 absl::StatusOr<Health> CheckHealth(const std::shared_ptr<grpc::Channel>& channel,
                                    const std::string& service, absl::Duration timeout);
 
+// Waits until the server as a whole serves, `timeout` at most: a server that has just been started
+// loads its model first. UNAVAILABLE when it does not. A server without a health service counts as
+// serving.
+absl::Status WaitUntilServing(const std::shared_ptr<grpc::Channel>& channel,
+                              absl::Duration timeout);
+
 struct CallOptions {
   // For a call with all its attempts; absl::InfiniteDuration() for none.
   absl::Duration deadline = absl::Seconds(30);

@@ -55,9 +55,9 @@ class DetectStream {
   // The next answer; blocks. nullopt: the stream has ended.
   std::optional<StreamAnswer> Receive();
 
-  // How the stream ended, once Receive has returned nullopt. OK: every image that the server read was
-  // answered. A server that shuts down ends streams with OK as well: then Send fails, and what it sent
-  // last may be unanswered.
+  // How the stream ended, once Receive has returned nullopt. OK: every image that the server read
+  // was answered. A server that shuts down ends streams with OK as well: then Send fails, and what
+  // it sent last may be unanswered.
   const absl::Status& status() const { return status_; }
 
   // Gives up what is in flight; Receive then returns nullopt and status() is CANCELLED.

@@ -22,9 +22,13 @@ void AddServerOptions(CLI::App& command, ServerOptions& options) {
       ->type_name("ADDRESS")
       ->capture_default_str()
       ->check([](const std::string& address) -> std::string {
-        if (address.empty()) return "is empty; give host:port, for example localhost:50051";
-        if (!absl::StrContains(address, "://")) return "";
-        return absl::StrCat("'", address, "' is not an address: give host:port, without http://");
+        // The word after --server is taken whatever it is: without this check another option would
+        // be.
+        const bool option = address.empty() || address[0] == '-';
+        if (!option && !absl::StrContains(address, "://")) return "";
+        return absl::StrCat("'", address,
+                            "' is not an address: give host:port without http://, for example "
+                            "localhost:50051");
       });
   command
       .add_option_function<std::string>(

@@ -156,6 +156,11 @@ int RunDetect(const DetectOptions& options) {
   }
   const auto channel = Open(options.server);
   if (!channel.ok()) return Fail(channel.status());
+  // One that does not serve yet may still serve the named model; if not, every row says why.
+  if (options.model.empty()) {
+    const absl::Status serving = WaitUntilServing(*channel, options.server.deadline);
+    if (!serving.ok()) std::cerr << "proad detect: " << serving.message() << "\n";
+  }
   const DetectionClient client(*channel, {.deadline = options.server.deadline});
 
   std::vector<std::string> files;

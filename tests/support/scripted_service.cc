@@ -330,6 +330,10 @@ ScriptedServer::ScriptedServer() {
   address_ = absl::StrCat("127.0.0.1:", port);
 }
 
+void ScriptedServer::SetServing(bool serving) {
+  server_->GetHealthCheckService()->SetServingStatus(serving);
+}
+
 ScriptedServer::~ScriptedServer() { server_->Shutdown(std::chrono::system_clock::now()); }
 
 }  // namespace proad::testing

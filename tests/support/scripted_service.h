@@ -66,6 +66,8 @@ class ScriptedServer {
 
   const std::string& address() const { return address_; }
   ScriptedDetectionService& detection() { return detection_; }
+  // What the health service says; at first true.
+  void SetServing(bool serving);
 
  private:
   ScriptedDetectionService detection_;

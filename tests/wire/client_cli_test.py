@@ -181,6 +181,7 @@ class CommandLineTest(unittest.TestCase):
             (("detect", picture, "--label", "part"), "KEY=VALUE"),
             (("detect", picture, "--concurrency", "0"), "--concurrency"),
             (("detect", picture, "--server", "http://localhost:1"), "host:port"),
+            (("detect", picture, "--server", "--overlay"), "host:port"),
             (("models",), "show"),
             (("models", "nonsense"), "nonsense"),
         ]:

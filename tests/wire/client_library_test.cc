@@ -229,6 +229,19 @@ TEST_F(ClientLibrary, HealthIsRead) {
   EXPECT_EQ(*unknown, Health::kUnknownService);
 }
 
+TEST_F(ClientLibrary, AServerThatIsNotReadyIsWaitedFor) {
+  EXPECT_TRUE(WaitUntilServing(channel_, absl::Seconds(10)).ok());
+  server_.SetServing(false);
+  const auto health = CheckHealth(channel_, "", absl::Seconds(10));
+  ASSERT_TRUE(health.ok()) << health.status();
+  EXPECT_EQ(*health, Health::kNotServing);
+  const absl::Status early = WaitUntilServing(channel_, absl::Milliseconds(50));
+  EXPECT_EQ(early.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(early.message()), HasSubstr("loading"));
+  std::jthread later([&] { server_.SetServing(true); });
+  EXPECT_TRUE(WaitUntilServing(channel_, absl::Seconds(60)).ok());
+}
+
 TEST(NoServer, IsUnavailableAndSaysSo) {
   // Port 1 needs privileges and a very old service.
   const auto channel = Connect({.address = "127.0.0.1:1"});

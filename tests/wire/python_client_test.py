@@ -163,6 +163,13 @@ class ClientTest(unittest.TestCase):
         self.assertIs(caught.exception.code, grpc.StatusCode.UNAVAILABLE)
         self.assertIsNone(caught.exception.reason)
 
+    def test_a_server_is_waited_for(self):
+        self.client.wait_until_serving(timeout=60)
+        with proad.Client("127.0.0.1:1") as client, self.assertRaises(proad.ProadError) as caught:
+            client.wait_until_serving(timeout=0.2)
+        self.assertIs(caught.exception.code, grpc.StatusCode.UNAVAILABLE)
+        self.assertIn("127.0.0.1:1", caught.exception.message)
+
     def test_models(self):
         found = self.client.models()
         self.assertEqual([f"{model.version.name}@{model.version.version}" for model in found],

@@ -32,6 +32,8 @@ _HEATMAPS = {
 }
 _RESOLUTIONS = {"model": detection_pb2.RESOLUTION_MODEL, "original": detection_pb2.RESOLUTION_ORIGINAL}
 
+_HEALTH_POLL = 0.1  # seconds
+
 
 @dataclasses.dataclass(frozen=True)
 class StreamAnswer:
@@ -103,6 +105,27 @@ class Client:
     def close(self) -> None:
         """Ends the connection; calls in progress are cancelled."""
         self._channel.close()
+
+    def wait_until_serving(self, timeout: float = 60.0) -> None:
+        """Returns when the server as a whole serves: one that was just started loads its model first.
+
+        Raises ProadError UNAVAILABLE when it does not within `timeout` seconds.
+        """
+        # Of grpc.health.v1 the empty request asks for the server as a whole; in the answer, status is field 1.
+        check = self._channel.unary_unary("/grpc.health.v1.Health/Check")
+        serving = b"\x08\x01"
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                if check(b"", timeout=max(deadline - time.monotonic(), 0.0)) == serving:
+                    return
+            except grpc.RpcError as error:
+                if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+                    return
+            if time.monotonic() + _HEALTH_POLL >= deadline:
+                message = f"{self.address} did not serve within {timeout} s: it is not there, or has no model ready"
+                raise ProadError(grpc.StatusCode.UNAVAILABLE, message)
+            time.sleep(_HEALTH_POLL)
 
     def detect(
         self,
