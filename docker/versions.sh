@@ -12,7 +12,7 @@ DEBIAN_PACKAGES=(
   python3 python3-venv
   # The service.
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
-  libyaml-cpp-dev libspdlog-dev prometheus-cpp-dev libcurl4-openssl-dev zlib1g-dev libjemalloc-dev
+  libyaml-cpp-dev libspdlog-dev prometheus-cpp-dev libcpp-httplib-dev libcurl4-openssl-dev zlib1g-dev libjemalloc-dev
   nlohmann-json3-dev libcli11-dev libssl-dev
   # Pictures.
   libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev

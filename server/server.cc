@@ -1,6 +1,5 @@
 #include "server/server.h"
 
-#include <CivetServer.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/security/server_credentials.h>
@@ -18,7 +17,7 @@ namespace proad::server {
 namespace {
 
 // Calls that look at the disk are rare and may wait for each other.
-constexpr ThreadPool::Options kAdministration = {.name = "admin", .threads = 1, .max_queued = 64};
+ThreadPool::Options Administration() { return {.name = "admin", .threads = 1, .max_queued = 64}; }
 
 // For what was answered at the last moment to reach its client.
 constexpr absl::Duration kFlushGrace = absl::Seconds(1);
@@ -53,11 +52,14 @@ void SetChannelArguments(const EndpointOptions& options, grpc::ServerBuilder& bu
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, ModelLoader loader,
-                                                      const std::string& device) {
-  std::unique_ptr<Server> server(new Server(config, std::move(loader), device));
+                                                      const std::string& device,
+                                                      std::function<void()> on_ready) {
+  std::unique_ptr<Server> server(
+      new Server(config, std::move(loader), device, std::move(on_ready)));
   if (absl::Status status = server->registry_.Scan(); !status.ok()) return status;
   if (absl::Status status = server->Listen(); !status.ok()) return status;
   if (absl::Status status = server->ExposeMetrics(); !status.ok()) return status;
+  server->running_ = true;
   Log(LogLevel::kInfo, "listening",
       {{"grpc", server->grpc_address_},
        {"metrics", server->metrics_address_},
@@ -69,14 +71,16 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, Mode
   return server;
 }
 
-Server::Server(const Config& config, ModelLoader loader, const std::string& device)
+Server::Server(const Config& config, ModelLoader loader, const std::string& device,
+               std::function<void()> on_ready)
     : config_(config),
+      on_ready_(std::move(on_ready)),
       store_(config.store),
       registry_(config.models, store_, std::move(loader), metrics_),
       admission_(config.admission, metrics_),
       batcher_(config.batching, metrics_),
       preprocessing_({.name = "preprocess", .threads = OneACore(config.threads.preprocessing)}),
-      administration_(kAdministration),
+      administration_(Administration()),
       detector_(config.detector, registry_, admission_, preprocessing_, batcher_, metrics_),
       detection_service_({.stream_window = config.stream_window}, detector_, metrics_),
       model_service_(registry_, administration_, metrics_),
@@ -117,16 +121,13 @@ absl::Status Server::Listen() {
 absl::Status Server::ExposeMetrics() {
   const std::string& listen = config_.endpoint.metrics_listen;
   if (listen.empty()) return absl::OkStatus();
-  try {
-    exposer_ = std::make_unique<prometheus::Exposer>(
-        std::vector<std::string>{"listening_ports", listen, "num_threads", "2"});
-  } catch (const std::exception&) {
+  absl::StatusOr<std::unique_ptr<Exposer>> exposer = Exposer::Start(listen, metrics_.collectable());
+  if (!exposer.ok()) {
     return absl::UnavailableError(
-        absl::StrCat("server.metrics_listen: cannot listen on ", listen,
-                     ": the port is taken, or the address is not of this machine"));
+        absl::StrCat("server.metrics_listen: ", exposer.status().message()));
   }
-  exposer_->RegisterCollectable(metrics_.collectable());
-  metrics_address_ = WithPort(listen, exposer_->GetListeningPorts().at(0));
+  exposer_ = *std::move(exposer);
+  metrics_address_ = WithPort(listen, exposer_->port());
   return absl::OkStatus();
 }
 
@@ -138,6 +139,7 @@ void Server::UpdateHealth() {
   // They need no model: a client that waits for health must be able to ask why there is none.
   health.SetServingStatus(v1::ModelService::service_full_name(), true);
   health.SetServingStatus(v1::TrainingService::service_full_name(), true);
+  if (ready && on_ready_) std::exchange(on_ready_, nullptr)();
 }
 
 void Server::EnterLameDuck() {
@@ -146,12 +148,21 @@ void Server::EnterLameDuck() {
       {{"lame_duck", config_.shutdown.lame_duck}, {"in_flight", admission_.in_flight()}});
   registry_.Stop();
   // Every name NOT_SERVING, whatever is set later.
-  if (grpc_server_ != nullptr) grpc_server_->GetHealthCheckService()->Shutdown();
+  grpc_server_->GetHealthCheckService()->Shutdown();
 }
 
 void Server::Stop() {
-  if (stopped_) return;
-  stopped_ = true;
+  if (running_) Drain();
+  running_ = false;
+  batcher_.Close();
+  workers_.clear();
+  preprocessing_.Stop();
+  administration_.Stop();
+  if (loading_.joinable()) loading_.join();
+  exposer_.reset();
+}
+
+void Server::Drain() {
   EnterLameDuck();
   const absl::Time deadline = absl::Now() + config_.shutdown.drain_grace;
   Log(LogLevel::kInfo, "shutting down: draining",
@@ -162,16 +173,8 @@ void Server::Stop() {
         {{"in_flight", admission_.in_flight()}, {"waiting", batcher_.waiting()}});
     batcher_.Abort();
   }
-  if (grpc_server_ != nullptr) {
-    grpc_server_->Shutdown(absl::ToChronoTime(std::max(deadline, absl::Now() + kFlushGrace)));
-  }
-  batcher_.Close();
-  workers_.clear();
-  preprocessing_.Stop();
-  administration_.Stop();
-  if (loading_.joinable()) loading_.join();
-  exposer_.reset();
-  Log(LogLevel::kInfo, "shut down");
+  grpc_server_->Shutdown(absl::ToChronoTime(std::max(deadline, absl::Now() + kFlushGrace)));
+  Log(LogLevel::kInfo, "shutting down: every call has ended");
 }
 
 }  // namespace proad::server

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <grpcpp/server.h>
-#include <prometheus/exposer.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -23,6 +23,7 @@
 #include "server/rpc/training_service.h"
 #include "server/serving/model_registry.h"
 #include "server/serving/model_store.h"
+#include "server/telemetry/exposer.h"
 #include "server/telemetry/metrics.h"
 #include "server/util/thread_pool.h"
 
@@ -34,9 +35,11 @@ class Server {
   // Listens, then loads the active versions of the store in the background: calls are answered at
   // once, with UNAVAILABLE while nothing is loaded, and health says NOT_SERVING until the default
   // model is warm. `device` is where the loader's versions run, for the metrics.
+  // `on_ready` is called once, from another thread, when it first says SERVING.
   // NOT_FOUND when the store does not exist, UNAVAILABLE when a port cannot be had.
-  static absl::StatusOr<std::unique_ptr<Server>> Start(const Config& config, ModelLoader loader,
-                                                       const std::string& device);
+  static absl::StatusOr<std::unique_ptr<Server>> Start(
+      const Config& config, ModelLoader loader, const std::string& device,
+      std::function<void()> on_ready = [] {});
   ~Server();  // Stop()
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -54,17 +57,20 @@ class Server {
   void Stop();
 
  private:
-  Server(const Config& config, ModelLoader loader, const std::string& device);
+  Server(const Config& config, ModelLoader loader, const std::string& device,
+         std::function<void()> on_ready);
 
   absl::Status Listen();
   absl::Status ExposeMetrics();
   void UpdateHealth();
+  void Drain();
 
   const Config config_;
+  std::function<void()> on_ready_;  // empty once it was called
   std::string grpc_address_;
   std::string metrics_address_;
   std::atomic<bool> leaving_ = false;  // EnterLameDuck was called
-  bool stopped_ = false;
+  bool running_ = false;               // Start succeeded and Stop was not called
 
   Metrics metrics_;
   const ModelStore store_;
@@ -79,7 +85,7 @@ class Server {
   ModelService model_service_;
   TrainingService training_service_;
   std::unique_ptr<grpc::Server> grpc_server_;
-  std::unique_ptr<prometheus::Exposer> exposer_;
+  std::unique_ptr<Exposer> exposer_;
   std::thread loading_;
 };
 
