@@ -1,0 +1,128 @@
+"""The main job with the real binaries: pictures in, scores and heatmaps out, and what goes wrong said clearly."""
+
+import json
+import pathlib
+import struct
+import sys
+import tempfile
+import unittest
+import zlib
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from real_server import MODEL, PROAD, SAMPLE, RealServer, run  # noqa: E402
+
+# Scores that the reference implementation gave with the shipped weights; another one must agree to 1e-3.
+REFERENCE = {
+    "alien/test/damaged/000.png": 0.13931,
+    "alien/test/damaged/019.png": 0.126883,
+    "alien/test/damaged/038.png": 0.122671,
+    "alien/test/damaged/057.png": 0.133994,
+    "alien/test/good/056.png": 0.093611,
+    "pcb/test/good/097.png": 0.080759,
+    "pcb/test/wiring/116.png": 0.074615,
+    "pcb/test/wiring/135.png": 0.087235,
+    "pcb/test/wiring/154.png": 0.069318,
+    "brick/test/good/013.png": 0.062634,
+    "brick/test/hole/002.png": 0.101636,
+    "brick/test/scratch/006.png": 0.10532,
+    "brick/test/stain/010.png": 0.074065,
+    "gravel/test/good/014.png": 0.067304,
+    "gravel/test/hole/003.png": 0.083598,
+    "gravel/test/scratch/007.png": 0.06389,
+}
+
+
+def png_that_claims(width, height):
+    """A PNG of a few bytes whose header claims a huge picture."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+class DetectTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = RealServer().__enter__()
+        cls.addClassCleanup(cls.server.__exit__, None, None, None)
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def rows(self, *arguments):
+        return [row for row in self.server.proad_json("detect", *arguments) if "file" in row]
+
+    def test_scores_are_those_of_the_reference(self):
+        rows = self.rows(*(SAMPLE / name for name in REFERENCE))
+        scores = {str(pathlib.Path(row["file"]).relative_to(SAMPLE)): row["score"] for row in rows}
+        self.assertEqual(scores.keys(), REFERENCE.keys())
+        for name, expected in REFERENCE.items():
+            self.assertLess(abs(scores[name] - expected) / expected, 1e-3, f"{name}: {scores[name]}, not {expected}")
+
+    def test_without_a_calibration_nothing_is_called_normal(self):
+        rows = self.rows(SAMPLE / "brick")
+        self.assertEqual({row["verdict"] for row in rows}, {"UNDECIDED"})
+
+    def test_a_threshold_of_the_caller_decides(self):
+        rows = self.rows(SAMPLE / "brick/test/hole/002.png", SAMPLE / "brick/test/good/013.png", "--threshold", "0.08")
+        self.assertEqual([row["verdict"] for row in rows], ["ANOMALOUS", "NORMAL"])
+
+    def test_an_anomaly_can_be_the_exit_code(self):
+        done = self.server.proad(
+            "detect", SAMPLE / "brick/test/hole/002.png", "--threshold", "0.08", "--fail-on-anomaly")
+        self.assertEqual(done.returncode, 10, done.stderr)
+
+    def test_overlays_have_the_size_of_their_pictures(self):
+        out = self.folder / "overlays"
+        done = self.server.proad(
+            "detect", SAMPLE / "alien/test/damaged/000.png", "--overlay", "--resolution", "original", "--out", out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        (overlay,) = out.rglob("*.png")
+        self.assertEqual(struct.unpack(">II", overlay.read_bytes()[16:24]), (550, 380))
+
+    def test_a_bad_picture_is_reported_and_the_others_are_inspected(self):
+        bad = self.folder / "truncated part ä.png"
+        bad.write_bytes((SAMPLE / "pcb/test/good/097.png").read_bytes()[:5000])
+        bomb = self.folder / "bomb.png"
+        bomb.write_bytes(png_that_claims(60000, 60000))
+        done = self.server.proad("detect", bad, bomb, SAMPLE / "pcb/test/good/097.png", "--json")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        rows = [row for row in map(json.loads, done.stdout.splitlines()) if "file" in row]
+        self.assertEqual(len(rows), 3)
+        by_name = {pathlib.Path(row["file"]).name: row for row in rows}
+        for name in (bad.name, bomb.name):
+            self.assertNotIn("verdict", by_name[name])
+            self.assertEqual(by_name[name]["error"]["code"], "INVALID_ARGUMENT")
+        self.assertIn("60000", by_name[bomb.name]["error"]["message"])
+        self.assertAlmostEqual(by_name["097.png"]["score"], 0.080759, delta=1e-4)
+
+    def test_an_unknown_model_lists_the_known_ones(self):
+        done = self.server.proad("detect", SAMPLE / "brick/test/hole/002.png", "--model", "nobody")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("nobody", done.stdout + done.stderr)
+        self.assertIn(MODEL, done.stdout + done.stderr)
+
+    def test_models_are_listed_and_shown(self):
+        listed = self.server.proad("models", "list")
+        self.assertEqual(listed.returncode, 0, listed.stderr)
+        self.assertIn(MODEL, listed.stdout)
+        shown = self.server.proad("models", "show", MODEL)
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertIn("280", shown.stdout)
+
+    def test_a_server_that_is_not_there_has_its_own_exit_code(self):
+        done = run(PROAD, "detect", SAMPLE / "brick/test/hole/002.png", "--server", "127.0.0.1:1", "--deadline", "2s")
+        self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+
+    def test_doctor_finds_libtorch_and_the_server(self):
+        done = self.server.proad("doctor", "--server", self.server.address)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("2.11.0", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
