@@ -102,6 +102,11 @@ void Admission::Release(int64_t bytes, absl::Time admitted, bool inspected) {
   if (in_flight_ == 0) idle_.NotifyAll();
 }
 
+absl::Duration Admission::drain_time() const {
+  MutexLock lock(mutex_);
+  return drain_.For(in_flight_);
+}
+
 void Admission::Stop() {
   MutexLock lock(mutex_);
   stopped_ = true;

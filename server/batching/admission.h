@@ -64,6 +64,9 @@ class Admission {
   // BYTES_FULL) with the estimated drain time to retry after, UNAVAILABLE (DRAINING) after Stop.
   absl::StatusOr<Ticket> Admit(int64_t bytes);
 
+  // Until what is admitted now is done, estimated.
+  absl::Duration drain_time() const;
+
   // Admits nothing any more.
   void Stop();
 

@@ -144,8 +144,16 @@ void Detector::Preprocess(std::shared_ptr<Call> call) {
     AfterInference(call, std::move(result));
   };
   if (absl::Status status = batcher_.Enqueue(std::move(task)); !status.ok()) {
-    Finish(*call, std::move(status));
+    Finish(*call, Refused(status));
   }
+}
+
+absl::Status Detector::Refused(const absl::Status& status) const {
+  if (!absl::IsResourceExhausted(status)) return status;
+  metrics_.rejected.queue_full.Increment();
+  StatusDetails details = GetDetails(status);
+  details.retry_after = admission_.drain_time();
+  return MakeError(status.code(), status.message(), details);
 }
 
 absl::Status Detector::Prepare(Call& call) const {

@@ -64,6 +64,8 @@ class Detector {
   absl::Status Admit(Call& call);
   void Preprocess(std::shared_ptr<Call> call);
   absl::Status Prepare(Call& call) const;
+  // The batcher's refusal of an image, with the time after which to try again.
+  absl::Status Refused(const absl::Status& status) const;
   void AfterInference(std::shared_ptr<Call> call, absl::StatusOr<InferenceResult> result);
   void Postprocess(Call& call);
   void Finish(Call& call, absl::StatusOr<Detection> result);

@@ -223,6 +223,26 @@ TEST(DetectorTest, FullIsSaidAtOnceAndRoomComesBack) {
   EXPECT_TRUE(first.Answer().ok());
 }
 
+TEST(DetectorTest, AFullBatcherSaysWhenToTryAgainToo) {
+  Pipeline pipeline({.batching = {.batch = {.max_batch = 1}, .max_waiting = 1}});
+  pipeline.model->Hold();
+  Asked running(pipeline, 1);
+  running.Send();
+  pipeline.model->AwaitBatches(1);
+  Asked one(pipeline, 2);
+  Asked other(pipeline, 3);
+  one.Send();
+  other.Send();
+  while (one.answers() + other.answers() == 0) std::this_thread::yield();
+  const auto refused = one.answers() > 0 ? one.Answer() : other.Answer();
+  ExpectRefused(refused, absl::StatusCode::kResourceExhausted, "QUEUE_FULL", "1 images wait");
+  EXPECT_TRUE(GetDetails(refused.status()).retry_after.has_value());
+  EXPECT_EQ(pipeline.metrics.rejected.queue_full.Value(), 1);
+  pipeline.model->Release();
+  EXPECT_EQ(one.Answer().ok() + other.Answer().ok(), 1);
+  EXPECT_TRUE(running.Answer().ok());
+}
+
 TEST(DetectorTest, AClientThatWaitsForEachAnswerIsNeverRefused) {
   Pipeline pipeline({.admission = {.max_images = 1}});
   for (uint32_t marker = 0; marker < 200; ++marker) {
