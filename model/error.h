@@ -1,7 +1,7 @@
 // The errors that model/ throws. Each message names what was wrong, where, and what would be right.
 //
-// LibTorch's own checks (c10::Error) stand beside these for shapes and devices. The server translates both in
-// one place (server/serving/torch_model.cc); nothing else catches them.
+// LibTorch's own checks (c10::Error) stand beside these for shapes and devices. The server
+// translates both in one place (server/serving/torch_model.cc); nothing else catches them.
 #pragma once
 
 #include <stdexcept>
@@ -12,8 +12,8 @@ namespace proad::model {
 // What the caller handed over is unusable: a picture, a frame, a configuration.
 class InvalidInput : public std::invalid_argument {
  public:
-  // `field` is the name of the offending field or option, as the caller knows it; `reason` is a stable
-  // UPPER_SNAKE_CASE word for machines, for example IMAGE_TOO_LARGE.
+  // `field` is the name of the offending field or option, as the caller knows it; `reason` is a
+  // stable UPPER_SNAKE_CASE word for machines, for example IMAGE_TOO_LARGE.
   InvalidInput(std::string field, std::string reason, const std::string& message)
       : std::invalid_argument(message), field_(std::move(field)), reason_(std::move(reason)) {}
 
