@@ -1,4 +1,4 @@
-// The exceptions of model/ as statuses: the one place that translates them.
+// The exceptions of model/ as statuses, for whoever reads stored versions.
 #pragma once
 
 #include "absl/status/status.h"
