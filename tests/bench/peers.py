@@ -4,9 +4,8 @@
     tests/bench/peers.py [--presets tiny,base] [--batch 1] [--threads 2] [--rounds 11] [--json FILE]
 
 Each preset gets random weights, the same for all. Every round runs every peer once, one after the other, so that
-whatever else the machine does meets all of them; the table shows medians, of wall clock and of CPU time (all
-threads, waiting in a spin included). A run goes from uint8 pixels in memory to
-the image's score: normalisation, network, map and score.
+whatever else the machine does meets all of them; the table shows medians, of wall clock and of CPU time (of all
+threads). A run goes from uint8 pixels in memory to the image's score: normalisation, network, map and score.
 
 Peers:
     ours      FrozenProAd, through the forward_bench executable (build it first)
@@ -31,6 +30,9 @@ from collections.abc import Callable
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "torch"))
+# Read when torch loads its OpenMP, and passed on to forward_bench: threads that wait sleep instead of spinning, which
+# on a busy machine takes the core from the thread that they wait for. It helps every peer.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
