@@ -27,7 +27,7 @@ struct ImageLimits {
 
 // A 16 bit sample, white at 65535, as an 8 bit one, white at 255, rounded to the nearest.
 constexpr uint8_t ScaleTo8Bit(uint16_t sample) {
-  return static_cast<uint8_t>((uint32_t{sample} * 255 + 32767) / 65535);
+  return static_cast<uint8_t>((uint32_t{sample} * 255 + 32895) >> 16);
 }
 
 // Decodes a JPEG, PNG, BMP, TIFF (first page) or WebP file. Grey is repeated, transparency dropped,
