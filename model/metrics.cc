@@ -1,0 +1,146 @@
+#include "model/metrics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <opencv2/imgproc.hpp>
+#include <utility>
+
+#include "model/error.h"
+
+namespace proad::model {
+namespace {
+
+void CheckFinite(std::span<const float> scores) {
+  const auto bad =
+      std::find_if(scores.begin(), scores.end(), [](float s) { return !std::isfinite(s); });
+  if (bad != scores.end()) {
+    throw InvalidInput("scores", "SCORE_NOT_FINITE",
+                       "score " + std::to_string(bad - scores.begin()) + " is " +
+                           std::to_string(*bad) + "; only finite scores can be ranked");
+  }
+}
+
+// Walks the distinct scores from the highest down. At each, `visit` gets how many good and how many
+// anomalous scores are at least as high. Both spans are sorted descending; `score_of` reads the
+// score of an anomalous element.
+template <typename Anomalous, typename ScoreOf, typename Visit>
+void WalkThresholds(std::span<const float> good, std::span<const Anomalous> anomalous,
+                    ScoreOf score_of, Visit visit) {
+  size_t g = 0;
+  size_t a = 0;
+  while (g < good.size() || a < anomalous.size()) {
+    const bool good_first =
+        a == anomalous.size() || (g < good.size() && good[g] > score_of(anomalous[a]));
+    const float threshold = good_first ? good[g] : score_of(anomalous[a]);
+    while (g < good.size() && good[g] == threshold) ++g;
+    while (a < anomalous.size() && score_of(anomalous[a]) == threshold) ++a;
+    visit(g, a);
+  }
+}
+
+template <typename Anomalous, typename ScoreOf>
+RankingMetrics RankSorted(std::span<const float> good, std::span<const Anomalous> anomalous,
+                          ScoreOf score_of) {
+  const double goods = static_cast<double>(good.size());
+  const double anomalies = static_cast<double>(anomalous.size());
+  RankingMetrics metrics;
+  double false_before = 0;
+  double true_before = 0;
+  WalkThresholds(good, anomalous, score_of, [&](size_t false_count, size_t true_count) {
+    const double false_positives = static_cast<double>(false_count);
+    const double true_positives = static_cast<double>(true_count);
+    metrics.auroc += (false_positives - false_before) * (true_positives + true_before) / 2;
+    const double precision = true_positives / (true_positives + false_positives);
+    metrics.average_precision += (true_positives - true_before) * precision;
+    metrics.f1_max = std::max(metrics.f1_max,
+                              2 * true_positives / (anomalies + true_positives + false_positives));
+    false_before = false_positives;
+    true_before = true_positives;
+  });
+  metrics.auroc /= goods * anomalies;
+  metrics.average_precision /= anomalies;
+  return metrics;
+}
+
+}  // namespace
+
+std::optional<RankingMetrics> Rank(std::vector<float> good, std::vector<float> anomalous) {
+  CheckFinite(good);
+  CheckFinite(anomalous);
+  if (good.empty() || anomalous.empty()) return std::nullopt;
+  std::sort(good.begin(), good.end(), std::greater<>());
+  std::sort(anomalous.begin(), anomalous.end(), std::greater<>());
+  return RankSorted<float>(good, anomalous, std::identity());
+}
+
+void PixelMetrics::Add(std::span<const float> map, std::span<const uint8_t> mask, int width,
+                       int height) {
+  const size_t pixels = static_cast<size_t>(width) * static_cast<size_t>(height);
+  if (width < 1 || height < 1 || map.size() != pixels || (!mask.empty() && mask.size() != pixels)) {
+    throw InvalidInput("map", "SHAPE_MISMATCH",
+                       "a map of " + std::to_string(map.size()) + " pixels and a mask of " +
+                           std::to_string(mask.size()) + " do not make " + std::to_string(width) +
+                           "x" + std::to_string(height));
+  }
+  CheckFinite(map);
+  if (mask.empty()) {
+    good_.insert(good_.end(), map.begin(), map.end());
+    return;
+  }
+  const cv::Mat defect(height, width, CV_8U, const_cast<uint8_t*>(mask.data()));
+  cv::Mat labels;
+  cv::Mat statistics;
+  cv::Mat centroids;
+  const int count =
+      cv::connectedComponentsWithStats(defect, labels, statistics, centroids, 8, CV_32S);
+  regions_ += count - 1;  // label 0 is what is not defective
+  for (size_t i = 0; i < pixels; ++i) {
+    const int label = labels.ptr<int>()[i];
+    if (label == 0) {
+      good_.push_back(map[i]);
+    } else {
+      const int area = statistics.at<int>(label, cv::CC_STAT_AREA);
+      defective_.push_back({.score = map[i], .region_area = area});
+    }
+  }
+}
+
+std::optional<PixelReport> PixelMetrics::Finish() {
+  std::vector<float> good = std::exchange(good_, {});
+  std::vector<DefectPixel> defective = std::exchange(defective_, {});
+  const double regions = static_cast<double>(std::exchange(regions_, 0));
+  if (good.empty() || defective.empty()) return std::nullopt;
+  std::sort(good.begin(), good.end(), std::greater<>());
+  std::sort(defective.begin(), defective.end(),
+            [](const DefectPixel& a, const DefectPixel& b) { return a.score > b.score; });
+  const std::span<const DefectPixel> sorted = defective;
+  const auto score_of = [](const DefectPixel& pixel) { return pixel.score; };
+
+  PixelReport report{.ranking = RankSorted(std::span<const float>(good), sorted, score_of)};
+  double rate_before = 0;
+  double overlap_before = 0;
+  double overlap = 0;  // mean share of a region's pixels at or above the threshold
+  size_t counted = 0;
+  WalkThresholds(
+      std::span<const float>(good), sorted, score_of, [&](size_t false_count, size_t true_count) {
+        for (; counted < true_count; ++counted)
+          overlap += 1.0 / (sorted[counted].region_area * regions);
+        const double rate = static_cast<double>(false_count) / static_cast<double>(good.size());
+        if (rate_before < kAuproFprLimit) {
+          // The last piece is cut where the limit crosses it.
+          const double end = std::min(rate, kAuproFprLimit);
+          const double at_end = rate > rate_before ? overlap_before + (overlap - overlap_before) *
+                                                                          (end - rate_before) /
+                                                                          (rate - rate_before)
+                                                   : overlap;
+          report.aupro += (end - rate_before) * (overlap_before + at_end) / 2;
+        }
+        rate_before = rate;
+        overlap_before = overlap;
+      });
+  report.aupro /= kAuproFprLimit;
+  return report;
+}
+
+}  // namespace proad::model
