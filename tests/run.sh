@@ -82,7 +82,7 @@ print_timings() { printf '   %s\n' "${timings[@]}"; }
 run_lane() {
   case "$1" in
     asan) timed "build asan" build asan && timed "test asan" check asan ;;
-    fuzz) timed "build asan" build asan && timed "fuzz" tests/fuzz/run.sh "$fuzz_seconds" ;;
+    fuzz) timed "build fuzz" build asan fuzz_tests && timed "fuzz" tests/fuzz/run.sh "$fuzz_seconds" ;;
     tsan) timed "build tsan" build tsan unit_tests && timed "test tsan" check tsan -L '^unit$' -LE script ;;
     asan-all) timed "build asan-all" build asan-all && timed "test asan-all" check asan-all ;;
     release) timed "build release" build release && print_timings && timed "test release" check release ;;
