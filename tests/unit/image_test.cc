@@ -219,9 +219,8 @@ Bytes WithExifOrientation(const Bytes& jpeg, uint8_t orientation) {
   PutLittle(exif, 1, 4);
   PutLittle(exif, orientation, 4);
   PutLittle(exif, 0, 4);
-  Bytes file(jpeg.begin(), jpeg.begin() + 2);
-  file.insert(file.end(), exif.begin(), exif.end());
-  file.insert(file.end(), jpeg.begin() + 2, jpeg.end());
+  Bytes file = jpeg;
+  file.insert(file.begin() + 2, exif.begin(), exif.end());  // after the start-of-image marker
   return file;
 }
 
