@@ -19,6 +19,11 @@ namespace {
 // Calls that look at the disk are rare and may wait for each other.
 ThreadPool::Options Administration() { return {.name = "admin", .threads = 1, .max_queued = 64}; }
 
+// Between the last answer and the end of the connections. A call that reaches a server that gRPC is
+// shutting down is cut off with CANCELLED, which tells its client nothing; this long, calls are
+// refused in words: try elsewhere.
+constexpr absl::Duration kRefusalTime = absl::Seconds(1);
+
 // For what was answered at the last moment to reach its client.
 constexpr absl::Duration kFlushGrace = absl::Seconds(1);
 
@@ -173,6 +178,7 @@ void Server::Drain() {
         {{"in_flight", admission_.in_flight()}, {"waiting", batcher_.waiting()}});
     batcher_.Abort();
   }
+  absl::SleepFor(kRefusalTime);
   grpc_server_->Shutdown(absl::ToChronoTime(std::max(deadline, absl::Now() + kFlushGrace)));
   Log(LogLevel::kInfo, "shutting down: every call has ended");
 }
