@@ -47,6 +47,12 @@ TOLERANCE = 1e-4
 class Eager(torch.nn.Module):
     """Pro-AD in PyTorch's own terms. Weights are plain tensors under the checkpoint's names."""
 
+    class_position: torch.Tensor
+    grid_positions: torch.Tensor
+    mean: torch.Tensor
+    std: torch.Tensor
+    gaussian: torch.Tensor
+
     def __init__(self, config: reference.Config, weights: reference.Weights) -> None:
         super().__init__()
         self.config = config
@@ -75,8 +81,8 @@ class Eager(torch.nn.Module):
         return x.unflatten(-1, (self.config.heads, -1)).transpose(-2, -3)
 
     def block(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        qkv = self.linear(f"{name}.attn.qkv", self.norm(f"{name}.norm1", x, 1e-6)).chunk(3, dim=-1)
-        mixed = F.scaled_dot_product_attention(*(self.heads(part) for part in qkv))
+        q, k, v = self.linear(f"{name}.attn.qkv", self.norm(f"{name}.norm1", x, 1e-6)).chunk(3, dim=-1)
+        mixed = F.scaled_dot_product_attention(self.heads(q), self.heads(k), self.heads(v))
         x = x + self.weight(f"{name}.ls1.gamma") * self.linear(f"{name}.attn.proj",
                                                                 mixed.transpose(1, 2).flatten(2))
         return x + self.weight(f"{name}.ls2.gamma") * self.ffn(f"{name}.mlp", self.norm(f"{name}.norm2", x, 1e-6))
@@ -103,7 +109,7 @@ class Eager(torch.nn.Module):
                 taps.append(x)
         q = self.ffn("bottleneck", torch.stack(taps).mean(0))
         p = self.ffn("bottleneck", self.weight("prototypes").unsqueeze(0)).expand(batch, -1, -1)
-        outputs = []
+        outputs: list[torch.Tensor] = []
         for layer in range(config.decoder_layers):
             name = f"decoder.{layer}"
             image = self.norm(f"{name}.norm1", q, 1e-8)
