@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 import types
+import typing
 
 # Before torch is loaded: threads that wait by spinning starve each other where cores are shared.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -23,50 +24,62 @@ except (ImportError, OSError) as error:  # OSError: a build of torch without the
 
 SOURCE = pathlib.Path(os.environ.get("PROAD_SOURCE_DIR", pathlib.Path(__file__).resolve().parents[2]))
 BINARIES = pathlib.Path(os.environ.get("PROAD_BINARY_DIR", SOURCE / "build" / "dev"))
-TOOL = BINARIES / "tests" / "torch" / "proad_forward_tool"
 
 Tensors = dict[str, torch.Tensor]
 
 
-class Network:
-    """The C++ network in a process of its own, which starts once for all cases."""
+class Tool:
+    """A C++ program of this folder in a process of its own, which starts once for all cases."""
 
-    def __init__(self, directory: pathlib.Path) -> None:
+    def __init__(self, name: str, directory: pathlib.Path) -> None:
         self._input = directory / "input.safetensors"
         self._output = directory / "output.safetensors"
-        self._process = subprocess.Popen([TOOL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._name = name
+        self._process = subprocess.Popen([BINARIES / "tests" / "torch" / name], stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, text=True)
 
-    def __enter__(self) -> Network:
+    def __enter__(self) -> typing.Self:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | types.TracebackType | None) -> None:
         self._process.stdin.close()
         self._process.wait()
 
-    def run(self, inputs: Tensors, encoder: pathlib.Path, weights: pathlib.Path | None = None,
-            **options: object) -> tuple[Tensors, str]:
-        """What the network computed, and whose names it found in the encoder's file."""
+    def run_on(self, inputs: Tensors, words: dict[str, object]) -> tuple[Tensors, str]:
+        """What the tool computed from the inputs, and its answer."""
         save_file({name: tensor.contiguous() for name, tensor in inputs.items()}, self._input)
-        words = {"encoder": encoder, "input": self._input, "output": self._output, **options}
-        if weights is not None:
-            words["weights"] = weights
-        answer = self._ask(words)
+        answer = self.ask({**words, "input": self._input, "output": self._output})
         return load_file(self._output), answer
 
-    def publish(self, store: pathlib.Path, preset: str, encoder: pathlib.Path,
-                weights: pathlib.Path) -> pathlib.Path:
-        """Makes a version and returns its directory."""
-        return pathlib.Path(self._ask({"store": store, "preset": preset, "encoder": encoder,
-                                       "weights": weights}))
-
-    def _ask(self, words: dict[str, object]) -> str:
+    def ask(self, words: dict[str, object]) -> str:
         job = " ".join(f"{name}={value}" for name, value in words.items())
         self._process.stdin.write(job + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline().strip()
         if not answer.startswith("ok "):
-            sys.exit(f"{TOOL.name}, job '{job}': {answer or f'ended with {self._process.wait()}'}")
+            sys.exit(f"{self._name}, job '{job}': {answer or f'ended with {self._process.wait()}'}")
         return answer.removeprefix("ok ")
+
+
+class Network(Tool):
+    """The C++ network."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        super().__init__("proad_forward_tool", directory)
+
+    def run(self, inputs: Tensors, encoder: pathlib.Path, weights: pathlib.Path | None = None,
+            **options: object) -> tuple[Tensors, str]:
+        """What the network computed, and whose names it found in the encoder's file."""
+        words = {"encoder": encoder, **options}
+        if weights is not None:
+            words["weights"] = weights
+        return self.run_on(inputs, words)
+
+    def publish(self, store: pathlib.Path, preset: str, encoder: pathlib.Path,
+                weights: pathlib.Path) -> pathlib.Path:
+        """Makes a version and returns its directory."""
+        return pathlib.Path(self.ask({"store": store, "preset": preset, "encoder": encoder,
+                                      "weights": weights}))
 
 
 def test_picture(batch: int, height: int, width: int, seed: int) -> torch.Tensor:

@@ -243,6 +243,96 @@ def image_score(anomaly: torch.Tensor) -> torch.Tensor:
     return anomaly.flatten(1).topk(TOP_PIXELS, dim=1).values.mean(1)
 
 
+# ------------------------------------------------------------------------------------------- training
+
+
+def loss(encoder_groups: list[torch.Tensor], decoder_groups: list[torch.Tensor], tau: float) -> torch.Tensor:
+    """Eq. 11, with eq. 10 as a hook that changes the gradient on its way to the decoder's maps."""
+    total = torch.zeros(())
+    for target, rebuilt in zip(encoder_groups, decoder_groups, strict=True):
+        target = target.detach()
+        distance = cosine_distance(target, rebuilt.detach())
+        factor = ((distance / distance.mean()) ** tau).unsqueeze(1)
+        rebuilt.register_hook(lambda gradient, factor=factor: gradient * factor)
+        for one_target, one_rebuilt in zip(target, rebuilt, strict=True):
+            a, b = one_target.reshape(-1), one_rebuilt.reshape(-1)
+            cosine = (a @ b) / (a.norm().clamp_min(1e-8) * b.norm().clamp_min(1e-8))
+            total = total + (1 - cosine) / (len(encoder_groups) * len(target))
+    return total
+
+
+class StableAdamW:
+    """The update rule of the lineage's optimiser, tensor by tensor, with amsgrad."""
+
+    def __init__(self, parameters: Weights, weight_decay: float, clip: float = 1.0) -> None:
+        self.parameters = parameters
+        self.weight_decay = weight_decay
+        self.clip = clip
+        self.t = 0
+        self.moments = {name: (torch.zeros_like(p), torch.zeros_like(p), torch.zeros_like(p))
+                        for name, p in parameters.items()}
+
+    @torch.no_grad()
+    def step(self, gradients: Weights, lr: float) -> None:
+        beta1, beta2, eps = 0.9, 0.999, 1e-10
+        self.t += 1
+        for name, p in self.parameters.items():
+            g = gradients[name]
+            mean, square, largest = self.moments[name]
+            mean = beta1 * mean + (1 - beta1) * g
+            square = beta2 * square + (1 - beta2) * g * g
+            largest = torch.maximum(largest, square)
+            self.moments[name] = mean, square, largest
+            d = largest.sqrt() / math.sqrt(1 - beta2**self.t) + eps
+            rms = ((g / d) ** 2).mean().sqrt().item()
+            scale = max(1.0, rms / self.clip)
+            decayed = p * (1 - lr * self.weight_decay)
+            p.copy_(decayed - lr / (1 - beta1**self.t) / scale * mean / d)
+
+
+def clip_gradients(gradients: Weights, max_norm: float) -> tuple[Weights, float]:
+    """The gradients with a joint norm of max_norm at most, and the norm before."""
+    norm = math.sqrt(sum((g.double() ** 2).sum().item() for g in gradients.values()))
+    factor = min(1.0, max_norm / (norm + 1e-6))
+    return {name: g * factor for name, g in gradients.items()}, norm
+
+
+def learning_rates(base: float, final: float, warmup: int, total: int) -> list[float]:
+    rise = [base * i / (warmup - 1) if warmup > 1 else 0.0 for i in range(warmup)]
+    count = total - warmup
+    fall = [final + 0.5 * (base - final) * (1 + math.cos(math.pi * i / count)) for i in range(count)]
+    return rise + fall
+
+
+@dataclasses.dataclass
+class TrainingRun:
+    losses: list[float]
+    norms: list[float]  # of all gradients, before they are clipped
+    gradients: Weights  # of the first step, before they are clipped
+    weights: Weights  # after the last step
+
+
+def train(encoder: Weights, trainable: Weights, config: Config, batches: torch.Tensor, rates: list[float],
+          weight_decay: float, tau: float, max_norm: float) -> TrainingRun:
+    """A step for every batch of [S, B, 3, H, W], without dropout, in the precision of the weights."""
+    weights = {name: tensor.clone().requires_grad_() for name, tensor in trainable.items()}
+    optimizer = StableAdamW(weights, weight_decay)
+    run = TrainingRun([], [], {}, {})
+    for batch, rate in zip(batches, rates, strict=True):
+        with torch.no_grad():
+            taps = encode(encoder, config, batch)
+        decoded = decode(weights, config, torch.stack(taps).mean(0))
+        value = loss(group_means(taps, config), group_means(decoded[::-1], config), tau)
+        gradients = dict(zip(weights, torch.autograd.grad(value, list(weights.values())), strict=True))
+        run.gradients = run.gradients or gradients
+        clipped, norm = clip_gradients(gradients, max_norm)
+        optimizer.step(clipped, rate)
+        run.losses.append(value.item())
+        run.norms.append(norm)
+    run.weights = {name: tensor.detach() for name, tensor in weights.items()}
+    return run
+
+
 # ------------------------------------------------------------------------------------- random weights
 
 
