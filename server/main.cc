@@ -19,6 +19,7 @@
 #include "server/server.h"
 #include "server/serving/torch_model.h"
 #include "server/telemetry/log.h"
+#include "server/util/process_settings.h"
 #include "server/version.h"
 
 namespace proad::server {
@@ -140,4 +141,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace proad::server
 
-int main(int argc, char** argv) { return proad::server::Main(argc, argv); }
+int main(int argc, char** argv) {
+  proad::server::WaitWithoutSpinning(argv);
+  return proad::server::Main(argc, argv);
+}

@@ -8,6 +8,7 @@
 
 #include "model/device.h"
 #include "model/import_version.h"
+#include "server/util/process_settings.h"
 #include "server/version.h"
 
 namespace {
@@ -46,6 +47,7 @@ int Import(const proad::model::ImportOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  proad::server::WaitWithoutSpinning(argv);
   CLI::App app("Work on models that needs LibTorch but no server", "proad-trainer");
   app.set_version_flag("--version", std::string(proad::server::Version()));
   app.require_subcommand(1);
