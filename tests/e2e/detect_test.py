@@ -9,7 +9,7 @@ import unittest
 import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
-from real_server import MODEL, PROAD, SAMPLE, RealServer, run  # noqa: E402
+from real_server import MODEL, PROAD, SAMPLE, SOURCE, RealServer, run  # noqa: E402
 
 # Scores that the reference implementation gave with the shipped weights; another one must agree to 1e-3.
 REFERENCE = {
@@ -117,6 +117,11 @@ class DetectTest(unittest.TestCase):
     def test_a_server_that_is_not_there_has_its_own_exit_code(self):
         done = run(PROAD, "detect", SAMPLE / "brick/test/hole/002.png", "--server", "127.0.0.1:1", "--deadline", "2s")
         self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+
+    def test_a_client_that_knows_only_the_contract_gets_a_detection(self):
+        done = run(sys.executable, SOURCE / "tests/wire/stranger_test.py", self.server.address,
+                   SAMPLE / "brick/test/hole/002.png")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_doctor_finds_libtorch_and_the_server(self):
         done = self.server.proad("doctor", "--server", self.server.address)
