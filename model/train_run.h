@@ -1,0 +1,111 @@
+// One whole job: pictures in, a version with honest figures out.
+//
+// Dataset, features, training, evaluation, thresholds, gate, version: in this order, each told to
+// the observer. A run works in a directory of its own and can be killed at any instant: run again
+// with the same specification and directory it goes on from its last checkpoint and publishes the
+// same bytes, once.
+//
+// One run a directory at a time; the caller sees to it. One thread.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "model/evaluation.h"
+#include "model/image.h"
+#include "model/manifest.h"
+#include "model/train_spec.h"
+
+namespace proad::model {
+
+enum class TrainPhase { kPreparing, kEncoding, kTraining, kEvaluating, kPublishing };
+
+// "preparing", "encoding", "training", "evaluating", "publishing".
+const char* NameOf(TrainPhase phase);
+
+// How far a run is. 0 and "" where nothing is known yet.
+struct TrainProgress {
+  TrainPhase phase = TrainPhase::kPreparing;
+  int64_t epoch = 0;  // it is in, from 1
+  int64_t epochs = 0;
+  int64_t step = 0;  // done
+  int64_t steps = 0;
+  double loss = 0;  // of the last step
+  double learning_rate = 0;
+  double images_per_second = 0;       // over the last seconds
+  std::optional<double> eta_seconds;  // to the end of the job
+  int64_t checkpoint_step = 0;        // from which it would go on
+  int64_t train_images = 0;
+  std::string device;
+  int64_t done = 0;   // pictures of the phase that are encoded or evaluated, ...
+  int64_t total = 0;  // ... of so many
+};
+
+// Told from the run's thread.
+class TrainObserver {
+ public:
+  virtual ~TrainObserver() = default;
+  // After every change; as often as a step takes.
+  virtual void OnProgress(const TrainProgress& progress) = 0;
+  // Asked between steps and pictures: true ends the run soon, with Interrupted.
+  virtual bool StopRequested() = 0;
+};
+
+// A run was asked to stop; what it had is saved.
+class Interrupted : public std::runtime_error {
+ public:
+  Interrupted() : std::runtime_error("stopped on request; the run can go on from its checkpoint") {}
+};
+
+// Training cannot go on: the loss or a gradient is not finite.
+class NonFiniteLoss : public std::runtime_error {
+ public:
+  NonFiniteLoss(int64_t step, double learning_rate, const std::string& what);
+  int64_t step() const { return step_; }
+  double learning_rate() const { return learning_rate_; }
+
+ private:
+  int64_t step_;
+  double learning_rate_;
+};
+
+// Where a run works and what it may use.
+struct TrainContext {
+  std::filesystem::path directory;  // its own; made when absent
+  std::filesystem::path store;      // gets the version; made when absent
+  std::string job_id;               // the version's parent_job
+  std::string code_version;
+  ImageLimits limits;
+  int64_t feature_memory_bytes = int64_t{2} << 30;  // of cached features; more go to the disk
+  int64_t checkpoint_every = 25;                    // steps
+};
+
+// What a run leaves beside the version.
+struct TrainOutcome {
+  std::string version;  // of TrainSpec::model_name
+  std::string hash;     // of its manifest
+  int64_t steps = 0;
+  double final_loss = 0;
+  int64_t train_images = 0;
+  std::optional<Evaluation> evaluation;  // absent without a test split that can be measured
+  std::map<std::string, Calibration> calibration;
+  std::optional<GateVerdict> gate;  // absent unless asked for
+  std::string compared_with;        // version that the gate compared with; or ""
+  std::optional<Evaluation> compared_evaluation;
+  std::vector<std::string> skipped;  // pictures left out as unreadable
+  std::string data_fingerprint;
+
+  bool operator==(const TrainOutcome&) const = default;
+};
+
+// Runs, or goes on. A run whose version is in the store already returns the same outcome again.
+// Throws Interrupted, NonFiniteLoss, and InvalidInput, CorruptFile, FileError or c10::Error for
+// what was wrong. On any of these no version is in the store, and the last checkpoint stays.
+TrainOutcome Train(const TrainSpec& spec, const TrainContext& context, TrainObserver& observer);
+
+}  // namespace proad::model

@@ -1,0 +1,76 @@
+// A training job: what was asked for, and where it is in its life.
+//
+// Plain values and pure functions; safe to use from any thread.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "absl/time/time.h"
+#include "model/train_run.h"
+#include "model/train_spec.h"
+
+namespace proad::server {
+
+// What was asked for, in the words of who asked; `train` is the same with everything resolved, and
+// all that the trainer needs. Never changes once the job is acknowledged.
+struct JobSpec {
+  model::TrainSpec train;
+  std::string dataset_path;  // below the data root, as given; or ...
+  std::string dataset_id;    // ... an uploaded dataset
+  std::string encoder;       // name
+  std::string init_from;     // "name@version"; "" for fresh weights
+  bool activate_on_success = false;
+  std::map<std::string, std::string> labels;
+
+  bool operator==(const JobSpec&) const = default;
+};
+
+enum class JobState { kQueued, kRunning, kSucceeded, kFailed, kCancelled };
+
+// "QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED".
+const char* NameOf(JobState state);
+
+// SUCCEEDED, FAILED and CANCELLED.
+bool HasEnded(JobState state);
+
+// Which state may follow which:
+//   QUEUED -> RUNNING, CANCELLED          RUNNING -> SUCCEEDED, FAILED, CANCELLED, QUEUED (again,
+//   FAILED, CANCELLED -> QUEUED           after a crash of its process)
+bool CanMove(JobState from, JobState to);
+
+// How far the job is, as its process last said.
+struct JobProgress {
+  model::TrainProgress train;
+  absl::Duration elapsed;  // over all attempts
+};
+
+// What became of activate_on_success.
+struct Activation {
+  bool activated = false;
+  std::string reason;  // why not; "" when it was
+};
+
+// A job as it is at one moment.
+struct TrainJob {
+  std::string id;
+  std::string request_id;  // "": none
+  JobSpec spec;
+  JobState state = JobState::kQueued;
+  std::string reason;       // why FAILED or CANCELLED, in words
+  std::string reason_code;  // the same for machines, UPPER_SNAKE_CASE
+  absl::Time created = absl::InfinitePast();
+  absl::Time started = absl::InfinitePast();  // InfinitePast: it never ran
+  absl::Time ended = absl::InfinitePast();    // InfinitePast: it has not
+  absl::Time updated = absl::InfinitePast();
+  int queue_position = 0;  // jobs before it, while QUEUED
+  int attempts = 0;
+  std::optional<JobProgress> progress;
+  std::optional<model::TrainOutcome> outcome;  // once the version is published
+  std::optional<Activation> activation;        // once it was tried, or refused
+};
+
+}  // namespace proad::server
