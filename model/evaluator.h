@@ -37,9 +37,16 @@ Evaluation Evaluate(const FrozenProAd& model, const Preprocessing& preprocessing
                     const EvaluationProgress& progress = {},
                     std::vector<std::string>* skipped = nullptr);
 
-// The scores alone, of `samples` in their order.
-std::vector<double> ScoreSamples(const FrozenProAd& model, const Preprocessing& preprocessing,
-                                 const std::vector<Sample>& samples, const ImageLimits& limits,
-                                 const EvaluationProgress& progress = {});
+// What one picture's map tells.
+struct MapFigures {
+  double score = 0;    // of the image
+  double median = 0;   // of the map's pixels
+  double maximum = 0;  // of the map's pixels
+};
+
+// Of `samples`, whatever their split, in their order. Throws as Evaluate without skip_unreadable.
+std::vector<MapFigures> ScoreSamples(const FrozenProAd& model, const Preprocessing& preprocessing,
+                                     const std::vector<Sample>& samples, const ImageLimits& limits,
+                                     const EvaluationProgress& progress = {});
 
 }  // namespace proad::model

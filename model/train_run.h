@@ -82,7 +82,8 @@ struct TrainContext {
   std::string code_version;
   ImageLimits limits;
   int64_t feature_memory_bytes = int64_t{2} << 30;  // of cached features; more go to the disk
-  int64_t checkpoint_every = 25;                    // steps
+  // Between checkpoints, at least; longer where writing one takes more than a twentieth of it.
+  double checkpoint_seconds = 10;
 };
 
 // What a run leaves beside the version.
