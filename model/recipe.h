@@ -79,8 +79,9 @@ struct Network {
 Network NetworkOf(std::string_view preset, const Recipe& recipe);
 
 // Steps and warm-up steps of `images` training pictures in whole batches; an epoch drops what is
-// left over. Throws InvalidInput (field "overrides.batch_size", TOO_FEW_IMAGES) when there are
-// fewer than a batch.
+// left over. A warm-up takes half of the steps at most, so that a shortened run still learns.
+// Throws InvalidInput (field "overrides.batch_size", TOO_FEW_IMAGES) when there are fewer than a
+// batch.
 struct Length {
   int64_t steps_per_epoch = 0;
   int64_t steps = 0;
