@@ -14,24 +14,13 @@
 
 #include "model/error.h"
 #include "model/image_header.h"
+#include "model/picture_file.h"
 #include "model/sha256.h"
 
 namespace proad::model {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Up to one byte more than the limit, so that it shows.
-std::vector<uint8_t> ReadUpTo(const fs::path& path, int64_t limit) {
-  std::error_code error;
-  const uintmax_t size = fs::file_size(path, error);
-  if (error) throw FileError(path, "read", error.value());
-  std::vector<uint8_t> bytes(std::min<uintmax_t>(size, static_cast<uintmax_t>(limit) + 1));
-  std::ifstream file(path, std::ios::binary);
-  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-  if (!file) throw FileError(path, "read", errno);
-  return bytes;
-}
 
 // The header of a whole picture within the limits. Throws InvalidInput.
 ImageHeader Inspect(std::span<const uint8_t> bytes, const ImageLimits& limits) {
