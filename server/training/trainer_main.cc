@@ -1,17 +1,21 @@
 // proad-trainer: everything that needs LibTorch but no server. The command line `proad` starts it
-// for `import` and `doctor`; the server starts it for training jobs.
+// for `import`, `evaluate`, `dataset` and `doctor`; the server starts it for training jobs.
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "model/device.h"
 #include "model/import_version.h"
+#include "server/training/command.h"
 #include "server/util/process_settings.h"
 #include "server/version.h"
 
 namespace {
+
+using proad::server::Command;
 
 int Doctor() {
   const proad::model::Runtime runtime = proad::model::DescribeRuntime();
@@ -44,6 +48,47 @@ int Import(const proad::model::ImportOptions& options) {
   return 0;
 }
 
+void AddDoctorCommand(CLI::App& app, Command& run) {
+  CLI::App* const command =
+      app.add_subcommand("doctor", "Say what LibTorch can compute on here, as JSON");
+  command->callback([&run] { run = Doctor; });
+}
+
+void AddImportCommand(CLI::App& app, Command& run) {
+  using proad::model::PositionResize;
+  struct Options {
+    proad::model::ImportOptions import;
+    proad::model::MapRange map_range;
+  };
+  const auto options = std::make_shared<Options>();
+  proad::model::ImportOptions& import = options->import;
+  import.code_version = std::string(proad::server::Version());
+  CLI::App* const command = app.add_subcommand("import", "Make a model version from weight files");
+  command->add_option("--store", import.store, "Model store directory")->required();
+  command->add_option("--name", import.name, "Name of the model")->required();
+  command->add_option("--version", import.version, "Version (default: the next number)");
+  command->add_option("--preset", import.preset, "Network")
+      ->check(CLI::IsMember(proad::model::PresetNames()))
+      ->capture_default_str();
+  command
+      ->add_option("--encoder", import.encoder_file, "Encoder weights: safetensors or PyTorch zip")
+      ->required();
+  command
+      ->add_option("--weights", import.weights_file, "Pro-AD weights: safetensors or PyTorch zip")
+      ->required();
+  command->add_option("--positions", import.position_resize, "How positions are resized")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, PositionResize>{
+          {"official", PositionResize::kOfficial}, {"lineage", PositionResize::kLineage}}));
+  CLI::Option* const map_high = command
+                                    ->add_option("--map-high", options->map_range.high,
+                                                 "Map value drawn as the hottest colour")
+                                    ->check(CLI::PositiveNumber);
+  command->callback([options, map_high, &run] {
+    if (*map_high) options->import.map_range = options->map_range;
+    run = [options] { return Import(options->import); };
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -51,41 +96,12 @@ int main(int argc, char** argv) {
   CLI::App app("Work on models that needs LibTorch but no server", "proad-trainer");
   app.set_version_flag("--version", std::string(proad::server::Version()));
   app.require_subcommand(1);
-
-  proad::model::ImportOptions import_options;
-  import_options.code_version = std::string(proad::server::Version());
-  proad::model::MapRange map_range;
-  CLI::App* import = app.add_subcommand("import", "Make a model version from weight files");
-  import->add_option("--store", import_options.store, "Model store directory")->required();
-  import->add_option("--name", import_options.name, "Name of the model")->required();
-  import->add_option("--version", import_options.version, "Version (default: the next number)");
-  import->add_option("--preset", import_options.preset, "Network")
-      ->check(CLI::IsMember(proad::model::PresetNames()))
-      ->capture_default_str();
-  import
-      ->add_option("--encoder", import_options.encoder_file,
-                   "Encoder weights: safetensors or PyTorch zip")
-      ->required();
-  import
-      ->add_option("--weights", import_options.weights_file,
-                   "Pro-AD weights: safetensors or PyTorch zip")
-      ->required();
-  import->add_option("--positions", import_options.position_resize, "How positions are resized")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, proad::model::PositionResize>{
-          {"official", proad::model::PositionResize::kOfficial},
-          { "lineage",
-            proad::model::PositionResize::kLineage }}));
-  CLI::Option* map_high =
-      import->add_option("--map-high", map_range.high, "Map value drawn as the hottest colour")
-          ->check(CLI::PositiveNumber);
-
-  CLI::App* doctor = app.add_subcommand("doctor", "Say what LibTorch can compute on here, as JSON");
+  Command run;
+  AddDoctorCommand(app, run);
+  AddImportCommand(app, run);
   CLI11_PARSE(app, argc, argv);
-
   try {
-    if (*doctor) return Doctor();
-    if (*map_high) import_options.map_range = map_range;
-    return Import(import_options);
+    return run();
   } catch (const std::exception& error) {
     std::cerr << "proad-trainer: " << error.what() << "\n";
     return 1;
