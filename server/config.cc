@@ -27,6 +27,8 @@ std::vector<std::pair<std::string, LogLevel>> LogLevels() {
 
 std::vector<Option> ConfigOptions(Config& c) {
   const absl::Duration zero = absl::ZeroDuration();
+  TrainScheduler::Options& jobs = c.training.jobs;
+  DatasetStore::Options& uploads = c.training.datasets;
   return {
       Option::Choice<LogLevel>("log.level", c.log_level, LogLevels()),
 
@@ -65,6 +67,32 @@ std::vector<Option> ConfigOptions(Config& c) {
       Option::Time("detect.default_deadline", c.detector.default_deadline, absl::Milliseconds(1),
                    absl::Hours(1)),
       Option::Integer("detect.stream_window", c.stream_window, 1, 4096),
+
+      Option::Switch("training.enabled", c.training.enabled),
+      Option::Path("training.data_root", c.training.data_root, /*optional=*/true),
+      Option::Path("training.jobs", jobs.jobs, /*optional=*/true),
+      Option::Path("training.encoders", c.training.encoders, /*optional=*/true),
+      Option::Path("training.trainer", jobs.trainer, /*optional=*/true),
+      Option::Integer("training.concurrency", jobs.concurrency, 1, 16),
+      Option::Integer("training.max_queued", jobs.max_queued, 1, 10'000),
+      Option::Integer("training.max_watchers", jobs.max_watchers, 1, 100'000),
+      Option::Integer("training.nice", jobs.nice, 0, 19),
+      Option::Integer("training.threads", jobs.threads, 0, 1024),
+      Option::Bytes("training.feature_memory", jobs.feature_memory_bytes, 0, 1LL << 42),
+      Option::Integer("training.checkpoint_every", jobs.checkpoint_every, 1, 1'000'000),
+      Option::Integer("training.max_crashes", jobs.max_crashes, 1, 1000),
+      Option::Time("training.keep_ended", jobs.keep_ended, zero, absl::Hours(24 * 3650)),
+      Option::Integer("training.max_ended", jobs.max_ended, 0, 100'000),
+      Option::Switch("training.checkpoint_on_stop", jobs.checkpoint_on_stop),
+      Option::Time("training.checkpoint_grace", jobs.checkpoint_grace, zero, absl::Hours(1)),
+      Option::Path("training.uploads.datasets", uploads.root, /*optional=*/true),
+      Option::Integer("training.uploads.max_files", uploads.max_files, 1, 10'000'000),
+      Option::Bytes("training.uploads.max_file_bytes", uploads.max_file_bytes, 1, 1LL << 40),
+      Option::Bytes("training.uploads.max_dataset_bytes", uploads.max_dataset_bytes, 1, 1LL << 50),
+      Option::Bytes("training.uploads.min_free_bytes", uploads.min_free_bytes, 0, 1LL << 50),
+      Option::Integer("training.uploads.max_uploads", uploads.max_uploads, 1, 10'000),
+      Option::Time("training.uploads.keep_unused", uploads.keep_unused, absl::Minutes(1),
+                   absl::Hours(24 * 3650)),
 
       Option::Time("shutdown.lame_duck", c.shutdown.lame_duck, zero, absl::Minutes(10)),
       Option::Time("shutdown.drain_grace", c.shutdown.drain_grace, zero, absl::Hours(1)),
@@ -122,8 +150,32 @@ absl::Status Validate(const Config& config) {
                      "1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit, "
                      "or \"\""));
   }
+  const DatasetStore::Options& uploads = config.training.datasets;
+  if (uploads.max_dataset_bytes < uploads.max_file_bytes) {
+    errors.push_back(absl::StrCat("training.uploads.max_dataset_bytes: ", uploads.max_dataset_bytes,
+                                  " is less than training.uploads.max_file_bytes (",
+                                  uploads.max_file_bytes, "); expected at least that"));
+  }
   if (errors.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
+}
+
+void ResolvePaths(Config& config) {
+  // Of "models/" too: a path that ends in a separator has an empty last part.
+  const std::filesystem::path store = config.store.lexically_normal();
+  const std::filesystem::path beside =
+      (store.has_filename() ? store : store.parent_path()).parent_path();
+  TrainingOptions& training = config.training;
+  if (training.jobs.jobs.empty()) training.jobs.jobs = beside / "jobs";
+  if (training.datasets.root.empty()) training.datasets.root = beside / "datasets";
+  if (training.encoders.empty()) training.encoders = beside / "encoders";
+  if (training.jobs.trainer.empty()) {
+    std::error_code ignored;
+    training.jobs.trainer =
+        std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / "proad-trainer";
+  }
+  training.jobs.store = config.store;
+  training.jobs.image = config.detector.image;
 }
 
 }  // namespace proad::server

@@ -15,6 +15,8 @@
 #include "server/serving/model_registry.h"
 #include "server/serving/torch_model.h"
 #include "server/telemetry/log.h"
+#include "server/training/dataset_store.h"
+#include "server/training/train_scheduler.h"
 #include "server/util/options.h"
 
 namespace proad::server {
@@ -42,6 +44,15 @@ struct ThreadOptions {
   int workers = 1;        // batches run at once on the device
 };
 
+// Training jobs. Paths that are empty have a place of their own, see ResolvePaths.
+struct TrainingOptions {
+  bool enabled = true;              // false: TrainingService answers UNIMPLEMENTED
+  std::filesystem::path data_root;  // jail of dataset_path; empty: no such path is allowed
+  std::filesystem::path encoders;  // NAME.safetensors or NAME.pth; a preset's own: encoder-tiny, ..
+  TrainScheduler::Options jobs{.jobs = {}};
+  DatasetStore::Options datasets;  // uploaded ones
+};
+
 struct Config {
   LogLevel log_level = LogLevel::kInfo;
   EndpointOptions endpoint;
@@ -54,6 +65,7 @@ struct Config {
   Admission::Options admission;
   DynamicBatcher::Options batching;
   int stream_window = 16;  // frames of one DetectStream that are read and not yet answered
+  TrainingOptions training;
 };
 
 // The keys, bound to the members of `config`, which must outlive them.
@@ -69,5 +81,10 @@ absl::Status SetOption(Config& config, absl::string_view key, absl::string_view 
 
 // What the range of a single key cannot say. INVALID_ARGUMENT naming the keys that contradict.
 absl::Status Validate(const Config& config);
+
+// Fills in what follows from other keys: the folders of training that are empty lie beside the
+// store ("jobs", "datasets", "encoders"), the trainer "proad-trainer" beside this program, the
+// store of the jobs is models.store, and their pictures have the limits of `image`.
+void ResolvePaths(Config& config);
 
 }  // namespace proad::server

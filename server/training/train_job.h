@@ -38,8 +38,8 @@ const char* NameOf(JobState state);
 bool HasEnded(JobState state);
 
 // Which state may follow which:
-//   QUEUED -> RUNNING, CANCELLED          RUNNING -> SUCCEEDED, FAILED, CANCELLED, QUEUED (again,
-//   FAILED, CANCELLED -> QUEUED           after a crash of its process)
+//   QUEUED -> RUNNING, CANCELLED          RUNNING -> SUCCEEDED, FAILED, CANCELLED, QUEUED (its
+//   FAILED, CANCELLED -> QUEUED           process is gone and there is no room for another)
 bool CanMove(JobState from, JobState to);
 
 // How far the job is, as its process last said.
@@ -52,6 +52,8 @@ struct JobProgress {
 struct Activation {
   bool activated = false;
   std::string reason;  // why not; "" when it was
+
+  bool operator==(const Activation&) const = default;
 };
 
 // A job as it is at one moment.
@@ -69,8 +71,9 @@ struct TrainJob {
   int queue_position = 0;  // jobs before it, while QUEUED
   int attempts = 0;
   std::optional<JobProgress> progress;
-  std::optional<model::TrainOutcome> outcome;  // once the version is published
-  std::optional<Activation> activation;        // once it was tried, or refused
+  // Once the version is published; the scores of single pictures stay in the job's result.json.
+  std::optional<model::TrainOutcome> outcome;
+  std::optional<Activation> activation;  // once it was tried, or refused
 };
 
 }  // namespace proad::server

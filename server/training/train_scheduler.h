@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "model/image.h"
 #include "server/telemetry/metrics.h"
 #include "server/training/train_job.h"
 
@@ -38,11 +39,15 @@ class TrainScheduler {
     int nice = 10;    // of the trainer, 0..19
     int threads = 0;  // of the trainer; 0: the cores, less one, at least one
     int64_t feature_memory_bytes = int64_t{2} << 30;  // of one trainer
+    int64_t checkpoint_every = 25;                    // steps
+    model::ImageLimits image;                         // of the pictures that it reads
     int max_crashes = 3;  // without a new checkpoint, then the job FAILED
     absl::Duration keep_ended = absl::Hours(24 * 30);
     int max_ended = 1000;                                  // the oldest go first
     absl::Duration poll = absl::Milliseconds(100);         // how often progress is looked for
     absl::Duration stop_grace = absl::Milliseconds(1500);  // SIGTERM, then SIGKILL
+    bool checkpoint_on_stop = true;                        // Stop saves what runs, and ends it
+    absl::Duration checkpoint_grace = absl::Seconds(10);   // Stop waits for that so long
   };
 
   // Reads the jobs that there are and goes on with them. FAILED_PRECONDITION or INTERNAL naming the
@@ -79,8 +84,8 @@ class TrainScheduler {
   absl::StatusOr<std::unique_ptr<Subscription>> Subscribe(const std::string& id,
                                                           std::function<void()> changed);
 
-  // Creates nothing and starts nothing more. Trainers that run go on, or, with `checkpoint`, save
-  // their state and end, to be started again by the next scheduler. Idempotent.
+  // Creates nothing and starts nothing more. With Options::checkpoint_on_stop trainers save their
+  // state and end, to be started again by the next scheduler; otherwise they go on. Idempotent.
   void Stop();
 
  private:

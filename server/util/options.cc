@@ -162,11 +162,13 @@ Option Option::Text(std::string key, std::string& target) {
       });
 }
 
-Option Option::Path(std::string key, std::filesystem::path& target) {
+Option Option::Path(std::string key, std::filesystem::path& target, bool optional) {
   return Option(
-      std::move(key), "a path", [&target] { return target.string(); },
-      [&target](absl::string_view text) {
-        if (text.empty() || text.find('\0') != absl::string_view::npos) return false;
+      std::move(key), optional ? "a path, or \"\"" : "a path",
+      [&target] { return target.string(); },
+      [&target, optional](absl::string_view text) {
+        if (!optional && text.empty()) return false;
+        if (text.find('\0') != absl::string_view::npos) return false;
         target = std::string(text);
         return true;
       });

@@ -23,7 +23,8 @@ class Option {
  public:
   // Any text.
   static Option Text(std::string key, std::string& target);
-  static Option Path(std::string key, std::filesystem::path& target);
+  // `optional`: "" as well.
+  static Option Path(std::string key, std::filesystem::path& target, bool optional = false);
   // "HOST:PORT" or "[IPV6]:PORT"; port 0 picks a free one. `optional`: "" as well.
   static Option Address(std::string key, std::string& target, bool optional = false);
   // true or false.

@@ -79,6 +79,30 @@ TEST(ServerConfig, EveryKeyReachesItsOwnMember) {
                                                      {"batching.workers", "2"},
                                                      {"detect.default_deadline", "15s"},
                                                      {"detect.stream_window", "18"},
+                                                     {"training.enabled", "false"},
+                                                     {"training.data_root", "/data"},
+                                                     {"training.jobs", "/jobs"},
+                                                     {"training.encoders", "/encoders"},
+                                                     {"training.trainer", "/bin/trainer"},
+                                                     {"training.concurrency", "2"},
+                                                     {"training.max_queued", "22"},
+                                                     {"training.max_watchers", "23"},
+                                                     {"training.nice", "4"},
+                                                     {"training.threads", "8"},
+                                                     {"training.feature_memory", "3GiB"},
+                                                     {"training.checkpoint_every", "26"},
+                                                     {"training.max_crashes", "24"},
+                                                     {"training.keep_ended", "25h"},
+                                                     {"training.max_ended", "27"},
+                                                     {"training.checkpoint_on_stop", "false"},
+                                                     {"training.checkpoint_grace", "28s"},
+                                                     {"training.uploads.datasets", "/uploads"},
+                                                     {"training.uploads.max_files", "29"},
+                                                     {"training.uploads.max_file_bytes", "2MiB"},
+                                                     {"training.uploads.max_dataset_bytes", "4GiB"},
+                                                     {"training.uploads.min_free_bytes", "5GiB"},
+                                                     {"training.uploads.max_uploads", "31"},
+                                                     {"training.uploads.keep_unused", "32h"},
                                                      {"shutdown.lame_duck", "19s"},
                                                      {"shutdown.drain_grace", "21s"}};
   std::set<std::string> keys;
@@ -137,11 +161,40 @@ TEST(ServerConfig, ContradictionsNameBothKeys) {
   Config config;
   ASSERT_TRUE(SetOption(config, "image.max_bytes", "600MiB").ok());
   ASSERT_TRUE(SetOption(config, "models.default", "pcb@3").ok());
+  ASSERT_TRUE(SetOption(config, "training.uploads.max_file_bytes", "65GiB").ok());
   const absl::Status status = Validate(config);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr("server.max_message_bytes"), HasSubstr("admission.max_bytes"),
-                    HasSubstr("image.max_bytes"), HasSubstr("models.default: \"pcb@3\"")));
+                    HasSubstr("image.max_bytes"), HasSubstr("models.default: \"pcb@3\""),
+                    HasSubstr("training.uploads.max_dataset_bytes"),
+                    HasSubstr("training.uploads.max_file_bytes (69793218560)")));
+}
+
+TEST(ServerConfig, FoldersOfTrainingLieBesideTheStoreUnlessTheyAreGiven) {
+  for (const char* store : {"/srv/proad/models", "/srv/proad/models/", "/srv/x/../proad/models"}) {
+    Config config;
+    ASSERT_TRUE(SetOption(config, "models.store", store).ok());
+    ASSERT_TRUE(SetOption(config, "training.encoders", "/weights").ok());
+    ASSERT_TRUE(SetOption(config, "image.max_side", "123").ok());
+    ResolvePaths(config);
+    EXPECT_EQ(config.training.jobs.jobs, "/srv/proad/jobs") << store;
+    EXPECT_EQ(config.training.datasets.root, "/srv/proad/datasets") << store;
+    EXPECT_EQ(config.training.encoders, "/weights") << store;
+    EXPECT_EQ(config.training.jobs.store, store);
+    EXPECT_EQ(config.training.jobs.image.max_side, 123) << "a job reads what Detect reads";
+    EXPECT_EQ(config.training.data_root, "") << "nothing is open to jobs unless it is named";
+  }
+}
+
+TEST(ServerConfig, TheTrainerLiesBesideTheProgramUnlessItIsGiven) {
+  Config config;
+  ResolvePaths(config);
+  EXPECT_EQ(config.training.jobs.trainer,
+            std::filesystem::read_symlink("/proc/self/exe").parent_path() / "proad-trainer");
+  config.training.jobs.trainer = "/opt/trainer";
+  ResolvePaths(config);
+  EXPECT_EQ(config.training.jobs.trainer, "/opt/trainer");
 }
 
 }  // namespace
