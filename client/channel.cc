@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "client/error.h"
+#include "client/wait.h"
 #include "grpcpp/completion_queue.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/generic/generic_stub.h"
@@ -22,12 +23,12 @@ namespace {
 constexpr int kInitialReconnectMilliseconds = 100;
 constexpr int kMaxReconnectMilliseconds = 2000;
 
-constexpr absl::Duration kHealthPollInterval = absl::Milliseconds(100);
+// Finds out that a server is gone without a word, which a watch would otherwise wait for until TCP
+// gives up. Servers take pings more often than every five minutes for an attack.
+constexpr int kKeepaliveMilliseconds = 330'000;
+constexpr int kKeepaliveTimeoutMilliseconds = 20'000;
 
-std::chrono::system_clock::time_point ToDeadline(absl::Time time) {
-  // Beyond this the conversion would overflow.
-  return absl::ToChronoTime(std::min(time, absl::Now() + absl::Hours(24 * 365)));
-}
+constexpr absl::Duration kHealthPollInterval = absl::Milliseconds(100);
 
 }  // namespace
 
@@ -39,6 +40,9 @@ std::shared_ptr<grpc::Channel> Connect(const ChannelOptions& options) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kInitialReconnectMilliseconds);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kInitialReconnectMilliseconds);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMilliseconds);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMilliseconds);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMilliseconds);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   // Nobody else's retry policy: RetryDelay decides.
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   return grpc::CreateCustomChannel(

@@ -36,4 +36,21 @@ absl::StatusOr<proad::v1::ModelCard> ModelClient::GetModel(const std::string& mo
   return response.model();
 }
 
+absl::StatusOr<proad::v1::ActivateModelResponse> ModelClient::ActivateModel(
+    const std::string& model, const std::optional<std::string>& expected) const {
+  proad::v1::ActivateModelRequest request;
+  request.set_model(model);
+  CallOptions call = call_;
+  if (expected) {
+    request.set_expected_active_version(*expected);
+    call.retry.max_attempts = 1;
+  }
+  proad::v1::ActivateModelResponse response;
+  const absl::Status status = CallWithRetry(call, [&](grpc::ClientContext& context) {
+    return stub_->ActivateModel(&context, request, &response);
+  });
+  if (!status.ok()) return status;
+  return response;
+}
+
 }  // namespace proad::client

@@ -1,7 +1,9 @@
-// Asks a server which models it has. Answers are the messages of proto/proad/v1/model.proto.
+// Asks a server which models it has, and says which of them serves. Answers are the messages of
+// proto/proad/v1/model.proto.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,13 @@ class ModelClient {
 
   // The card of "name@version", of the active version of "name", or of the default model for "".
   absl::StatusOr<proad::v1::ModelCard> GetModel(const std::string& model) const;
+
+  // Makes "name@version" the version that serves its name; loading it may take a minute. With
+  // `expected` only if that version ("3", without the name) is active now, or none for "": ABORTED
+  // otherwise. Then it is not repeated by itself: the first attempt may have changed what is
+  // expected.
+  absl::StatusOr<proad::v1::ActivateModelResponse> ActivateModel(
+      const std::string& model, const std::optional<std::string>& expected = std::nullopt) const;
 
  private:
   const std::unique_ptr<proad::v1::ModelService::Stub> stub_;
