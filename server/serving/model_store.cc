@@ -1,15 +1,21 @@
 #include "server/serving/model_store.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "model/atomic_file.h"
 #include "model/error.h"
 #include "model/manifest.h"
 #include "model/version_directory.h"
+#include "server/serving/model_errors.h"
 #include "server/util/quote.h"
 
 namespace proad::server {
@@ -38,6 +44,26 @@ absl::string_view TakeNumber(absl::string_view& text) {
   return number;
 }
 
+// Writes the pointer unless there is one. Another that was written meanwhile stays: the link fails.
+void WriteFirstPointer(const fs::path& pointer, const std::string& line) {
+  const fs::path draft = pointer.parent_path() / model::UniqueName(".active-");
+  try {
+    {
+      model::AtomicFile file(draft);
+      file.Write(line);
+      file.Commit();
+    }
+    if (link(draft.c_str(), pointer.c_str()) != 0 && errno != EEXIST) {
+      throw model::FileError(pointer, "write", errno);
+    }
+  } catch (...) {
+    unlink(draft.c_str());
+    throw;
+  }
+  unlink(draft.c_str());
+  model::FlushToDisk(pointer.parent_path());
+}
+
 }  // namespace
 
 ModelStore::ModelStore(fs::path root) : root_(std::move(root)) {}
@@ -54,11 +80,7 @@ absl::StatusOr<std::vector<StoredModel>> ModelStore::List() const {
       if (!IsInside(root_, root_ / name)) continue;
       StoredModel& stored = models.emplace_back();
       stored.name = name;
-      for (std::string& version : model::ListNames(root_ / name)) {
-        if (IsInside(root_, root_ / name / version)) stored.versions.push_back(std::move(version));
-      }
-      std::sort(stored.versions.begin(), stored.versions.end(),
-                [](const auto& a, const auto& b) { return VersionLess(b, a); });
+      stored.versions = Versions(name);
       stored.active = ActiveVersion(name, stored.versions);
     }
   } catch (const model::FileError& failure) {
@@ -82,6 +104,54 @@ absl::StatusOr<fs::path> ModelStore::Directory(const std::string& name,
   return directory;
 }
 
+absl::Status ModelStore::SetActive(const std::string& name, const std::string& version) const {
+  if (auto directory = Directory(name, version); !directory.ok()) return directory.status();
+  try {
+    model::AtomicFile pointer(root_ / name / kActivePointer);
+    pointer.Write(absl::StrCat(version, "\n"));
+    pointer.Commit();
+    return absl::OkStatus();
+  } catch (...) {
+    return StatusOfCurrentException();
+  }
+}
+
+absl::Status ModelStore::Pin(const std::string& name) const {
+  if (!model::IsValidName(name)) {
+    return absl::InvalidArgumentError(absl::StrCat(Quote(name), " cannot name a model"));
+  }
+  const fs::path directory = root_ / name;
+  const fs::path pointer = directory / kActivePointer;
+  try {
+    if (mkdir(directory.c_str(), 0777) == 0) {
+      model::FlushToDisk(root_);
+    } else if (errno != EEXIST) {
+      throw model::FileError(directory, "create", errno);
+    }
+    if (!IsInside(root_, directory)) {
+      return absl::PermissionDeniedError(
+          absl::StrCat(directory.string(), " is a symbolic link that leads out of the store"));
+    }
+    std::error_code error;
+    if (fs::exists(fs::symlink_status(pointer, error))) return absl::OkStatus();
+    const absl::StatusOr<std::string> active = ActiveVersion(name, Versions(name));
+    WriteFirstPointer(pointer, active.ok() ? absl::StrCat(*active, "\n") : "");
+    return absl::OkStatus();
+  } catch (...) {
+    return StatusOfCurrentException();
+  }
+}
+
+std::vector<std::string> ModelStore::Versions(const std::string& name) const {
+  std::vector<std::string> versions;
+  for (std::string& version : model::ListNames(root_ / name)) {
+    if (IsInside(root_, root_ / name / version)) versions.push_back(std::move(version));
+  }
+  std::sort(versions.begin(), versions.end(),
+            [](const auto& a, const auto& b) { return VersionLess(b, a); });
+  return versions;
+}
+
 absl::StatusOr<std::string> ModelStore::ActiveVersion(
     const std::string& name, const std::vector<std::string>& versions) const {
   if (versions.empty()) return absl::NotFoundError(absl::StrCat(name, " has no version"));
@@ -98,6 +168,10 @@ absl::StatusOr<std::string> ModelStore::ActiveVersion(
   in.read(bytes, sizeof(bytes));
   const std::string version(
       absl::StripAsciiWhitespace(absl::string_view(bytes, static_cast<size_t>(in.gcount()))));
+  if (version.empty()) {
+    return absl::NotFoundError(
+        absl::StrCat("no version of ", name, " is active; activate one of them"));
+  }
   if (std::find(versions.begin(), versions.end(), version) == versions.end()) {
     return absl::DataLossError(absl::StrCat(pointer.string(), ": names ", Quote(version),
                                             ", which is no version of ", name));

@@ -1,6 +1,9 @@
 // The directory that holds model versions: STORE/NAME/VERSION/, as model/version_directory.h
 // publishes them.
 //
+// Which version serves a model stands in its pointer file, STORE/NAME/active: the version, or
+// nothing for "none". Without the file it is the newest version.
+//
 // Nothing is cached: every call looks at the disk, which other processes write to.
 #pragma once
 
@@ -14,15 +17,15 @@
 
 namespace proad::server {
 
-// Name of the one-line file in STORE/NAME/ that says which version is active.
+// Name of the pointer file.
 inline constexpr char kActivePointer[] = "active";
 
 // One model and its versions.
 struct StoredModel {
   std::string name;
   std::vector<std::string> versions;  // newest first; may be empty
-  // The version that serves the name: the pointer file's, or the newest where there is none.
-  // NOT_FOUND without versions, DATA_LOSS for a pointer that names none of them.
+  // The version that serves the name. NOT_FOUND when there is none, DATA_LOSS for a pointer that
+  // names no version.
   absl::StatusOr<std::string> active;
 };
 
@@ -41,9 +44,22 @@ class ModelStore {
   absl::StatusOr<std::filesystem::path> Directory(const std::string& name,
                                                   const std::string& version) const;
 
+  // Makes `version` the one that serves `name`, now and after a restart: writes the pointer,
+  // flushed to the disk. On any failure the pointer stays as it was. As Directory;
+  // RESOURCE_EXHAUSTED when the disk is full, INTERNAL where the system refuses.
+  absl::Status SetActive(const std::string& name, const std::string& version) const;
+
+  // Makes what serves `name` now last until SetActive: a version that is published meanwhile,
+  // though newer, does not serve. Writes the pointer unless there is one; makes the model's
+  // directory when absent. Idempotent. INVALID_ARGUMENT for what is no name; otherwise as
+  // SetActive.
+  absl::Status Pin(const std::string& name) const;
+
   const std::filesystem::path& root() const { return root_; }
 
  private:
+  // Newest first. Throws model::FileError.
+  std::vector<std::string> Versions(const std::string& name) const;
   absl::StatusOr<std::string> ActiveVersion(const std::string& name,
                                             const std::vector<std::string>& versions) const;
 

@@ -93,13 +93,83 @@ TEST_F(ModelStoreTest, ThePointerChoosesTheActiveVersion) {
 
 TEST_F(ModelStoreTest, APointerToNothingIsAnErrorAndNoGuess) {
   Make("pcb/1");
-  for (const std::string& pointer :
-       {std::string("7"), std::string(""), std::string("../pcb/1"), std::string("1\n1"),
-        std::string(1 << 20, '1'), std::string("1\0", 2)}) {
+  for (const std::string& pointer : {std::string("7"), std::string("../pcb/1"), std::string("1\n1"),
+                                     std::string(1 << 20, '1'), std::string("1\0", 2)}) {
     WriteText(root_ / "pcb/active", pointer);
     const absl::Status status = Only().active.status();
     EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << pointer.substr(0, 20);
     EXPECT_THAT(std::string(status.message()), HasSubstr("pcb/active"));
+  }
+}
+
+TEST_F(ModelStoreTest, AnEmptyPointerMeansThatNoVersionIsActive) {
+  Make("pcb/1");
+  for (const char* pointer : {"", "\n"}) {
+    WriteText(root_ / "pcb/active", pointer);
+    const absl::Status status = Only().active.status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("no version of pcb is active"));
+  }
+}
+
+TEST_F(ModelStoreTest, SetActiveIsReadByTheNextStore) {
+  for (const char* path : {"pcb/1", "pcb/2", "pcb/3"}) Make(path);
+  ASSERT_TRUE(store_.SetActive("pcb", "2").ok());
+  EXPECT_EQ(Only().active.value(), "2");
+  ASSERT_TRUE(store_.SetActive("pcb", "1").ok());
+  ASSERT_TRUE(store_.SetActive("pcb", "1").ok());
+  EXPECT_EQ(ModelStore(root_.path()).List().value().at(0).active.value(), "1");
+}
+
+TEST_F(ModelStoreTest, SetActiveRefusesWhatIsNotThereAndChangesNothing) {
+  Make("pcb/1");
+  Make("pcb/2");
+  ASSERT_TRUE(store_.SetActive("pcb", "1").ok());
+  for (const auto& [name, version] :
+       {std::pair("pcb", "3"), {"brick", "1"}, {"pcb", ".."}, {"pcb", ""}, {"..", "1"}}) {
+    EXPECT_EQ(store_.SetActive(name, version).code(), absl::StatusCode::kNotFound)
+        << name << "@" << version;
+  }
+  EXPECT_EQ(Only().active.value(), "1");
+  // Only a directory of that name cannot be replaced, whoever runs the test.
+  fs::remove(root_ / "pcb/active");
+  Make("pcb/active/inside");
+  EXPECT_FALSE(store_.SetActive("pcb", "1").ok());
+  EXPECT_TRUE(fs::is_directory(root_ / "pcb/active/inside"));
+}
+
+TEST_F(ModelStoreTest, APinnedModelDoesNotFollowNewerVersions) {
+  Make("pcb/9");
+  Make("pcb/10");
+  ASSERT_TRUE(store_.Pin("pcb").ok());
+  Make("pcb/11");
+  EXPECT_EQ(Only().active.value(), "10");
+  ASSERT_TRUE(store_.Pin("pcb").ok());
+  EXPECT_EQ(Only().active.value(), "10");
+  ASSERT_TRUE(store_.SetActive("pcb", "11").ok());
+  ASSERT_TRUE(store_.Pin("pcb").ok());
+  EXPECT_EQ(Only().active.value(), "11") << "an existing pointer stays";
+}
+
+TEST_F(ModelStoreTest, APinnedNewModelHasNoActiveVersionUntilOneIsActivated) {
+  ASSERT_TRUE(store_.Pin("pcb").ok());
+  EXPECT_EQ(Only().active.status().code(), absl::StatusCode::kNotFound);
+  Make("pcb/1");
+  EXPECT_EQ(Only().active.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(Only().versions, ElementsAre("1"));
+  ASSERT_TRUE(store_.SetActive("pcb", "1").ok());
+  EXPECT_EQ(Only().active.value(), "1");
+  EXPECT_EQ(std::distance(fs::directory_iterator(root_ / "pcb"), fs::directory_iterator()), 2)
+      << "nothing but the version and the pointer";
+}
+
+TEST_F(ModelStoreTest, PinRefusesWhatIsNoNameAndWhatLeavesTheStore) {
+  TempDirectory outside;
+  fs::create_directory_symlink(outside.path(), root_ / "stolen");
+  EXPECT_EQ(store_.Pin("stolen").code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_TRUE(fs::is_empty(outside.path()));
+  for (const char* name : {"", "..", "a/b", "UPPER"}) {
+    EXPECT_EQ(store_.Pin(name).code(), absl::StatusCode::kInvalidArgument) << name;
   }
 }
 
