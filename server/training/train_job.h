@@ -25,6 +25,9 @@ struct JobSpec {
   std::string init_from;     // "name@version"; "" for fresh weights
   bool activate_on_success = false;
   std::map<std::string, std::string> labels;
+  // Of the request as it came, to tell a repeated one from another: what it resolves to changes
+  // with the dataset and the active version.
+  std::string request_digest;
 
   bool operator==(const JobSpec&) const = default;
 };
