@@ -58,4 +58,10 @@ Box InspectedArea(int width, int height, const Preprocessing& preprocessing);
 std::vector<float> MapToOriginal(std::span<const float> map, int map_width, int map_height,
                                  int width, int height, const Preprocessing& preprocessing);
 
+// The mask of a picture on the grid of a map of the inspected area: of each pixel of the map what
+// lies at its centre, 255 where any channel of the mask is not 0, else 0.
+//   mask: as large as the picture  ->  [map_height, map_width]
+std::vector<uint8_t> MaskToMap(const Image& mask, int map_width, int map_height,
+                               const Preprocessing& preprocessing);
+
 }  // namespace proad::model

@@ -245,5 +245,44 @@ TEST(MapToOriginal, AMapOfAnotherSizeIsRefused) {
   }
 }
 
+// Each value of the mask on a map comes from the pixel of the picture in which its centre lies.
+TEST_P(MapGeometry, AMaskOnTheMapIsThePixelAtItsCentre) {
+  const auto& [name, width, height, preprocessing] = GetParam();
+  Image mask{.width = width, .height = height};
+  mask.pixels.resize(size_t{3} * width * height);
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      if ((x / 7 + y / 5) % 3 == 0) mask.pixels[(size_t(y) * width + x) * 3 + x % 3] = 1;
+    }
+  }
+  const std::vector<uint8_t> on_map = MaskToMap(mask, 256, 200, preprocessing);
+  ASSERT_EQ(on_map.size(), 256u * 200);
+  // Through the centres of the crop and the picture, which are the same point up to half a pixel of
+  // the resized picture.
+  const auto position = [](int i, int map, int crop, int resize, int size) {
+    const double offset = std::nearbyint((resize - crop) / 2.0);
+    return (offset + (i + 0.5) / map * crop) / resize * size;
+  };
+  for (int y = 0; y < 200; ++y) {
+    const double row =
+        position(y, 200, preprocessing.crop_height, preprocessing.resize_height, height);
+    for (int x = 0; x < 256; ++x) {
+      const double column =
+          position(x, 256, preprocessing.crop_width, preprocessing.resize_width, width);
+      // Where the centre lies on the border of two pixels, either is right.
+      if (std::abs(row - std::round(row)) < 1e-9 || std::abs(column - std::round(column)) < 1e-9)
+        continue;
+      const bool defect = (static_cast<int>(column) / 7 + static_cast<int>(row) / 5) % 3 == 0;
+      ASSERT_EQ(on_map[size_t(y) * 256 + x], defect ? 255 : 0) << x << ", " << y;
+    }
+  }
+}
+
+TEST(MaskToMap, EveryChannelCountsAndEveryShade) {
+  const Image mask{.width = 4, .height = 1, .pixels = {0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 255}};
+  EXPECT_EQ(MaskToMap(mask, 4, 1, Sizes(8, 8, 8, 8)), (std::vector<uint8_t>{0, 255, 255, 255}));
+  EXPECT_EQ(MaskToMap(mask, 1, 2, Sizes(8, 8, 8, 8)), (std::vector<uint8_t>{255, 255}));
+}
+
 }  // namespace
 }  // namespace proad::model
