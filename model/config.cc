@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "model/error.h"
+#include "model/strict_json.h"
 
 namespace proad::model {
 namespace {
@@ -160,6 +161,15 @@ void Validate(const ModelConfig& config, const Preprocessing& preprocessing) {
 
 const char* NameOf(PositionResize resize) {
   return resize == PositionResize::kOfficial ? "official" : "lineage";
+}
+
+PositionResize ParsePositionResize(std::string_view name) {
+  for (const PositionResize how : {PositionResize::kOfficial, PositionResize::kLineage}) {
+    if (name == NameOf(how)) return how;
+  }
+  throw InvalidInput(
+      "position_resize", "POSITION_RESIZE_UNKNOWN",
+      "position_resize " + Quote(name) + " is not known; known are official, lineage");
 }
 
 }  // namespace proad::model

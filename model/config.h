@@ -72,5 +72,7 @@ void Validate(const ModelConfig& config, const Preprocessing& preprocessing);
 
 // "official" and "lineage".
 const char* NameOf(PositionResize resize);
+// Throws InvalidInput (field "position_resize") listing them.
+PositionResize ParsePositionResize(std::string_view name);
 
 }  // namespace proad::model

@@ -1,6 +1,7 @@
 #include "model/decoder.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/impl/LocalDispatchKeySet.h>
 
 namespace proad::model {
 namespace {
@@ -16,6 +17,17 @@ torch::Tensor SplitHeads(const torch::Tensor& x, int heads) {
 
 torch::Tensor Phi(const torch::Tensor& u) { return at::elu(u) + 1; }
 
+// Sums over hundreds of non-negative terms: in float32 whatever the weights' or the products'
+// precision. q: [B, H, N, d], k, v: [B, H, M, d] -> [B, H, N, d]
+torch::Tensor Gather(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v) {
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  const torch::Tensor phi_q = Phi(q).to(torch::kFloat32);
+  const torch::Tensor phi_k = Phi(k).to(torch::kFloat32);
+  const torch::Tensor s = at::matmul(phi_k.transpose(2, 3), v.to(torch::kFloat32));  // [B, H, d, d]
+  const torch::Tensor z = phi_k.sum(2).unsqueeze(3);                                 // [B, H, d, 1]
+  return at::matmul(phi_q, s) / (at::matmul(phi_q, z) + kAttentionEps);
+}
+
 }  // namespace
 
 LinearCrossAttentionImpl::LinearCrossAttentionImpl(int width, int heads) : heads_(heads) {
@@ -28,13 +40,8 @@ LinearCrossAttentionImpl::LinearCrossAttentionImpl(int width, int heads) : heads
 }
 
 torch::Tensor LinearCrossAttentionImpl::forward(const torch::Tensor& a, const torch::Tensor& b) {
-  // Sums over hundreds of non-negative terms: in float32 whatever the weights' precision.
-  const torch::Tensor phi_q = Phi(SplitHeads(q(a), heads_)).to(torch::kFloat32);  // [B, H, N, d]
-  const torch::Tensor phi_k = Phi(SplitHeads(k(b), heads_)).to(torch::kFloat32);  // [B, H, M, d]
-  const torch::Tensor values = SplitHeads(v(b), heads_).to(torch::kFloat32);      // [B, H, M, d]
-  const torch::Tensor s = at::matmul(phi_k.transpose(2, 3), values);              // [B, H, d, d]
-  const torch::Tensor z = phi_k.sum(2).unsqueeze(3);                              // [B, H, d, 1]
-  const torch::Tensor out = at::matmul(phi_q, s) / (at::matmul(phi_q, z) + kAttentionEps);
+  const torch::Tensor out =
+      Gather(SplitHeads(q(a), heads_), SplitHeads(k(b), heads_), SplitHeads(v(b), heads_));
   return proj(out.transpose(1, 2).flatten(2).to(a.scalar_type()));
 }
 

@@ -1,9 +1,5 @@
 #include "model/import_version.h"
 
-#include <algorithm>
-#include <charconv>
-#include <ctime>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -19,29 +15,6 @@ namespace proad::model {
 namespace {
 
 namespace fs = std::filesystem;
-
-// One more than the highest version that is a number.
-std::string NextVersion(const fs::path& model_directory) {
-  int64_t highest = 0;
-  for (const std::string& name : ListNames(model_directory)) {
-    int64_t number = 0;
-    const char* end = name.data() + name.size();
-    const auto [rest, error] = std::from_chars(name.data(), end, number);
-    if (error == std::errc() && rest == end && number < INT64_MAX) {
-      highest = std::max(highest, number);
-    }
-  }
-  return std::to_string(highest + 1);
-}
-
-std::string NowUtc() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  gmtime_r(&now, &utc);
-  char text[sizeof "2000-01-01T00:00:00Z"];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return text;
-}
 
 void CheckName(const std::string& field, const std::string& name) {
   if (IsValidName(name)) return;

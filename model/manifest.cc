@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 #include <set>
 #include <system_error>
 
@@ -124,6 +125,15 @@ bool IsValidName(std::string_view name) {
                      [&](char c) { return alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
 }
 
+std::string NowUtc() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  char text[sizeof "2000-01-01T00:00:00Z"];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
 void Validate(const Manifest& manifest) {
   CheckName("name", manifest.name);
   CheckName("version", manifest.version);
@@ -131,6 +141,10 @@ void Validate(const Manifest& manifest) {
   CheckText("code_version", manifest.code_version);
   CheckText("data_fingerprint", manifest.data_fingerprint);
   CheckText("parent_job", manifest.parent_job);
+  if (manifest.training) {
+    CheckText("training.init_from", manifest.training->init_from);
+    Validate(manifest.training->recipe);
+  }
   CheckConfig(manifest);
   CheckEncoderIdentity(manifest.encoder);
   const MapRange& range = manifest.map_range;

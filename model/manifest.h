@@ -13,6 +13,7 @@
 #include "model/config.h"
 #include "model/heatmap.h"
 #include "model/preprocess.h"
+#include "model/recipe.h"
 
 namespace proad::model {
 
@@ -55,6 +56,16 @@ struct FileDigest {
   bool operator==(const FileDigest&) const = default;
 };
 
+// How the version was trained; enough to train it again on the same pictures.
+struct TrainingRecord {
+  Recipe recipe;          // overrides applied, the seed among them
+  int64_t steps = 0;      // taken
+  int64_t images = 0;     // trained on
+  std::string init_from;  // "name@version" whose weights it started from; "" for fresh ones
+
+  bool operator==(const TrainingRecord&) const = default;
+};
+
 struct Manifest {
   std::string name;     // of the model
   std::string version;  // within the name
@@ -66,9 +77,11 @@ struct Manifest {
   MapRange map_range;
   std::optional<Calibration> calibration;         // holds for every category without one of its own
   std::map<std::string, Calibration> categories;  // by category
-  std::map<std::string, double> metrics;          // for example "image_auroc"
-  std::string data_fingerprint;                   // of the training data; "" when imported
-  std::string parent_job;                         // "" when imported
+  // Means as "image_auroc", those of a category as "image_auroc/pcb".
+  std::map<std::string, double> metrics;
+  std::string data_fingerprint;            // of the training data; "" when imported
+  std::string parent_job;                  // "" when imported
+  std::optional<TrainingRecord> training;  // absent when imported
   std::optional<Probe> probe;
   std::map<std::string, FileDigest> files;  // every other file of the directory
 
@@ -77,6 +90,9 @@ struct Manifest {
 
   bool operator==(const Manifest&) const = default;
 };
+
+// Now, as Manifest::created has it.
+std::string NowUtc();
 
 // Whether `name` can name a model or a version: [a-z0-9][a-z0-9._-]{0,62}. Such a name is safe as a
 // directory.

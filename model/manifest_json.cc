@@ -6,6 +6,7 @@
 #include <concepts>
 #include <limits>
 #include <set>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -24,6 +25,9 @@ using nlohmann::json;
 }
 
 // ---- reading
+
+void Parse(const std::string& name, PositionResize& out) { out = ParsePositionResize(name); }
+void Parse(const std::string& name, Precision& out) { out = ParsePrecision(name); }
 
 // One JSON object on its way into a struct. Every key is taken once by name; Finish refuses what is
 // left. All errors are InvalidInput with the key's path.
@@ -56,6 +60,12 @@ class ObjectReader {
     ReadValue(Take(key), PathOf(key), out);
   }
 
+  // What may be left out.
+  template <typename T>
+  void Read(const std::string& key, std::optional<T>& out) {
+    if (Has(key)) Read(key, out.emplace());
+  }
+
   // The object's keys as names of a map: each is handed to `read` with its value's path.
   template <typename Read>
   void ReadAll(const Read& read) {
@@ -73,6 +83,19 @@ class ObjectReader {
   static void ReadValue(const json& value, const std::string& path, std::string& out) {
     if (!value.is_string()) Refuse(path, "must be a string");
     out = value.get<std::string>();
+  }
+
+  // An enum, by its name.
+  template <typename Enum>
+  requires std::is_enum_v<Enum>
+  static void ReadValue(const json& value, const std::string& path, Enum& out) {
+    std::string name;
+    ReadValue(value, path, name);
+    try {
+      Parse(name, out);
+    } catch (const InvalidInput& error) {
+      Refuse(path, std::string("is impossible: ") + error.what());
+    }
   }
 
   static void ReadValue(const json& value, const std::string& path, bool& out) {
@@ -131,16 +154,7 @@ EncoderConfig ReadEncoderConfig(ObjectReader reader) {
   reader.Read("registers", encoder.registers);
   reader.Read("position_grid", encoder.position_grid);
   reader.Read("taps", encoder.taps);
-  std::string resize;
-  reader.Read("position_resize", resize);
-  if (resize == NameOf(PositionResize::kOfficial)) {
-    encoder.position_resize = PositionResize::kOfficial;
-  } else if (resize == NameOf(PositionResize::kLineage)) {
-    encoder.position_resize = PositionResize::kLineage;
-  } else {
-    Refuse(reader.PathOf("position_resize"),
-           "is " + Quote(resize) + "; it must be \"official\" or \"lineage\"");
-  }
+  reader.Read("position_resize", encoder.position_resize);
   reader.Finish();
   return encoder;
 }
@@ -190,6 +204,19 @@ Calibration ReadCalibration(ObjectReader reader) {
   return calibration;
 }
 
+TrainingRecord ReadTraining(ObjectReader reader) {
+  TrainingRecord training;
+  ObjectReader recipe = reader.TakeObject("recipe");
+  recipe.Read("name", training.recipe.name);
+  VisitFields(training.recipe, [&](const char* key, auto& member) { recipe.Read(key, member); });
+  recipe.Finish();
+  reader.Read("steps", training.steps);
+  reader.Read("images", training.images);
+  reader.Read("init_from", training.init_from);
+  reader.Finish();
+  return training;
+}
+
 void ReadTables(ObjectReader& reader, Manifest& manifest) {
   if (reader.Has("calibration")) {
     manifest.calibration = ReadCalibration(reader.TakeObject("calibration"));
@@ -234,6 +261,7 @@ Manifest ReadFields(ObjectReader reader) {
   ReadTables(reader, manifest);
   reader.Read("data_fingerprint", manifest.data_fingerprint);
   reader.Read("parent_job", manifest.parent_job);
+  if (reader.Has("training")) manifest.training = ReadTraining(reader.TakeObject("training"));
   if (reader.Has("probe")) {
     ObjectReader probe = reader.TakeObject("probe");
     manifest.probe.emplace();
@@ -300,6 +328,29 @@ Ordered ToObject(const Calibration& calibration) {
           {"images", calibration.images}};
 }
 
+void Write(Ordered& object, const char* key, Precision value) { object[key] = NameOf(value); }
+void Write(Ordered& object, const char* key, PositionResize value) { object[key] = NameOf(value); }
+
+template <typename T>
+void Write(Ordered& object, const char* key, const T& value) {
+  object[key] = value;
+}
+
+template <typename T>
+void Write(Ordered& object, const char* key, const std::optional<T>& value) {
+  if (value) Write(object, key, *value);
+}
+
+Ordered ToObject(const TrainingRecord& training) {
+  Ordered recipe = {{"name", training.recipe.name}};
+  VisitFields(training.recipe,
+              [&](const char* key, const auto& member) { Write(recipe, key, member); });
+  return {{"recipe", recipe},
+          {"steps", training.steps},
+          {"images", training.images},
+          {"init_from", training.init_from}};
+}
+
 }  // namespace
 
 Manifest ParseManifest(const std::string& text, const std::string& source) {
@@ -337,6 +388,7 @@ std::string ToJson(const Manifest& manifest) {
   for (const auto& [name, value] : manifest.metrics) object["metrics"][name] = value;
   object["data_fingerprint"] = manifest.data_fingerprint;
   object["parent_job"] = manifest.parent_job;
+  if (manifest.training) object["training"] = ToObject(*manifest.training);
   if (manifest.probe) {
     object["probe"] = {{"file", manifest.probe->file}, {"score", manifest.probe->score}};
   }

@@ -54,26 +54,10 @@ void CheckReal(const std::string& field, double value, const Interval& allowed) 
 // ---- YAML
 
 void Parse(const YAML::Node& node, PositionResize& out) {
-  const auto text = node.as<std::string>();
-  for (const PositionResize value : {PositionResize::kOfficial, PositionResize::kLineage}) {
-    if (text == NameOf(value)) {
-      out = value;
-      return;
-    }
-  }
-  throw YAML::Exception(node.Mark(), "expected official or lineage");
+  out = ParsePositionResize(node.as<std::string>());
 }
 
-void Parse(const YAML::Node& node, Precision& out) {
-  const auto text = node.as<std::string>();
-  for (const Precision value : {Precision::kFp32, Precision::kTf32, Precision::kBf16}) {
-    if (text == NameOf(value)) {
-      out = value;
-      return;
-    }
-  }
-  throw YAML::Exception(node.Mark(), "expected fp32, tf32 or bf16");
-}
+void Parse(const YAML::Node& node, Precision& out) { out = ParsePrecision(node.as<std::string>()); }
 
 template <typename T>
 void Parse(const YAML::Node& node, T& out) {
@@ -89,22 +73,13 @@ void Parse(const YAML::Node& node, std::optional<T>& out) {
 
 // Reads `key` into the recipe; false when there is no such key.
 bool SetField(const std::string& key, const YAML::Node& node, Recipe& recipe) {
-  const auto set = [&](const char* name, auto& member) {
-    if (key != name) return false;
+  bool found = false;
+  VisitFields(recipe, [&](const char* name, auto& member) {
+    if (key != name) return;
     Parse(node, member);
-    return true;
-  };
-  return set("epochs", recipe.epochs) || set("steps", recipe.steps) ||
-         set("batch_size", recipe.batch_size) || set("learning_rate", recipe.learning_rate) ||
-         set("final_ratio", recipe.final_ratio) || set("warmup_epochs", recipe.warmup_epochs) ||
-         set("warmup_steps", recipe.warmup_steps) || set("weight_decay", recipe.weight_decay) ||
-         set("gradient_clip", recipe.gradient_clip) || set("dropout", recipe.dropout) ||
-         set("tau", recipe.tau) || set("seed", recipe.seed) || set("precision", recipe.precision) ||
-         set("position_resize", recipe.position_resize) || set("center_crop", recipe.center_crop) ||
-         set("decoder_layers", recipe.decoder_layers) || set("input_side", recipe.input_side) ||
-         set("adaptive_noisy_bottleneck", recipe.adaptive_noisy_bottleneck) ||
-         set("dynamic_decoder", recipe.dynamic_decoder) ||
-         set("prototype_constraint", recipe.prototype_constraint);
+    found = true;
+  });
+  return found;
 }
 
 [[noreturn]] void RefuseYaml(const std::string& source, const YAML::Mark& mark,
@@ -126,6 +101,8 @@ void ReadFields(const YAML::Node& fields, const std::string& source, Recipe& rec
       }
     } catch (const YAML::Exception& error) {
       RefuseYaml(source, field.second.Mark(), key + " has an impossible value: " + error.msg);
+    } catch (const InvalidInput& error) {
+      RefuseYaml(source, field.second.Mark(), error.what());
     }
   }
 }
@@ -146,6 +123,14 @@ const char* NameOf(Precision precision) {
       return "bf16";
   }
   return "unknown";
+}
+
+Precision ParsePrecision(std::string_view name) {
+  for (const Precision precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16}) {
+    if (name == NameOf(precision)) return precision;
+  }
+  throw InvalidInput("overrides.precision", "PRECISION_UNKNOWN",
+                     "precision " + Quote(name) + " is not known; known are fp32, tf32, bf16");
 }
 
 const std::vector<std::string>& RecipeNames() {

@@ -20,6 +20,8 @@ enum class Precision { kFp32, kTf32, kBf16 };
 
 // "fp32", "tf32", "bf16".
 const char* NameOf(Precision precision);
+// Throws InvalidInput (field "overrides.precision") listing them.
+Precision ParsePrecision(std::string_view name);
 
 // Section 4.1 and model/README.md, "training".
 struct Recipe {
@@ -54,6 +56,31 @@ struct Recipe {
 
   bool operator==(const Recipe&) const = default;
 };
+
+// Calls visit(key, member) for every member that a file holds: all but the name.
+template <typename AnyRecipe, typename Visit>
+void VisitFields(AnyRecipe& recipe, Visit&& visit) {
+  visit("epochs", recipe.epochs);
+  visit("steps", recipe.steps);
+  visit("batch_size", recipe.batch_size);
+  visit("learning_rate", recipe.learning_rate);
+  visit("final_ratio", recipe.final_ratio);
+  visit("warmup_epochs", recipe.warmup_epochs);
+  visit("warmup_steps", recipe.warmup_steps);
+  visit("weight_decay", recipe.weight_decay);
+  visit("gradient_clip", recipe.gradient_clip);
+  visit("dropout", recipe.dropout);
+  visit("tau", recipe.tau);
+  visit("seed", recipe.seed);
+  visit("precision", recipe.precision);
+  visit("position_resize", recipe.position_resize);
+  visit("center_crop", recipe.center_crop);
+  visit("decoder_layers", recipe.decoder_layers);
+  visit("input_side", recipe.input_side);
+  visit("adaptive_noisy_bottleneck", recipe.adaptive_noisy_bottleneck);
+  visit("dynamic_decoder", recipe.dynamic_decoder);
+  visit("prototype_constraint", recipe.prototype_constraint);
+}
 
 // Sorted.
 const std::vector<std::string>& RecipeNames();

@@ -62,18 +62,6 @@ class Interrupted : public std::runtime_error {
   Interrupted() : std::runtime_error("stopped on request; the run can go on from its checkpoint") {}
 };
 
-// Training cannot go on: the loss or a gradient is not finite.
-class NonFiniteLoss : public std::runtime_error {
- public:
-  NonFiniteLoss(int64_t step, double learning_rate, const std::string& what);
-  int64_t step() const { return step_; }
-  double learning_rate() const { return learning_rate_; }
-
- private:
-  int64_t step_;
-  double learning_rate_;
-};
-
 // Where a run works and what it may use.
 struct TrainContext {
   std::filesystem::path directory;  // its own; made when absent
@@ -105,8 +93,9 @@ struct TrainOutcome {
 };
 
 // Runs, or goes on. A run whose version is in the store already returns the same outcome again.
-// Throws Interrupted, NonFiniteLoss, and InvalidInput, CorruptFile, FileError or c10::Error for
-// what was wrong. On any of these no version is in the store, and the last checkpoint stays.
+// Throws Interrupted, NonFiniteLoss (trainer.h), and InvalidInput, CorruptFile, FileError or
+// c10::Error for what was wrong. On any of these no version is in the store, and the last
+// checkpoint stays.
 TrainOutcome Train(const TrainSpec& spec, const TrainContext& context, TrainObserver& observer);
 
 }  // namespace proad::model

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <system_error>
 #include <utility>
 
@@ -190,6 +191,19 @@ Manifest WriteVersion(const fs::path& path, Manifest manifest,
 
 std::vector<std::string> ListNames(const fs::path& parent) {
   return DirectoriesIn(parent, [](const std::string& name) { return IsValidName(name); });
+}
+
+std::string NextVersion(const fs::path& model_directory) {
+  int64_t highest = 0;
+  for (const std::string& name : ListNames(model_directory)) {
+    int64_t number = 0;
+    const char* end = name.data() + name.size();
+    const auto [rest, error] = std::from_chars(name.data(), end, number);
+    if (error == std::errc() && rest == end && number < INT64_MAX) {
+      highest = std::max(highest, number);
+    }
+  }
+  return std::to_string(highest + 1);
 }
 
 int RemoveStale(const fs::path& parent) {

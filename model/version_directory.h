@@ -35,6 +35,10 @@ Manifest WriteVersion(const std::filesystem::path& directory, Manifest manifest,
 // FileError.
 std::vector<std::string> ListNames(const std::filesystem::path& parent);
 
+// The version after those in `model_directory`: one more than the highest that is a number, from
+// "1" on. Throws FileError.
+std::string NextVersion(const std::filesystem::path& model_directory);
+
 // Removes the staging directories in `parent` that a crash left: those that no living process
 // holds. Where the file system cannot tell (flock on a directory, some network file systems), those
 // untouched for a day. Returns how many it removed. Throws FileError.

@@ -1,0 +1,98 @@
+#include "model/train_data.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "model/dataset_report.h"
+#include "model/error.h"
+#include "model/shuffle.h"
+#include "model/strict_json.h"
+
+namespace proad::model {
+namespace {
+
+// "A", "B" and 3 more: why.
+std::string Listed(const std::vector<FileFinding>& findings) {
+  constexpr size_t kShown = 5;
+  std::string text;
+  for (size_t i = 0; i < std::min(findings.size(), kShown); ++i) {
+    text += (i == 0 ? "" : "; ") + Quote(findings[i].name) + ": " + findings[i].problem;
+  }
+  if (findings.size() > kShown) {
+    text += "; and " + std::to_string(findings.size() - kShown) + " more";
+  }
+  return text;
+}
+
+void LeaveOut(const std::vector<FileFinding>& unreadable, TrainData& data) {
+  std::set<std::string> names;
+  for (const FileFinding& finding : unreadable) {
+    names.insert(finding.name);
+    data.skipped.push_back(finding.name);
+  }
+  std::erase_if(data.dataset.samples,
+                [&](const Sample& sample) { return names.contains(sample.name); });
+}
+
+int64_t HeldOut(int64_t pictures, double share) {
+  if (share <= 0 || pictures < 2) return 0;
+  const auto wanted = std::llround(share * static_cast<double>(pictures));
+  return std::clamp<int64_t>(wanted, 1, pictures - 1);
+}
+
+void Divide(const TrainSpec& spec, TrainData& data) {
+  std::map<std::string, std::vector<const Sample*>> categories;
+  for (const Sample& sample : data.dataset.samples) {
+    if (sample.split == Split::kTrain && sample.good)
+      categories[sample.category].push_back(&sample);
+  }
+  uint64_t stream = 0;
+  for (const auto& [category, samples] : categories) {
+    const auto count = static_cast<int64_t>(samples.size());
+    const std::vector<int64_t> order = Shuffled(count, spec.recipe.seed, --stream);
+    std::vector<bool> held(samples.size());
+    for (int64_t i = 0; i < HeldOut(count, spec.validation_share); ++i) {
+      held[static_cast<size_t>(order[static_cast<size_t>(i)])] = true;
+    }
+    for (size_t i = 0; i < samples.size(); ++i) {
+      (held[i] ? data.held_out : data.train).push_back(*samples[i]);
+    }
+  }
+}
+
+}  // namespace
+
+TrainData OpenTrainData(const TrainSpec& spec, const ImageLimits& limits) {
+  TrainData data;
+  data.dataset =
+      OpenDataset(spec.dataset, {.format = spec.dataset_format, .categories = spec.categories});
+  const DatasetReport report = CheckDataset(data.dataset, limits);
+  data.fingerprint = report.fingerprint;
+  if (!report.bad_masks.empty()) {
+    throw InvalidInput("dataset", "MASK_INVALID",
+                       "masks of the dataset cannot be used: " + Listed(report.bad_masks));
+  }
+  if (!report.unreadable.empty() && !spec.skip_unreadable) {
+    throw InvalidInput("dataset", "UNREADABLE_IMAGE",
+                       "pictures of the dataset cannot be read: " + Listed(report.unreadable) +
+                           "; mend or remove them, or set skip_unreadable");
+  }
+  LeaveOut(report.unreadable, data);
+  CheckTrainable(data.dataset);
+  Divide(spec, data);
+  return data;
+}
+
+bool CanEvaluate(const Dataset& dataset) {
+  try {
+    CheckEvaluable(dataset);
+    return true;
+  } catch (const InvalidInput&) {
+    return false;
+  }
+}
+
+}  // namespace proad::model

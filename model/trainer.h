@@ -1,0 +1,74 @@
+// Makes the loss smaller, one batch at a time (sections 3.5 and 4.1).
+//
+// Every random choice is a function of the recipe's seed and of the step: a training that is killed
+// and goes on from a saved state ends in the same weights, bit for bit on a CPU with as many
+// threads. One thread.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "model/feature_cache.h"
+#include "model/optimizer.h"
+#include "model/pro_ad.h"
+#include "model/recipe.h"
+
+namespace proad::model {
+
+// Training cannot go on: the loss or a gradient is not finite.
+class NonFiniteLoss : public std::runtime_error {
+ public:
+  // `what`: "loss" or "norm of the gradients". `step`: from 1.
+  NonFiniteLoss(int64_t step, double learning_rate, const std::string& what);
+
+  int64_t step() const { return step_; }
+  double learning_rate() const { return learning_rate_; }
+
+ private:
+  int64_t step_;
+  double learning_rate_;
+};
+
+class Trainer {
+ public:
+  // Changes the trainable parameters of `model`, and shares `features`, which outlive it; all
+  // pictures in it are trained on. Throws InvalidInput where the recipe does not suit them, or
+  // (field "overrides.precision", PRECISION_UNSUPPORTED) the device.
+  Trainer(const ProAd& model, const Recipe& recipe, FeatureCache& features);
+
+  const Length& length() const { return length_; }
+  int64_t step() const { return optimizer_.steps(); }  // done
+
+  struct StepFigures {
+    double loss = 0;  // before the step
+    double learning_rate = 0;
+  };
+
+  // Trains on the next batch. Throws NonFiniteLoss; the weights are then those of the step before.
+  StepFigures Step();
+
+  // Writes everything that the steps to come depend on, whole and flushed. Throws FileError.
+  void Save(const std::filesystem::path& file) const;
+
+  // Goes on from there. Throws FileError, or CorruptFile for a file that Save did not write for
+  // such a network; nothing is changed then.
+  void Load(const std::filesystem::path& file);
+
+ private:
+  std::vector<int64_t> NextBatch();
+  torch::Tensor Loss(const std::vector<int64_t>& numbers);
+
+  ProAd model_;
+  const Recipe recipe_;
+  FeatureCache& features_;
+  const Length length_;
+  const Schedule schedule_;
+  StableAdamW optimizer_;
+  int64_t order_epoch_ = -1;    // whose order `order_` is
+  std::vector<int64_t> order_;  // pictures of that epoch
+};
+
+}  // namespace proad::model
