@@ -13,6 +13,10 @@ using Command = std::function<int()>;
 
 void AddDetectCommand(CLI::App& app, Command& run);
 void AddModelsCommand(CLI::App& app, Command& run);
+void AddTrainCommand(CLI::App& app, Command& run);
+void AddJobsCommand(CLI::App& app, Command& run);
+void AddDatasetCommand(CLI::App& app, Command& run);
+void AddEvaluateCommand(CLI::App& app, Command& run);
 void AddImportCommand(CLI::App& app, Command& run);
 void AddDoctorCommand(CLI::App& app, Command& run);
 

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/options.h"
 #include "client/error.h"
 
 namespace proad::client {
@@ -30,18 +31,8 @@ void AddServerOptions(CLI::App& command, ServerOptions& options) {
                             "' is not an address: give host:port without http://, for example "
                             "localhost:50051");
       });
-  command
-      .add_option_function<std::string>(
-          "--deadline",
-          [&options](const std::string& text) { absl::ParseDuration(text, &options.deadline); },
-          "longest wait for one answer, retries included, for example 500ms or 2m")
-      ->type_name("DURATION")
-      ->default_str(absl::FormatDuration(options.deadline))
-      ->check([](const std::string& text) -> std::string {
-        absl::Duration parsed;
-        if (absl::ParseDuration(text, &parsed) && parsed > absl::ZeroDuration()) return "";
-        return absl::StrCat("'", text, "' is not a duration; give for example 500ms, 10s or 2m");
-      });
+  AddDuration(command, "--deadline", options.deadline,
+              "longest wait for one answer, retries included, for example 500ms or 2m");
 }
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Open(const ServerOptions& options) {

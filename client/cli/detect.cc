@@ -1,22 +1,20 @@
 // proad detect: inspects files and folders, several pictures at a time.
-#include <unistd.h>
-
 #include <atomic>
 #include <cmath>
-#include <cstdlib>
 #include <future>
 #include <iostream>
 #include <map>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "client/cli/command.h"
 #include "client/cli/connection.h"
 #include "client/cli/detect_report.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/options.h"
 #include "client/cli/pictures.h"
+#include "client/cli/terminal.h"
 #include "client/detection_client.h"
 
 namespace proad::client {
@@ -142,8 +140,7 @@ int ExitCodeOf(const DetectOptions& options, const DetectSummary& summary) {
 
 DetectReport::Style StyleOf(const DetectOptions& options) {
   if (options.json) return DetectReport::Style::kJson;
-  const bool colour = isatty(STDOUT_FILENO) && std::getenv("NO_COLOR") == nullptr;
-  return colour ? DetectReport::Style::kColouredTable : DetectReport::Style::kTable;
+  return WantsColour() ? DetectReport::Style::kColouredTable : DetectReport::Style::kTable;
 }
 
 int RunDetect(const DetectOptions& options) {
@@ -180,57 +177,32 @@ int RunDetect(const DetectOptions& options) {
   return ExitCodeOf(options, report.summary());
 }
 
-// An option whose words stand for the values of an enum.
-template <typename Enum>
-void AddChoice(CLI::App& command, const std::string& name, Enum& value,
-               const std::map<std::string, Enum>& words, const std::string& description) {
-  command
-      .add_option_function<std::string>(
-          name, [words, &value](const std::string& word) { value = words.at(word); }, description)
-      ->type_name("WORD")
-      ->check([words](const std::string& word) -> std::string {
-        if (words.count(word) > 0) return "";
-        const auto name_of = [](std::string* out, const auto& entry) { out->append(entry.first); };
-        return absl::StrCat("'", word, "' is none of ", absl::StrJoin(words, ", ", name_of));
-      });
-}
-
 void AddRequestOptions(CLI::App& command, DetectOptions& options) {
   command.add_option("--model", options.model,
                      "name or name@version (default: the server's default model)");
   command.add_option("--category", options.category, "product class: picks the threshold");
   command.add_option("--threshold", options.threshold,
                      "decide with this score instead of the calibrated one");
-  command
-      .add_option_function<std::vector<std::string>>(
-          "--label",
-          [&options](const std::vector<std::string>& labels) {
-            for (const std::string& label : labels) {
-              const size_t equals = label.find('=');
-              options.labels[label.substr(0, equals)] = label.substr(equals + 1);
-            }
-          },
-          "label of the part, kept in the server's log; may be given several times")
-      ->type_name("KEY=VALUE")
-      ->allow_extra_args(false)
-      ->check([](const std::string& label) -> std::string {
-        const size_t equals = label.find('=');
-        if (equals != std::string::npos && equals > 0) return "";
-        return absl::StrCat("'", label, "' is not KEY=VALUE");
-      });
+  AddLabels(
+      command,
+      [&options](const std::string& key, const std::string& value) { options.labels[key] = value; },
+      "label of the part, kept in the server's log; may be given several times");
 }
 
 void AddOutputOptions(CLI::App& command, DetectOptions& options) {
-  AddChoice<proad::v1::HeatmapFormat>(command, "--heatmap", options.heatmap,
-                                      {{"float32", proad::v1::HEATMAP_FORMAT_FLOAT32},
-                                       {"u16", proad::v1::HEATMAP_FORMAT_U16_SCALED},
-                                       {"u8", proad::v1::HEATMAP_FORMAT_U8_SCALED},
-                                       {"png16", proad::v1::HEATMAP_FORMAT_PNG16}},
-                                      "write anomaly maps: float32, u16, u8 or png16");
+  AddChoice<proad::v1::HeatmapFormat>(
+      command, "--heatmap",
+      {{"float32", proad::v1::HEATMAP_FORMAT_FLOAT32},
+       {"u16", proad::v1::HEATMAP_FORMAT_U16_SCALED},
+       {"u8", proad::v1::HEATMAP_FORMAT_U8_SCALED},
+       {"png16", proad::v1::HEATMAP_FORMAT_PNG16}},
+      [&options](proad::v1::HeatmapFormat format) { options.heatmap = format; },
+      "write anomaly maps: float32, u16, u8 or png16");
   command.add_flag("--overlay", options.overlay, "write the pictures with their maps over them");
   AddChoice<proad::v1::Resolution>(
-      command, "--resolution", options.resolution,
+      command, "--resolution",
       {{"model", proad::v1::RESOLUTION_MODEL}, {"original", proad::v1::RESOLUTION_ORIGINAL}},
+      [&options](proad::v1::Resolution resolution) { options.resolution = resolution; },
       "pixel grid of the maps: the model's own (default) or the original picture's");
   command.add_option("--out", options.out, "folder for overlays and heatmaps")->type_name("DIR");
   command.add_flag("--json", options.json, "one JSON object a line, the last one a summary");

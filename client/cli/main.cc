@@ -23,6 +23,10 @@ int Run(int argc, char** argv) {
   proad::client::Command run;
   proad::client::AddDetectCommand(app, run);
   proad::client::AddModelsCommand(app, run);
+  proad::client::AddTrainCommand(app, run);
+  proad::client::AddJobsCommand(app, run);
+  proad::client::AddDatasetCommand(app, run);
+  proad::client::AddEvaluateCommand(app, run);
   proad::client::AddImportCommand(app, run);
   proad::client::AddDoctorCommand(app, run);
   app.footer(

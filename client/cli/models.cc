@@ -1,48 +1,32 @@
-// proad models: which model versions a server has.
-#include <google/protobuf/util/json_util.h>
-
+// proad models: which model versions a server has, and which of them serves.
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "client/cli/command.h"
 #include "client/cli/connection.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/job_text.h"
+#include "client/cli/json.h"
 #include "client/cli/table.h"
 #include "client/model_client.h"
 
 namespace proad::client {
 namespace {
 
+// A version is loaded, warmed up and checked before it serves.
+constexpr absl::Duration kActivationDeadline = absl::Minutes(5);
+
 struct ModelsOptions {
   ServerOptions server;
   std::string model;
+  std::optional<std::string> expected;
   bool json = false;
 };
-
-std::string ToJson(const google::protobuf::Message& message, bool lines) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  options.add_whitespace = lines;
-  // Machines should find every field on every line.
-  options.always_print_primitive_fields = !lines;
-  std::string json;
-  // Fails only for an Any of unknown type, which these messages do not hold.
-  (void)google::protobuf::util::MessageToJsonString(message, &json, options);
-  return json;
-}
-
-std::string Name(const proad::v1::ModelVersion& version) {
-  return absl::StrCat(version.name(), "@", version.version());
-}
-
-std::string Created(const google::protobuf::Timestamp& time) {
-  if (time.seconds() == 0) return "-";
-  return absl::FormatTime("%Y-%m-%d %H:%M", absl::FromUnixSeconds(time.seconds()),
-                          absl::UTCTimeZone());
-}
 
 std::string State(proad::v1::ModelState state) {
   return std::string(absl::StripPrefix(proad::v1::ModelState_Name(state), "MODEL_STATE_"));
@@ -52,9 +36,9 @@ void PrintList(const std::vector<proad::v1::ModelSummary>& models) {
   std::vector<std::vector<std::string>> rows;
   for (const auto& model : models) {
     rows.push_back(
-        {Printable(Name(model.model_version())),
+        {VersionName(model.model_version()),
          absl::StrCat(State(model.state()), model.default_model() ? ", default" : ""),
-         model.preset().empty() ? "-" : Printable(model.preset()), Created(model.create_time()),
+         model.preset().empty() ? "-" : Printable(model.preset()), UtcMinute(model.create_time()),
          model.categories().empty() ? "-" : Printable(absl::StrJoin(model.categories(), ", ")),
          Printable(model.state_reason())});
   }
@@ -73,7 +57,7 @@ int RunList(const ModelsOptions& options) {
     PrintList(*models);
     return kOk;
   }
-  for (const auto& model : *models) std::cout << ToJson(model, false) << "\n";
+  for (const auto& model : *models) std::cout << ToJson(model);
   return kOk;
 }
 
@@ -84,18 +68,67 @@ int RunShow(const ModelsOptions& options) {
       ModelClient(*channel, {.deadline = options.server.deadline}).GetModel(options.model);
   if (!card.ok()) return Fail(card.status());
   if (options.json) {
-    std::cout << ToJson(*card, false) << "\n";
+    std::cout << ToJson(*card);
     return kOk;
   }
-  std::cout << Name(card->model_version()) << "  " << State(card->state())
+  std::cout << VersionName(card->model_version()) << "  " << State(card->state())
             << (card->default_model() ? ", default" : "") << "\n"
-            << ToJson(*card, true);
+            << ToJson(*card, JsonLayout::kLines);
+  return kOk;
+}
+
+int RunActivate(const ModelsOptions& options) {
+  const auto channel = Open(options.server);
+  if (!channel.ok()) return Fail(channel.status());
+  const auto done = ModelClient(*channel, {.deadline = options.server.deadline})
+                        .ActivateModel(options.model, options.expected);
+  if (!done.ok()) return Fail(done.status());
+  if (options.json) {
+    std::cout << ToJson(*done);
+    return kOk;
+  }
+  const std::string active = VersionName(done->active());
+  if (done->has_previous() && VersionName(done->previous()) == active) {
+    std::cout << active << " serves already\n";
+    return kOk;
+  }
+  std::cout << active << " serves now; before: "
+            << (done->has_previous() ? VersionName(done->previous()) : "none") << ". It took "
+            << absl::StrFormat("%.1f s", absl::ToDoubleSeconds(FromProto(done->duration())));
+  if (done->has_probe()) {
+    std::cout << absl::StrFormat("; its probe scores %.6f, published %.6f", done->probe().score(),
+                                 done->probe().expected_score());
+  }
+  std::cout << "\n";
   return kOk;
 }
 
 void AddOptions(CLI::App& command, ModelsOptions& options) {
   AddServerOptions(command, options.server);
   command.add_flag("--json", options.json, "one JSON object a line");
+}
+
+void AddActivate(CLI::App& models, Command& run) {
+  const auto options = std::make_shared<ModelsOptions>();
+  options->server.deadline = kActivationDeadline;
+  CLI::App* const command = models.add_subcommand(
+      "activate", "Let a version serve its name; it is loaded and checked first");
+  command->add_option("model", options->model, "version that shall serve")
+      ->required()
+      ->type_name("NAME@VERSION")
+      ->check([](const std::string& model) -> std::string {
+        const size_t at = model.find('@');
+        if (at != std::string::npos && at > 0 && at + 1 < model.size()) return "";
+        return absl::StrCat("'", model,
+                            "' does not say which version: give NAME@VERSION, as "
+                            "'proad models list' shows them");
+      });
+  command
+      ->add_option("--expect", options->expected,
+                   "only if this version is active now, without the name; '' for none")
+      ->type_name("VERSION");
+  AddOptions(*command, *options);
+  command->callback([options, &run] { run = [options] { return RunActivate(*options); }; });
 }
 
 }  // namespace
@@ -105,7 +138,7 @@ void AddModelsCommand(CLI::App& app, Command& run) {
   const auto list_options = std::make_shared<ModelsOptions>();
   const auto show_options = std::make_shared<ModelsOptions>();
   CLI::App* const command =
-      app.add_subcommand("models", "List the model versions of a server, or show one");
+      app.add_subcommand("models", "List the model versions of a server, show or activate one");
   CLI::App* const list = command->add_subcommand("list", "List all versions and what they do");
   list->add_option("name", list_options->model, "only the versions of this model");
   AddOptions(*list, *list_options);
@@ -117,6 +150,7 @@ void AddModelsCommand(CLI::App& app, Command& run) {
       ->type_name("NAME[@VERSION]");
   AddOptions(*show, *show_options);
   show->callback([show_options, &run] { run = [show_options] { return RunShow(*show_options); }; });
+  AddActivate(*command, run);
 }
 
 }  // namespace proad::client

@@ -1,0 +1,59 @@
+// proad dataset: looks through a dataset, or brings one to a server.
+#include <iostream>
+#include <memory>
+
+#include "client/cli/command.h"
+#include "client/cli/connection.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/json.h"
+#include "client/cli/table.h"
+#include "client/cli/trainer_commands.h"
+#include "client/cli/upload.h"
+
+namespace proad::client {
+namespace {
+
+struct UploadCommandOptions {
+  ServerOptions server;
+  std::string folder;
+  std::string dataset_id;
+  bool json = false;
+};
+
+int RunUpload(const UploadCommandOptions& options) {
+  const auto channel = Open(options.server);
+  if (!channel.ok()) return Fail(channel.status());
+  const auto uploaded = Upload(*channel, {.folder = options.folder,
+                                          .dataset_id = options.dataset_id,
+                                          .quiet = options.json,
+                                          .deadline = options.server.deadline});
+  if (!uploaded.ok()) return FailUpload(uploaded.status());
+  if (options.json) {
+    std::cout << ToJson(*uploaded);
+  } else {
+    std::cout << "Train on it: proad train --dataset-id " << Printable(uploaded->dataset_id())
+              << "\n";
+  }
+  return kOk;
+}
+
+}  // namespace
+
+void AddDatasetCommand(CLI::App& app, Command& run) {
+  CLI::App* const dataset = app.add_subcommand("dataset", "Check a dataset, or upload one");
+  HandOver(*dataset->add_subcommand("check",
+                                    "Count pictures, find unreadable and repeated ones (done by "
+                                    "proad-trainer, on this machine)"),
+           {"dataset", "check"}, run);
+  const auto options = std::make_shared<UploadCommandOptions>();
+  CLI::App* const upload = dataset->add_subcommand(
+      "upload", "Send the pictures and lists of a folder; goes on where an earlier try ended");
+  upload->add_option("folder", options->folder, "folder to send")->required()->type_name("PATH");
+  upload->add_option("--id", options->dataset_id,
+                     "name on the server (default: the folder's name and a digest of its content)");
+  AddServerOptions(*upload, options->server);
+  upload->add_flag("--json", options->json, "one JSON document");
+  upload->callback([options, &run] { run = [options] { return RunUpload(*options); }; });
+}
+
+}  // namespace proad::client

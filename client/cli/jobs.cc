@@ -1,0 +1,176 @@
+// proad jobs: the training jobs of a server.
+#include <iostream>
+#include <memory>
+
+#include "absl/strings/ascii.h"
+#include "client/cli/command.h"
+#include "client/cli/connection.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/job_report.h"
+#include "client/cli/job_text.h"
+#include "client/cli/json.h"
+#include "client/cli/options.h"
+#include "client/cli/table.h"
+#include "client/cli/terminal.h"
+#include "client/cli/watch.h"
+#include "client/model_client.h"
+#include "client/training_client.h"
+
+namespace proad::client {
+namespace {
+
+struct JobsOptions {
+  ServerOptions server;
+  JobFilter filter;
+  std::string job;
+  absl::Duration patience = FollowOptions().patience;
+  bool watch = false;
+  bool json = false;
+};
+
+FollowOptions FollowOf(const JobsOptions& options) {
+  return {.json = options.json, .patience = options.patience, .deadline = options.server.deadline};
+}
+
+int RunList(const JobsOptions& options) {
+  const auto channel = Open(options.server);
+  if (!channel.ok()) return Fail(channel.status());
+  const auto jobs =
+      TrainingClient(*channel, {.deadline = options.server.deadline}).ListTrainJobs(options.filter);
+  if (!jobs.ok()) return Fail(jobs.status());
+  if (options.json) {
+    proad::v1::ListTrainJobsResponse all;
+    for (const auto& job : *jobs) *all.add_jobs() = job;
+    std::cout << ToJson(all);
+    return kOk;
+  }
+  std::cout << JobTable(*jobs);
+  if (jobs->empty()) std::cout << "no jobs: start one with 'proad train DATASET'\n";
+  return kOk;
+}
+
+int RunShow(const JobsOptions& options) {
+  const auto channel = Open(options.server);
+  if (!channel.ok()) return Fail(channel.status());
+  const CallOptions call = {.deadline = options.server.deadline};
+  const auto job = TrainingClient(*channel, call).GetTrainJob(options.job);
+  if (!job.ok()) return Fail(job.status());
+  if (options.json) {
+    std::cout << ToJson(*job);
+    return kOk;
+  }
+  std::cout << JobDetails(*job);
+  if (HasEnded(job->state())) {
+    std::optional<proad::v1::ModelCard> card;
+    if (job->has_result_version()) {
+      const auto& version = job->result_version();
+      // A version that was deleted since then has no card.
+      const auto found = ModelClient(*channel, call)
+                             .GetModel(absl::StrCat(version.name(), "@", version.version()));
+      if (found.ok()) card = *found;
+    }
+    std::cout << "\n" << JobResult(*job, card, WantsColour());
+  }
+  return kOk;
+}
+
+int RunWatch(const JobsOptions& options) {
+  const auto channel = Open(options.server);
+  if (!channel.ok()) return Fail(channel.status());
+  return FollowJob(*channel, options.job, FollowOf(options));
+}
+
+int RunCancel(const JobsOptions& options) {
+  const auto channel = Open(options.server);
+  if (!channel.ok()) return Fail(channel.status());
+  const auto job =
+      TrainingClient(*channel, {.deadline = options.server.deadline}).CancelTrainJob(options.job);
+  if (!job.ok()) return Fail(job.status());
+  if (options.json) {
+    std::cout << ToJson(*job);
+    return kOk;
+  }
+  std::cout << "job " << Printable(job->job_id()) << " is "
+            << absl::AsciiStrToLower(StateName(job->state()))
+            << ". It goes on from its last checkpoint with: proad jobs resume "
+            << Printable(job->job_id()) << "\n";
+  return kOk;
+}
+
+int RunResume(const JobsOptions& options) {
+  const auto channel = Open(options.server);
+  if (!channel.ok()) return Fail(channel.status());
+  const auto job =
+      TrainingClient(*channel, {.deadline = options.server.deadline}).ResumeTrainJob(options.job);
+  if (!job.ok()) return Fail(job.status());
+  if (options.watch) return FollowJob(*channel, job->job_id(), FollowOf(options));
+  if (options.json) {
+    std::cout << ToJson(*job);
+    return kOk;
+  }
+  std::cout << "job " << Printable(job->job_id()) << " is "
+            << absl::AsciiStrToLower(StateName(job->state())) << ". Watch it: proad jobs watch "
+            << Printable(job->job_id()) << "\n";
+  return kOk;
+}
+
+// A subcommand with options of its own: the environment fills those of all, whichever is called.
+std::pair<CLI::App*, std::shared_ptr<JobsOptions>> Add(CLI::App& jobs, const std::string& word,
+                                                       const std::string& description,
+                                                       int (*act)(const JobsOptions&),
+                                                       Command& run) {
+  const auto options = std::make_shared<JobsOptions>();
+  CLI::App* const command = jobs.add_subcommand(word, description);
+  AddServerOptions(*command, options->server);
+  command->callback([options, act, &run] { run = [options, act] { return act(*options); }; });
+  return {command, options};
+}
+
+void AddJobOption(CLI::App& command, JobsOptions& options) {
+  command.add_option("job", options.job, "as 'proad jobs list' shows it")
+      ->required()
+      ->type_name("ID");
+}
+
+void AddJson(CLI::App& command, JobsOptions& options, const std::string& description) {
+  command.add_flag("--json", options.json, description);
+}
+
+void AddListCommand(CLI::App& jobs, Command& run) {
+  const auto [command, options] = Add(jobs, "list", "List jobs, the newest first", RunList, run);
+  const auto to = options;
+  AddChoice<proad::v1::TrainJobState>(
+      *command, "--state",
+      {{"queued", proad::v1::TRAIN_JOB_STATE_QUEUED},
+       {"running", proad::v1::TRAIN_JOB_STATE_RUNNING},
+       {"succeeded", proad::v1::TRAIN_JOB_STATE_SUCCEEDED},
+       {"failed", proad::v1::TRAIN_JOB_STATE_FAILED},
+       {"cancelled", proad::v1::TRAIN_JOB_STATE_CANCELLED}},
+      [to](proad::v1::TrainJobState state) { to->filter.states.push_back(state); },
+      "only jobs that are queued, running, succeeded, failed or cancelled; may be given several "
+      "times");
+  command->add_option("--model", to->filter.model_name, "only jobs for this model name");
+  AddJson(*command, *to, "one JSON document");
+}
+
+}  // namespace
+
+void AddJobsCommand(CLI::App& app, Command& run) {
+  CLI::App* const jobs =
+      app.add_subcommand("jobs", "List, show, watch, cancel or resume training jobs");
+  AddListCommand(*jobs, run);
+  for (const auto& [word, description, act] :
+       {std::tuple("show", "Show a job: what was asked for, how far it is, its result", &RunShow),
+        std::tuple("watch", "Follow a job until it has ended", &RunWatch),
+        std::tuple("cancel", "End a job; it can be resumed", &RunCancel),
+        std::tuple("resume", "Let a failed or cancelled job go on", &RunResume)}) {
+    const auto [command, options] = Add(*jobs, word, description, act, run);
+    AddJobOption(*command, *options);
+    const bool follows = act == &RunWatch || act == &RunResume;
+    AddJson(*command, *options, follows ? "one JSON object a report" : "one JSON document");
+    if (act == &RunResume) command->add_flag("--watch", options->watch, "follow it then");
+    if (follows) AddPatience(*command, options->patience);
+  }
+}
+
+}  // namespace proad::client

@@ -1,0 +1,49 @@
+// Options that several commands have.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+
+namespace proad::client {
+
+// An option whose words stand for values; `set` is called with the value of each that is given.
+template <typename Value>
+CLI::Option* AddChoice(CLI::App& command, const std::string& name,
+                       const std::map<std::string, Value>& words,
+                       const std::function<void(Value)>& set, const std::string& description) {
+  return command
+      .add_option_function<std::vector<std::string>>(
+          name,
+          [words, set](const std::vector<std::string>& given) {
+            for (const std::string& word : given) set(words.at(word));
+          },
+          description)
+      ->type_name("WORD")
+      ->allow_extra_args(false)
+      ->check([words](const std::string& word) -> std::string {
+        if (words.count(word) > 0) return "";
+        const auto name_of = [](std::string* out, const auto& entry) { out->append(entry.first); };
+        return absl::StrCat("'", word, "' is none of ", absl::StrJoin(words, ", ", name_of));
+      });
+}
+
+// --label KEY=VALUE, several times; `add` is called with each.
+void AddLabels(CLI::App& command,
+               const std::function<void(const std::string&, const std::string&)>& add,
+               const std::string& description);
+
+// A duration, for example 500ms, 10s or 2m; above zero. Its default is what `value` holds.
+CLI::Option* AddDuration(CLI::App& command, const std::string& name, absl::Duration& value,
+                         const std::string& description);
+
+// --patience: how long a watch waits for a server that is gone.
+void AddPatience(CLI::App& command, absl::Duration& patience);
+
+}  // namespace proad::client

@@ -1,0 +1,97 @@
+// proad train: has a server train a model on a dataset.
+#include <iostream>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "client/cli/command.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/job_report.h"
+#include "client/cli/job_text.h"
+#include "client/cli/json.h"
+#include "client/cli/table.h"
+#include "client/cli/train_options.h"
+#include "client/cli/upload.h"
+#include "client/cli/watch.h"
+#include "client/training_client.h"
+
+namespace proad::client {
+namespace {
+
+// The error, and for a path that the server did not take what it was and what else can be done.
+int FailCreation(const absl::Status& status, const proad::v1::TrainJobSpec& spec) {
+  const int code = Fail(status);
+  const bool of_path = absl::IsPermissionDenied(status) || absl::IsNotFound(status);
+  if (of_path && spec.has_dataset_path()) {
+    std::cerr << "proad: the dataset was asked for as " << Printable(spec.dataset_path())
+              << ", as the server sees it. Give a path below its data root, or send the folder "
+                 "with --upload\n";
+  }
+  return code;
+}
+
+void PrintCreated(const proad::v1::TrainJob& job) {
+  std::cout << "job " << Printable(job.job_id()) << ": " << Printable(job.spec().model_name())
+            << " from " << DatasetName(job.spec()) << ", " << Printable(job.spec().preset())
+            << ", recipe " << Printable(job.spec().recipe()) << std::endl;
+}
+
+int ShowCreated(const TrainOptions& options, const proad::v1::TrainJob& job) {
+  if (options.json) {
+    std::cout << ToJson(job);
+  } else if (options.request.validate_only()) {
+    std::cout << "this job would be accepted:\n" << JobDetails(job);
+  } else {
+    PrintCreated(job);
+    std::cout << "Watch it: proad jobs watch " << Printable(job.job_id())
+              << "   End it: proad jobs cancel " << Printable(job.job_id()) << "\n";
+  }
+  return kOk;
+}
+
+int RunTrain(TrainOptions& options) {
+  if (const std::string problem = CheckTrainOptions(options); !problem.empty()) {
+    std::cerr << "proad train: " << problem << "\n";
+    return kUsage;
+  }
+  const auto channel = Open(options.server);
+  if (!channel.ok()) return Fail(channel.status());
+  proad::v1::TrainJobSpec& spec = *options.request.mutable_spec();
+  spec.set_model_name(ModelNameOf(options));
+  if (options.upload) {
+    const auto uploaded = Upload(*channel, {.folder = options.dataset,
+                                            .dataset_id = options.dataset_id,
+                                            .quiet = options.json,
+                                            .deadline = options.server.deadline});
+    if (!uploaded.ok()) return FailUpload(uploaded.status());
+    spec.set_dataset_id(uploaded->dataset_id());
+  } else if (!options.dataset_id.empty()) {
+    spec.set_dataset_id(options.dataset_id);
+  } else {
+    spec.set_dataset_path(PathForServer(options.dataset));
+  }
+  const auto job = TrainingClient(*channel, {.deadline = options.server.deadline})
+                       .CreateTrainJob(options.request);
+  if (!job.ok()) return FailCreation(job.status(), spec);
+  if (!options.watch) return ShowCreated(options, *job);
+  if (!options.json) PrintCreated(*job);
+  return FollowJob(
+      *channel, job->job_id(),
+      {.json = options.json, .patience = options.patience, .deadline = options.server.deadline});
+}
+
+}  // namespace
+
+void AddTrainCommand(CLI::App& app, Command& run) {
+  const auto options = std::make_shared<TrainOptions>();
+  CLI::App* const command =
+      app.add_subcommand("train", "Train a model on a dataset, as a job of the server");
+  command->footer(
+      "What is left out takes the recipe's or the server's default.\n"
+      "Exit codes: 0 created, or with --watch succeeded (a version that missed its gate is "
+      "published all the same), 1 refused, failed or cancelled, 2 usage, 3 no server, 130 you left "
+      "with Ctrl-C and the job goes on.\n");
+  AddTrainOptions(*command, *options);
+  command->callback([options, &run] { run = [options] { return RunTrain(*options); }; });
+}
+
+}  // namespace proad::client

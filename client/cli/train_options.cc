@@ -1,0 +1,288 @@
+#include "client/cli/train_options.h"
+
+#include <CLI/Config.hpp>
+#include <filesystem>
+#include <functional>
+#include <system_error>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "client/cli/options.h"
+
+namespace proad::client {
+namespace {
+
+constexpr char kDefaultPreset[] = "proad-tiny";
+
+template <typename Value>
+void AddValue(CLI::App& command, const std::string& name, std::function<void(const Value&)> set,
+              const std::string& description) {
+  command.add_option_function<Value>(name, std::move(set), description);
+}
+
+// What to do with the network and how to train it.
+void AddModelOptions(CLI::App& command, TrainOptions& options) {
+  proad::v1::TrainJobSpec& spec = *options.request.mutable_spec();
+  command.add_option("--name", options.model_name,
+                     "model that gets the new version (default: the preset's name)");
+  AddValue<std::string>(
+      command, "--preset", [&spec](const std::string& preset) { spec.set_preset(preset); },
+      "size of the network: proad-tiny (default), proad-small, proad-base or proad-large");
+  AddValue<std::string>(
+      command, "--recipe", [&spec](const std::string& recipe) { spec.set_recipe(recipe); },
+      "how it is trained: quick (default), lineage, paper-mvtec, paper-visa or paper-realiad");
+  AddValue<std::string>(
+      command, "--init-from", [&spec](const std::string& version) { spec.set_init_from(version); },
+      "start from the weights of this version: NAME or NAME@VERSION");
+  AddValue<std::string>(
+      command, "--encoder", [&spec](const std::string& encoder) { spec.set_encoder(encoder); },
+      "frozen encoder, by its name on the server (default: the preset's own)");
+  AddValue<std::string>(
+      command, "--device", [&spec](const std::string& device) { spec.set_device(device); },
+      "auto (default), cpu, cuda or cuda:N");
+  AddValue<uint32_t>(
+      command, "--world-size", [&spec](uint32_t size) { spec.set_world_size(size); },
+      "processes that train together, each on a device of its own");
+}
+
+void AddNumbers(CLI::App& command, TrainOptions& options) {
+  proad::v1::TrainJobSpec* const spec = options.request.mutable_spec();
+  const auto recipe = [spec] { return spec->mutable_overrides(); };
+  AddValue<uint32_t>(
+      command, "--epochs", [recipe](uint32_t value) { recipe()->set_epochs(value); },
+      "passes over the training pictures");
+  AddValue<uint32_t>(
+      command, "--batch-size", [recipe](uint32_t value) { recipe()->set_batch_size(value); },
+      "pictures a step");
+  AddValue<double>(
+      command, "--learning-rate", [recipe](double value) { recipe()->set_learning_rate(value); },
+      "highest learning rate");
+  AddValue<double>(
+      command, "--weight-decay", [recipe](double value) { recipe()->set_weight_decay(value); },
+      "weight decay");
+  AddValue<uint32_t>(
+      command, "--warmup-steps", [recipe](uint32_t value) { recipe()->set_warmup_steps(value); },
+      "steps over which the learning rate rises");
+  AddValue<double>(
+      command, "--dropout", [recipe](double value) { recipe()->set_dropout(value); },
+      "drop-out probability of the noisy bottleneck");
+  AddValue<uint64_t>(
+      command, "--seed", [recipe](uint64_t value) { recipe()->set_seed(value); },
+      "fixes every random choice");
+  AddValue<uint32_t>(
+      command, "--input-side", [recipe](uint32_t value) { recipe()->set_input_side(value); },
+      "rows and columns of the network's input, in pixels");
+  AddValue<uint32_t>(
+      command, "--decoder-layers",
+      [recipe](uint32_t value) { recipe()->set_decoder_layers(value); }, "decoder layers");
+}
+
+void AddSwitches(CLI::App& command, TrainOptions& options) {
+  proad::v1::TrainJobSpec* const spec = options.request.mutable_spec();
+  const auto recipe = [spec] { return spec->mutable_overrides(); };
+  AddChoice<proad::v1::Precision>(
+      command, "--precision",
+      {{"fp32", proad::v1::PRECISION_FP32},
+       {"tf32", proad::v1::PRECISION_TF32},
+       {"bf16", proad::v1::PRECISION_BF16}},
+      [recipe](proad::v1::Precision precision) { recipe()->set_precision(precision); },
+      "arithmetic: fp32, tf32 or bf16");
+  AddChoice<proad::v1::PositionResize>(
+      command, "--position-resize",
+      {{"official", proad::v1::POSITION_RESIZE_OFFICIAL},
+       {"lineage", proad::v1::POSITION_RESIZE_LINEAGE}},
+      [recipe](proad::v1::PositionResize resize) { recipe()->set_position_resize(resize); },
+      "how the encoder's positions are resized: official or lineage");
+  const auto add = [&command](const std::string& name, std::function<void(bool)> set,
+                              const std::string& description) {
+    command.add_flag_function(
+        name, [set = std::move(set)](int64_t count) { set(count > 0); }, description);
+  };
+  add(
+      "--center-crop,!--no-center-crop", [recipe](bool on) { recipe()->set_center_crop(on); },
+      "cut the centre out of the pictures as the paper does, or see them whole");
+  add(
+      "--adaptive-noisy-bottleneck,!--no-adaptive-noisy-bottleneck",
+      [recipe](bool on) { recipe()->set_adaptive_noisy_bottleneck(on); },
+      "without it: an ablation");
+  add(
+      "--dynamic-decoder,!--no-dynamic-decoder",
+      [recipe](bool on) { recipe()->set_dynamic_decoder(on); }, "without it: an ablation");
+  add(
+      "--prototype-constraint,!--no-prototype-constraint",
+      [recipe](bool on) { recipe()->set_prototype_constraint(on); }, "without it: an ablation");
+}
+
+void AddDatasetOptions(CLI::App& command, TrainOptions& options) {
+  proad::v1::TrainJobSpec& spec = *options.request.mutable_spec();
+  command
+      .add_option("dataset", options.dataset,
+                  "folder, or list in CSV or JSON, below the server's data root")
+      ->type_name("DATASET");
+  command.add_flag("--upload", options.upload,
+                   "send the folder to the server first; it need not see it then");
+  command.add_option("--dataset-id", options.dataset_id,
+                     "train on this uploaded dataset; with --upload: the name it gets");
+  AddChoice<proad::v1::DatasetFormat>(
+      command, "--format",
+      {{"mvtec", proad::v1::DATASET_FORMAT_MVTEC},
+       {"visa", proad::v1::DATASET_FORMAT_VISA},
+       {"visa-1cls", proad::v1::DATASET_FORMAT_VISA_1CLS},
+       {"real-iad", proad::v1::DATASET_FORMAT_REAL_IAD},
+       {"folder", proad::v1::DATASET_FORMAT_FOLDER},
+       {"csv", proad::v1::DATASET_FORMAT_CSV}},
+      [&spec](proad::v1::DatasetFormat format) { spec.set_dataset_format(format); },
+      "layout (default: recognised by itself): mvtec, visa, visa-1cls, real-iad, folder or csv");
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--category",
+          [&spec](const std::vector<std::string>& categories) {
+            for (const std::string& category : categories) spec.add_categories(category);
+          },
+          "train on this product class only; may be given several times (default: all)")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  AddValue<double>(
+      command, "--validation-share", [&spec](double share) { spec.set_validation_share(share); },
+      "share of the good pictures that is held out to set thresholds (default: 0.1)");
+  AddValue<double>(
+      command, "--false-reject-budget",
+      [&spec](double budget) { spec.set_false_reject_budget(budget); },
+      "share of good parts that the thresholds may reject (default: 0.01)");
+  command.add_flag_function(
+      "--skip-unreadable", [&spec](int64_t) { spec.set_skip_unreadable(true); },
+      "leave unreadable pictures out instead of failing");
+}
+
+void AddGateOptions(CLI::App& command, TrainOptions& options) {
+  proad::v1::TrainJobSpec* const spec = options.request.mutable_spec();
+  command.add_flag_function(
+      "--activate", [spec](int64_t) { spec->set_activate_on_success(true); },
+      "let the version serve when the job has succeeded and the gate lets it pass");
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--gate",
+          [&options, spec](const std::vector<std::string>& minimums) {
+            options.gate = true;
+            for (const std::string& minimum : minimums) {
+              *spec->mutable_gate()->add_minimums() = *ParseMinimum(minimum);
+            }
+          },
+          "figure that the version must reach to be activated, for example 'image_auroc>=0.9' or "
+          "'aupro/pcb>=0.8' (in quotes); may be given several times")
+      ->type_name("METRIC[/CATEGORY]>=VALUE")
+      ->allow_extra_args(false)
+      ->check([](const std::string& text) {
+        return std::string(ParseMinimum(text).status().message());
+      });
+  command.add_flag_function(
+      "--not-worse-than-active",
+      [&options, spec](int64_t) {
+        options.gate = true;
+        spec->mutable_gate()->set_not_worse_than_active(true);
+      },
+      "activate it only if it is not worse than the active version on the same pictures");
+  command.add_option_function<double>(
+      "--tolerance",
+      [&options, spec](double tolerance) {
+        options.gate = true;
+        spec->mutable_gate()->set_tolerance(tolerance);
+      },
+      "how much worse still counts as not worse (default: 0)");
+}
+
+void AddCallOptions(CLI::App& command, TrainOptions& options) {
+  proad::v1::CreateTrainJobRequest& request = options.request;
+  AddLabels(
+      command,
+      [&request](const std::string& key, const std::string& value) {
+        (*request.mutable_spec()->mutable_labels())[key] = value;
+      },
+      "label of the job, shown in lists; may be given several times");
+  AddValue<std::string>(
+      command, "--request-id", [&request](const std::string& id) { request.set_request_id(id); },
+      "makes repeating the command safe: the same id makes one job only");
+  command.add_flag_function(
+      "--validate-only", [&request](int64_t) { request.set_validate_only(true); },
+      "check everything, create nothing");
+  command.add_flag("--watch", options.watch, "follow the job until it has ended");
+  AddPatience(command, options.patience);
+  command.add_flag("--json", options.json,
+                   "the job as one JSON document; with --watch one a report");
+}
+
+}  // namespace
+
+void AddTrainOptions(CLI::App& command, TrainOptions& options) {
+  AddDatasetOptions(command, options);
+  AddModelOptions(command, options);
+  AddNumbers(command, options);
+  AddSwitches(command, options);
+  AddGateOptions(command, options);
+  AddServerOptions(command, options.server);
+  AddCallOptions(command, options);
+}
+
+std::string CheckTrainOptions(const TrainOptions& options) {
+  if (options.dataset.empty() && options.dataset_id.empty()) {
+    return "what to train on is missing: give DATASET, or --dataset-id ID for an uploaded one";
+  }
+  if (options.upload && options.dataset.empty()) {
+    return "--upload needs DATASET, the folder to send";
+  }
+  if (!options.upload && !options.dataset.empty() && !options.dataset_id.empty()) {
+    return "DATASET and --dataset-id are two datasets: give one of them, or --upload to send "
+           "DATASET under that name";
+  }
+  if (options.upload && options.request.validate_only()) {
+    return "--validate-only with --upload would send everything to check it: upload it with 'proad "
+           "dataset upload', then check with --dataset-id";
+  }
+  if (options.gate && !options.request.spec().activate_on_success()) {
+    return "--gate, --not-worse-than-active and --tolerance decide on activation: add --activate";
+  }
+  if (options.watch && options.request.validate_only()) {
+    return "--watch has nothing to follow with --validate-only: no job is created";
+  }
+  return "";
+}
+
+absl::StatusOr<proad::v1::MetricMinimum> ParseMinimum(const std::string& text) {
+  const size_t equals = text.find('=');
+  size_t end = equals;
+  if (equals != std::string::npos && equals > 0 && text[equals - 1] == '>') --end;
+  proad::v1::MetricMinimum minimum;
+  double value = 0;
+  const bool complete = equals != std::string::npos && end > 0;
+  if (!complete || !absl::SimpleAtod(text.substr(equals + 1), &value)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", text,
+                     "' is not METRIC>=VALUE or METRIC/CATEGORY>=VALUE; give for example "
+                     "'image_auroc>=0.9', in quotes: the shell takes > for itself"));
+  }
+  if (!(value >= 0 && value <= 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", text, "': the value must be within 0 and 1"));
+  }
+  const std::string metric = text.substr(0, end);
+  const size_t slash = metric.find('/');
+  minimum.set_name(metric.substr(0, slash));
+  if (slash != std::string::npos) minimum.set_category(metric.substr(slash + 1));
+  minimum.set_minimum(value);
+  return minimum;
+}
+
+std::string PathForServer(const std::string& given) {
+  std::error_code error;
+  const std::filesystem::path real = std::filesystem::canonical(given, error);
+  return error ? given : real.string();
+}
+
+std::string ModelNameOf(const TrainOptions& options) {
+  if (!options.model_name.empty()) return options.model_name;
+  const proad::v1::TrainJobSpec& spec = options.request.spec();
+  if (!spec.init_from().empty()) return spec.init_from().substr(0, spec.init_from().find('@'));
+  return spec.preset().empty() ? kDefaultPreset : spec.preset();
+}
+
+}  // namespace proad::client
