@@ -139,7 +139,13 @@ absl::Status ModelRegistry::Scan() {
     }
   }
   models_ = std::move(models);
-  if (default_.empty() && models_.size() == 1) default_ = models_.begin()->first;
+  if (default_.empty()) {
+    std::vector<std::string> names;
+    for (const auto& [name, model] : models_) {
+      if (!model.versions.empty()) names.push_back(name);
+    }
+    if (names.size() == 1) default_ = names[0];
+  }
   return absl::OkStatus();
 }
 
@@ -160,7 +166,9 @@ void ModelRegistry::LoadActive(absl::FunctionRef<void()> changed) {
     }
   }
   for (const auto& [name, problem] : without) {
-    Log(LogLevel::kError, "model has no active version", {{"model", name}, {"reason", problem}});
+    // None may have been activated yet; a pointer to nothing is somebody's mistake.
+    Log(absl::IsNotFound(problem) ? LogLevel::kInfo : LogLevel::kError,
+        "model has no active version", {{"model", name}, {"reason", problem}});
   }
   std::stable_partition(wanted.begin(), wanted.end(),
                         [&](const auto& entry) { return entry.first == default_name; });
@@ -180,15 +188,53 @@ void ModelRegistry::LoadActive(absl::FunctionRef<void()> changed) {
 }
 
 void ModelRegistry::Stop() {
-  MutexLock lock(mutex_);
-  stopped_ = true;
+  {
+    MutexLock lock(mutex_);
+    stopped_ = true;
+  }
+  load_turn_over_.NotifyAll();
 }
 
+class ModelRegistry::LoadTurn {
+ public:
+  explicit LoadTurn(ModelRegistry& registry) : registry_(registry) {
+    MutexLock lock(registry_.mutex_);
+    while (registry_.load_turn_taken_ && !registry_.stopped_) {
+      registry_.load_turn_over_.Wait(registry_.mutex_);
+    }
+    taken_ = !registry_.stopped_;
+    if (taken_) registry_.load_turn_taken_ = true;
+  }
+  ~LoadTurn() {
+    if (!taken_) return;
+    {
+      MutexLock lock(registry_.mutex_);
+      registry_.load_turn_taken_ = false;
+    }
+    registry_.load_turn_over_.NotifyAll();
+  }
+  LoadTurn(const LoadTurn&) = delete;
+  LoadTurn& operator=(const LoadTurn&) = delete;
+
+  // False once the registry is stopped: nothing may be loaded any more.
+  bool taken() const { return taken_; }
+
+ private:
+  ModelRegistry& registry_;
+  bool taken_ = false;
+};
+
 void ModelRegistry::Load(const std::string& name, const std::string& version) {
+  const LoadTurn turn(*this);
+  if (!turn.taken()) return;
   absl::Status damaged;  // what the scan found
   {
     MutexLock lock(mutex_);
-    Version& entry = models_[name].versions[version];
+    Model& model = models_[name];
+    // Somebody may have activated another one while this waited.
+    if (!model.active.ok() || *model.active != version) return;
+    Version& entry = model.versions[version];
+    if (entry.state == ModelState::kActive) return;
     damaged = entry.problem;
     if (entry.state == ModelState::kStored) entry.state = ModelState::kLoading;
   }
@@ -218,6 +264,136 @@ void ModelRegistry::Load(const std::string& name, const std::string& version) {
     entry.state = ModelState::kFailed;
     entry.problem = loaded.status();
   }
+}
+
+absl::StatusOr<ModelSwap> ModelRegistry::Activate(
+    const std::string& name, const std::string& version,
+    const std::optional<std::string>& expected_active) {
+  const absl::Time start = absl::Now();
+  const LoadTurn turn(*this);
+  if (!turn.taken()) {
+    return MakeError(absl::StatusCode::kUnavailable, "the server is shutting down; try another",
+                     {.reason = "DRAINING", .retry_after = absl::ZeroDuration()});
+  }
+  if (const absl::Status scanned = Scan(); !scanned.ok()) return scanned;
+  ModelHandle serving;
+  {
+    MutexLock lock(mutex_);
+    const absl::Status allowed = CheckActivation(name, version, expected_active);
+    if (!allowed.ok()) return allowed;
+    const Version& entry = models_.at(name).versions.at(version);
+    if (entry.state == ModelState::kActive) serving = entry.handle;
+  }
+  if (serving != nullptr) {
+    // It may have served only because it was the newest.
+    if (absl::Status pinned = store_.SetActive(name, version); !pinned.ok()) return pinned;
+    const std::string& hash = serving->manifest().hash;
+    return ModelSwap{.version = version,
+                     .hash = hash,
+                     .previous = version,
+                     .previous_hash = hash,
+                     .took = absl::Now() - start};
+  }
+  absl::StatusOr<ModelHandle> loaded = Prepare(name, version);
+  if (!loaded.ok()) {
+    metrics_.model_swaps.failed.Increment();
+    return loaded.status();
+  }
+  ModelSwap swap = SwapIn(name, version, *std::move(loaded));
+  swap.took = absl::Now() - start;
+  metrics_.model_swaps.ok.Increment();
+  Log(LogLevel::kInfo, "model active",
+      {{"model", name},
+       {"version", version},
+       {"previous", swap.previous},
+       {"hash", swap.hash},
+       {"took", swap.took}});
+  return swap;
+}
+
+absl::Status ModelRegistry::CheckActivation(
+    const std::string& name, const std::string& version,
+    const std::optional<std::string>& expected_active) const {
+  if (const auto found = Resolve({.name = name, .version = version}); !found.ok()) {
+    return found.status();
+  }
+  const absl::StatusOr<std::string>& active = models_.at(name).active;
+  if (!expected_active || *expected_active == active.value_or("")) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kAborted,
+      absl::StrCat("expected_active_version: ",
+                   expected_active->empty() ? absl::StrCat("no version of ", name)
+                                            : FullName(name, Quote(*expected_active)),
+                   " is not what is active; ",
+                   active.ok() ? FullName(name, *active) : absl::StrCat("no version of ", name),
+                   " is"),
+      {.reason = "ACTIVE_VERSION_CHANGED",
+       .field = "expected_active_version",
+       .metadata = {{"active_version", active.value_or("")}}});
+}
+
+absl::StatusOr<ModelHandle> ModelRegistry::Prepare(const std::string& name,
+                                                   const std::string& version) {
+  // What was damaged when it was last looked at may have been repaired.
+  absl::StatusOr<model::Manifest> manifest = ReadManifest(store_, name, version);
+  {
+    MutexLock lock(mutex_);
+    Version& entry = models_[name].versions[version];
+    entry.state = ModelState::kLoading;
+    entry.problem = absl::OkStatus();
+  }
+  const absl::Time start = absl::Now();
+  absl::StatusOr<ModelHandle> loaded =
+      manifest.ok() ? LoadChecked(name, version) : absl::StatusOr<ModelHandle>(manifest.status());
+  absl::Status written;
+  if (loaded.ok()) {
+    metrics_.model_load_seconds.Observe(absl::ToDoubleSeconds(absl::Now() - start));
+    written = store_.SetActive(name, version);
+  }
+  MutexLock lock(mutex_);
+  Version& entry = models_[name].versions[version];
+  entry.manifest = std::move(manifest);
+  if (!loaded.ok()) {
+    entry.state = ModelState::kFailed;
+    entry.problem = loaded.status();
+  } else if (!written.ok()) {
+    entry.state = ModelState::kStored;
+    return written;
+  }
+  return loaded;
+}
+
+ModelSwap ModelRegistry::SwapIn(const std::string& name, const std::string& version,
+                                ModelHandle loaded) {
+  const model::Manifest& manifest = loaded->manifest();
+  ModelSwap swap{.version = version, .hash = manifest.hash, .probe_score = loaded->probe_score()};
+  if (swap.probe_score && manifest.probe) swap.expected_score = manifest.probe->score;
+  metrics_.SetModelInfo(name, version, swap.hash);
+  ModelHandle previous;  // let go outside the lock: it may be the last one
+  {
+    MutexLock lock(mutex_);
+    Model& model = models_[name];
+    if (model.active.ok() && *model.active != version) {
+      Version& old = model.versions[*model.active];
+      previous = std::move(old.handle);
+      if (old.state == ModelState::kActive) {
+        old.state = ModelState::kStored;
+        swap.previous = *model.active;
+      }
+    }
+    Version& entry = model.versions[version];
+    entry.state = ModelState::kActive;
+    entry.problem = absl::OkStatus();
+    entry.handle = std::move(loaded);
+    entry.activated = absl::Now();
+    model.active = version;
+    model.settled = true;
+  }
+  if (previous != nullptr) {
+    swap.previous_hash = previous->manifest().hash;
+    metrics_.ClearModelInfo(name, swap.previous, swap.previous_hash);
+  }
+  return swap;
 }
 
 absl::StatusOr<ModelHandle> ModelRegistry::LoadChecked(const std::string& name,

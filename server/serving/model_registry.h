@@ -1,4 +1,5 @@
-// Which model versions there are, which are in memory, and which of them answers a name.
+// Which model versions there are, which are in memory, and which of them answers a name; changes
+// that under load.
 #pragma once
 
 #include <map>
@@ -47,6 +48,17 @@ struct ModelName {
   static absl::StatusOr<ModelName> Parse(absl::string_view text);
 };
 
+// One version that came to serve a name in place of another.
+struct ModelSwap {
+  std::string version;
+  std::string hash;
+  std::string previous;  // served before; "": none
+  std::string previous_hash;
+  absl::Duration took;                   // from the request to the swap
+  std::optional<double> probe_score;     // nullopt: no probe, or nothing had to be loaded
+  std::optional<double> expected_score;  // of the probe, when the version was published
+};
+
 // Thread-safety: all methods may be called from any thread; LoadActive from one at a time.
 class ModelRegistry {
  public:
@@ -69,12 +81,26 @@ class ModelRegistry {
   void LoadActive(absl::FunctionRef<void()> changed);
   void Stop();
 
+  // Makes a version the one that serves its name: loads it beside the one that serves now, writes
+  // the choice down in the store, swaps by one assignment. Requests that were admitted before end
+  // on the version that they hold. Whatever goes wrong, nothing changes. One version is loaded at a
+  // time: waits for those before. Scans first, so a version or name published meanwhile is found.
+  // To activate the active version is OK.
+  //   NOT_FOUND    unknown name or version; lists what there is, bounded
+  //   ABORTED      ACTIVE_VERSION_CHANGED: another version is active than `expected_active`; "":
+  //                none may be, nullopt: whatever is
+  //   UNAVAILABLE  stopped
+  //   else         as the loader, or RESOURCE_EXHAUSTED when the store's disk is full
+  absl::StatusOr<ModelSwap> Activate(const std::string& name, const std::string& version,
+                                     const std::optional<std::string>& expected_active);
+
   // The version that answers `model`: "" (the default), "name" or "name@version". Never touches the
   // disk.
   //   INVALID_ARGUMENT     not a name, or "" where several models are stored and none is the
-  //   default NOT_FOUND            unknown; lists what there is, bounded FAILED_PRECONDITION  known
-  //   and not in memory, with the reason UNAVAILABLE          on its way into memory; or `model` is
-  //   "" and the default is not ready
+  //                        default
+  //   NOT_FOUND            unknown; lists what there is, bounded
+  //   FAILED_PRECONDITION  known and not in memory, with the reason
+  //   UNAVAILABLE          on its way into memory; or `model` is "" and the default is not ready
   absl::StatusOr<ModelHandle> Acquire(absl::string_view model) const;
 
   // Whether requests that name no model are answered; without a default model, whether all loading
@@ -104,7 +130,16 @@ class ModelRegistry {
     bool settled = false;  // LoadActive went by it: `active` does not follow the store any more
   };
 
+  // Held while a version is loaded; waits for whoever holds it.
+  class LoadTurn;
+
   void Load(const std::string& name, const std::string& version);
+  absl::Status CheckActivation(const std::string& name, const std::string& version,
+                               const std::optional<std::string>& expected_active) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Loads a version that does not serve and writes it down as the active one.
+  absl::StatusOr<ModelHandle> Prepare(const std::string& name, const std::string& version);
+  ModelSwap SwapIn(const std::string& name, const std::string& version, ModelHandle loaded);
   absl::StatusOr<ModelHandle> LoadChecked(const std::string& name, const std::string& version);
   absl::StatusOr<ModelHandle> AcquireDefault() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::pair<std::string, std::string>> Resolve(const ModelName& wanted) const
@@ -119,7 +154,10 @@ class ModelRegistry {
   Metrics& metrics_;
 
   mutable Mutex mutex_;
-  // Options::default_model; without one the only model of the first Scan that found exactly one.
+  CondVar load_turn_over_;
+  bool load_turn_taken_ ABSL_GUARDED_BY(mutex_) = false;
+  // Options::default_model; without one the only model with versions of the first Scan that found
+  // exactly one.
   std::string default_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Model> models_ ABSL_GUARDED_BY(mutex_);
   bool loading_ended_ ABSL_GUARDED_BY(mutex_) = false;

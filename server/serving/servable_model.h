@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -25,6 +26,9 @@ class ServableModel {
   virtual ~ServableModel() = default;
 
   virtual const model::Manifest& manifest() const = 0;
+
+  // What its probe scored when it was loaded; nullopt when it has none.
+  virtual std::optional<double> probe_score() const { return std::nullopt; }
 
   // Rows and columns of a map.
   virtual int map_side() const = 0;

@@ -65,6 +65,7 @@ class TorchModel : public ServableModel {
       : manifest_(std::move(manifest)), network_(model, manifest_.preprocessing) {}
 
   const model::Manifest& manifest() const override { return manifest_; }
+  std::optional<double> probe_score() const override { return probe_score_; }
   int map_side() const override { return model::kMapSide; }
 
   absl::StatusOr<std::vector<Inference>> Infer(absl::Span<const model::PreparedImage* const> images,
@@ -93,12 +94,13 @@ class TorchModel : public ServableModel {
   }
 
   // Whether the version still scores its own picture as it did when it was made.
-  absl::Status CheckProbe(const fs::path& directory) const {
+  absl::Status CheckProbe(const fs::path& directory) {
     if (!manifest_.probe) return absl::OkStatus();
     std::ifstream file(directory / manifest_.probe->file, std::ios::binary);
     const std::vector<uint8_t> picture((std::istreambuf_iterator<char>(file)), {});
     const double expected = manifest_.probe->score;
     const double score = model::ProbeScore(network_, manifest_.preprocessing, picture);
+    probe_score_ = score;
     if (std::abs(score - expected) <= kProbeTolerance * std::abs(expected)) return absl::OkStatus();
     return MakeError(absl::StatusCode::kFailedPrecondition,
                      absl::StrCat("the version scores its probe ", score, " on ",
@@ -155,6 +157,7 @@ class TorchModel : public ServableModel {
 
   const model::Manifest manifest_;
   const model::FrozenProAd network_;
+  std::optional<double> probe_score_;  // constant once CheckProbe has returned
 };
 
 absl::StatusOr<ModelHandle> Load(const fs::path& directory, const std::string& device,

@@ -60,6 +60,8 @@ struct Metrics::Families {
         batch_size(MakeHistogram(registry, "proad_batch_size", "Images in a batch.")),
         model_load_seconds(MakeHistogram(registry, "proad_model_load_seconds",
                                          "Seconds to load, check and warm up a version.")),
+        model_swaps(MakeCounter(registry, "proad_model_swaps_total",
+                                "Attempts to let another version serve, by how they ended.")),
         queue_depth(
             MakeGauge(registry, "proad_queue_depth", "Requests admitted and not yet on a worker.")),
         queue_oldest_seconds(MakeGauge(registry, "proad_queue_oldest_seconds",
@@ -83,6 +85,7 @@ struct Metrics::Families {
   Family<Histogram>& score;
   Family<Histogram>& batch_size;
   Family<Histogram>& model_load_seconds;
+  Family<Counter>& model_swaps;
   Family<Gauge>& queue_depth;
   Family<Gauge>& queue_oldest_seconds;
   Family<Gauge>& inflight;
@@ -138,6 +141,8 @@ Metrics::Metrics()
                families_->Reason("cancelled"),
                families_->Reason("draining"),
                families_->Reason("no_model")},
+      model_swaps{families_->model_swaps.Add({{"result", "ok"}}),
+                  families_->model_swaps.Add({{"result", "failed"}})},
       batch_size(families_->batch_size.Add({}, kBatchSizes)),
       model_load_seconds(families_->model_load_seconds.Add({}, kLoadSeconds)),
       queue_depth(families_->queue_depth.Add({})),

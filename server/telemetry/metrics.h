@@ -55,6 +55,12 @@ struct Rejected {
   prometheus::Counter& no_model;               // unknown, or not ready
 };
 
+// What became of an attempt to let another version serve.
+struct ModelSwaps {
+  prometheus::Counter& ok;
+  prometheus::Counter& failed;  // the version that served goes on
+};
+
 // Label values of proad_verdicts_total.
 enum class VerdictLabel { kNormal, kAnomalous, kUndecided };
 
@@ -78,6 +84,7 @@ class Metrics {
   const StageSeconds stage_seconds;
   const BatchDispatch batch_dispatch;
   const Rejected rejected;
+  const ModelSwaps model_swaps;
   prometheus::Histogram& batch_size;          // images
   prometheus::Histogram& model_load_seconds;  // from the directory to warm
   prometheus::Gauge& queue_depth;             // requests admitted and not yet on a worker
