@@ -10,6 +10,8 @@
 #include "model/device.h"
 #include "model/import_version.h"
 #include "server/training/command.h"
+#include "server/training/dataset_command.h"
+#include "server/training/evaluate_command.h"
 #include "server/util/process_settings.h"
 #include "server/version.h"
 
@@ -97,7 +99,9 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", std::string(proad::server::Version()));
   app.require_subcommand(1);
   Command run;
+  proad::server::AddDatasetCommand(app, run);
   AddDoctorCommand(app, run);
+  proad::server::AddEvaluateCommand(app, run);
   AddImportCommand(app, run);
   CLI11_PARSE(app, argc, argv);
   try {

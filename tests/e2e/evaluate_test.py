@@ -1,0 +1,207 @@
+"""Evaluation and a look into datasets with the real trainer program: figures on real pictures, scores as the server
+gives them, and bad input said clearly."""
+
+import json
+import pathlib
+import shutil
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from real_server import BINARY, MODEL, SAMPLE, SOURCE, RealServer, run  # noqa: E402
+
+TRAINER = BINARY / "server" / "proad-trainer"
+FACTORY4 = SOURCE / ".." / "shared" / "datasets" / "factory4"
+PICTURE = SAMPLE / "brick" / "test" / "good" / "013.png"
+DEFECT = SAMPLE / "brick" / "test" / "hole" / "002.png"
+MASK = SAMPLE / "brick" / "ground_truth" / "hole" / "002_mask.png"
+
+# What the model that comes with the project must reach: image AUROC by product.
+LEAST = {"": 0.74, "alien": 0.93, "brick": 0.75, "gravel": 0.57, "pcb": 0.60}
+
+
+def trainer(*words):
+    return run(TRAINER, *words)
+
+
+class TrainerTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def json(self, *words, code=0):
+        done = trainer(*words, "--json")
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return json.loads(done.stdout)
+
+    def refused(self, *words):
+        """What a command that fails says; it says nothing on standard output."""
+        done = trainer(*words)
+        self.assertNotEqual(done.returncode, 0, done.stdout)
+        self.assertGreater(done.returncode, 0, f"killed: {done.stderr}")
+        self.assertEqual(done.stdout, "")
+        return done.stderr
+
+    def dataset(self, *pictures):
+        """A folder in MVTec-AD's layout with the sample's brick in it, and (name, bytes) of more files."""
+        root = self.folder / "parts of Köln"
+        for name, source in (("brick/train/good/1.png", SAMPLE / "brick/test/good/003.png"),
+                             ("brick/test/good/größe 1.png", PICTURE),
+                             ("brick/test/hole/loch ø 2.png", DEFECT),
+                             ("brick/ground_truth/hole/loch ø 2_mask.png", MASK)):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, root / name)
+        for name, content in pictures:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+        return root
+
+
+class DatasetCheckTest(TrainerTest):
+    def test_the_sample_is_counted(self):
+        report = self.json("dataset", "check", SAMPLE)
+        self.assertTrue(report["ok"])
+        self.assertEqual(report["format"], "mvtec")
+        counts = {row["category"]: (row["test"]["good"], row["test"]["defective"], row["test"]["masks"])
+                  for row in report["categories"]}
+        self.assertEqual(counts, {"alien": (4, 4, 0), "brick": (5, 6, 6), "gravel": (5, 5, 5), "pcb": (5, 5, 5)})
+        pcb = report["categories"][3]
+        self.assertEqual((pcb["min_width"], pcb["max_height"], pcb["mixed_sizes"]), (640, 640, False))
+        self.assertEqual((report["unreadable"], report["bad_masks"], report["duplicates"]), ([], [], []))
+        self.assertIn("train", report["train_error"], "there is nothing to train on")
+        self.assertIsNone(report["evaluate_error"])
+        self.assertRegex(report["fingerprint"], "^[0-9a-f]{64}$")
+
+    def test_people_get_a_table(self):
+        done = trainer("dataset", "check", SAMPLE)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"(?m)^alien +0 +4 +4 +0 +550 x 380$")
+        self.assertRegex(done.stdout, r"(?m)^all +0 +19 +20 +16$")
+        self.assertIn("cannot be trained on", done.stdout)
+
+    def test_names_of_any_language_are_kept(self):
+        root = self.dataset(("brick/test/good/leer.png", b""))
+        report = self.json("dataset", "check", root, code=1)
+        self.assertEqual(report["dataset"], str(root))
+        self.assertEqual([row["file"] for row in report["unreadable"]], ["brick/test/good/leer.png"])
+        self.assertIsNone(report["train_error"])
+
+    def test_what_is_wrong_with_files_is_named(self):
+        picture, mask = PICTURE.read_bytes(), MASK.read_bytes()
+        root = self.dataset(
+            ("brick/test/good/empty.png", b""),
+            ("brick/test/good/nul.png", bytes(4096)),
+            ("brick/test/good/cut off.png", picture[:2000]),
+            ("brick/test/good/twin.png", (SAMPLE / "brick/test/good/003.png").read_bytes()),
+            ("brick/test/hole/3.png", DEFECT.read_bytes()),
+            ("brick/ground_truth/hole/3_mask.png", mask[:100]),
+            ("brick/test/good/readme.txt", b"not a picture"))
+        report = self.json("dataset", "check", root, code=1)
+        self.assertFalse(report["ok"])
+        self.assertEqual({row["file"] for row in report["unreadable"]},
+                         {f"brick/test/good/{name}.png" for name in ("empty", "nul", "cut off")})
+        self.assertEqual([row["file"] for row in report["bad_masks"]], ["brick/ground_truth/hole/3_mask.png"])
+        self.assertEqual(report["duplicates"], [{"train": "brick/train/good/1.png", "test": "brick/test/good/twin.png"}])
+        self.assertEqual(report["ignored"], ["brick/test/good/readme.txt"])
+        for words in ("empty.png: ", "3_mask.png: ", "twin.png is the same as brick/train/good/1.png", "readme.txt"):
+            self.assertIn(words, trainer("dataset", "check", root).stdout)
+
+    def test_one_category_alone(self):
+        report = self.json("dataset", "check", "--category", "pcb", "--category", "brick", SAMPLE)
+        self.assertEqual([row["category"] for row in report["categories"]], ["brick", "pcb"])
+
+    def test_a_dataset_that_is_none_is_refused(self):
+        (self.folder / "empty").mkdir()
+        self.assertIn(str(self.folder / "empty"), self.refused("dataset", "check", self.folder / "empty"))
+        self.assertIn("missing", self.refused("dataset", "check", self.folder / "missing"))
+        self.assertIn("screws", self.refused("dataset", "check", SAMPLE, "--category", "screws"))
+        self.assertIn("real_iad", self.refused("dataset", "check", SAMPLE, "--format", "jpeg"))
+        self.assertIn("PATH", self.refused("dataset", "check"))
+
+
+class EvaluateTest(TrainerTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = RealServer().__enter__()
+        cls.addClassCleanup(cls.server.__exit__, None, None, None)
+
+    def evaluate(self, *words, code=0):
+        return self.json("evaluate", "--store", self.server.store, *words, code=code)
+
+    def test_scores_are_those_that_the_server_gives(self):
+        report = self.evaluate(MODEL, SAMPLE)
+        self.assertEqual((report["model"], report["version"], report["images"]), (MODEL, "1", 39))
+        scores = {row["name"]: row["score"] for row in report["samples"]}
+        detected = [row for row in self.server.proad_json("detect", SAMPLE) if "score" in row]
+        served = {str(pathlib.Path(row["file"]).relative_to(SAMPLE)): row["score"] for row in detected}
+        for name, score in scores.items():
+            self.assertAlmostEqual(score, served[name], delta=1e-5, msg=name)
+
+    def test_people_get_a_table(self):
+        done = trainer("evaluate", "--store", self.server.store, f"{MODEL}@1", SAMPLE, "--category", "alien")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"{MODEL}@1", done.stdout)
+        self.assertRegex(done.stdout, r"(?m)^category +images +image_auroc .* aupro$")
+        self.assertRegex(done.stdout, r"(?m)^alien +8 +[01]\.\d{4} .* -$")
+        self.assertEqual(done.stderr, "", "progress is for terminals")
+
+    def test_the_figures_of_the_model_that_comes_with_the_project(self):
+        if not FACTORY4.exists():
+            self.skipTest(f"the pictures of factory4 are not at {FACTORY4}")
+        report = self.evaluate(MODEL, FACTORY4)
+        figures = {(row["name"], row["category"]): row for row in report["metrics"]}
+        for category, least in LEAST.items():
+            self.assertGreaterEqual(figures["image_auroc", category]["value"], least, category)
+        self.assertEqual(figures["image_auroc", ""]["images"], 308)
+        self.assertGreaterEqual(figures["pixel_auroc", ""]["value"], 0.73)
+        self.assertNotIn(("aupro", "alien"), figures, "alien has no masks")
+        products = [figures["aupro", category]["value"] for category in ("brick", "gravel", "pcb")]
+        self.assertAlmostEqual(figures["aupro", ""]["value"], sum(products) / 3, places=12)
+
+    def test_a_versions_own_directory_will_do(self):
+        root = self.dataset()
+        report = self.json("evaluate", "--version-dir", self.server.store / MODEL / "1", root)
+        self.assertEqual([row["name"] for row in report["samples"]],
+                         ["brick/test/good/größe 1.png", "brick/test/hole/loch ø 2.png"])
+        self.assertEqual(report["metrics"], self.evaluate(MODEL, root)["metrics"])
+
+    def test_unreadable_pictures_are_named_or_left_out(self):
+        root = self.dataset(("brick/test/good/leer.png", b""), ("brick/test/good/nul.png", bytes(4096)))
+        error = self.refused("evaluate", "--store", self.server.store, MODEL, root)
+        self.assertIn("leer.png", error)
+        self.assertIn("empty", error)
+        report = self.evaluate(MODEL, root, "--skip-unreadable")
+        self.assertEqual(report["skipped"], ["brick/test/good/leer.png", "brick/test/good/nul.png"])
+        self.assertEqual(report["images"], 2)
+
+    def test_what_cannot_be_measured_is_refused(self):
+        def refused(*words):
+            return self.refused("evaluate", "--store", self.server.store, *words)
+
+        root = self.dataset()
+        shutil.rmtree(root / "brick/test/hole")
+        shutil.rmtree(root / "brick/ground_truth")
+        self.assertIn("defective", refused(MODEL, root))
+        self.assertIn("missing", refused(MODEL, self.folder / "missing"))
+        (self.folder / "empty").mkdir()
+        self.assertIn("empty", refused(MODEL, self.folder / "empty"))
+        self.assertIn("cpu", refused(MODEL, SAMPLE, "--device", "tpu"))
+
+    def test_a_model_that_is_not_there_lists_those_that_are(self):
+        store = self.server.store
+        self.assertIn(MODEL, self.refused("evaluate", "--store", store, "nobody", SAMPLE))
+        self.assertIn("it has 1", self.refused("evaluate", "--store", store, f"{MODEL}@7", SAMPLE))
+        self.assertIn("no-store", self.refused("evaluate", "--store", self.folder / "no-store", MODEL, SAMPLE))
+        self.assertIn("no-version", self.refused("evaluate", "--version-dir", self.folder / "no-version", SAMPLE))
+
+    def test_words_that_are_missing_are_asked_for(self):
+        store = self.server.store
+        self.assertIn("--store", self.refused("evaluate", MODEL, SAMPLE))
+        self.assertIn("DATASET", self.refused("evaluate", "--store", store, MODEL))
+        self.assertIn("alone", self.refused("evaluate", "--version-dir", store / MODEL / "1", MODEL, SAMPLE))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
