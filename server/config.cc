@@ -79,7 +79,7 @@ std::vector<Option> ConfigOptions(Config& c) {
       Option::Integer("training.nice", jobs.nice, 0, 19),
       Option::Integer("training.threads", jobs.threads, 0, 1024),
       Option::Bytes("training.feature_memory", jobs.feature_memory_bytes, 0, 1LL << 42),
-      Option::Integer("training.checkpoint_every", jobs.checkpoint_every, 1, 1'000'000),
+      Option::Time("training.checkpoint_interval", jobs.checkpoint_interval, zero, absl::Hours(24)),
       Option::Integer("training.max_crashes", jobs.max_crashes, 1, 1000),
       Option::Time("training.keep_ended", jobs.keep_ended, zero, absl::Hours(24 * 3650)),
       Option::Integer("training.max_ended", jobs.max_ended, 0, 100'000),

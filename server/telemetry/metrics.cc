@@ -25,6 +25,9 @@ const Buckets kBatchSizes = {1, 2, 4, 8, 16, 32, 64};
 // The image score lies in 0..2; pictures of good parts mostly below 0.1.
 const Buckets kScores = {.01, .02, .03, .05, .075, .1, .15, .2, .25, .3, .4, .5, .75, 1, 1.5, 2};
 
+// From a tiny network on a GPU to a large one on a CPU.
+const Buckets kStepSeconds = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60};
+
 constexpr char kOtherCategory[] = "_other";
 constexpr char kNoCategory[] = "_none";
 
@@ -74,6 +77,19 @@ struct Metrics::Families {
         worker_busy(MakeCounter(registry, "proad_worker_busy_seconds_total",
                                 "Seconds a worker spent on batches.")),
         model_info(MakeGauge(registry, "proad_model_info", "1 for every version that is loaded.")),
+        train_jobs(MakeGauge(registry, "proad_train_jobs", "Training jobs, by state.")),
+        train_completed(MakeCounter(registry, "proad_train_jobs_completed_total",
+                                    "Training jobs that came to an end, by how.")),
+        train_step_seconds(
+            MakeHistogram(registry, "proad_train_step_seconds", "Seconds a training step took.")),
+        train_images(MakeCounter(registry, "proad_train_images_total",
+                                 "Pictures trained on, counted each time.")),
+        train_last_success(MakeGauge(registry, "proad_train_last_success_timestamp_seconds",
+                                     "When a training job last succeeded; 0: none is known.")),
+        train_loss(MakeGauge(registry, "proad_train_loss", "Loss of the last step.")),
+        train_epoch(MakeGauge(registry, "proad_train_epoch", "Epoch that training is in, from 1.")),
+        train_progress(MakeGauge(registry, "proad_train_progress_ratio",
+                                 "Done of the present phase of a training job.")),
         build_info(MakeGauge(registry, "proad_build_info", "1, with what this program is.")) {}
 
   Family<Counter>& requests;
@@ -94,12 +110,22 @@ struct Metrics::Families {
   Family<Gauge>& ready;
   Family<Counter>& worker_busy;
   Family<Gauge>& model_info;
+  Family<Gauge>& train_jobs;
+  Family<Counter>& train_completed;
+  Family<Histogram>& train_step_seconds;
+  Family<Counter>& train_images;
+  Family<Gauge>& train_last_success;
+  Family<Gauge>& train_loss;
+  Family<Gauge>& train_epoch;
+  Family<Gauge>& train_progress;
   Family<Gauge>& build_info;
 
   Histogram& Stage(const char* stage) {
     return stage_seconds.Add({{"stage", stage}}, kRequestSeconds);
   }
   Counter& Cause(const char* cause) { return batch_dispatch.Add({{"cause", cause}}); }
+  Gauge& State(const char* state) { return train_jobs.Add({{"state", state}}); }
+  Counter& Outcome(const char* outcome) { return train_completed.Add({{"outcome", outcome}}); }
   Counter& Reason(const char* reason) { return rejected.Add({{"reason", reason}}); }
 };
 
@@ -151,6 +177,14 @@ Metrics::Metrics()
       inflight_bytes(families_->inflight_bytes.Add({})),
       streams(families_->streams.Add({})),
       ready(families_->ready.Add({})),
+      train_jobs{families_->State("queued"), families_->State("running"),
+                 families_->State("succeeded"), families_->State("failed"),
+                 families_->State("cancelled")},
+      train_jobs_completed{families_->Outcome("succeeded"), families_->Outcome("failed"),
+                           families_->Outcome("cancelled")},
+      train_step_seconds(families_->train_step_seconds.Add({}, kStepSeconds)),
+      train_images(families_->train_images.Add({})),
+      train_last_success(families_->train_last_success.Add({})),
       collectable_(std::make_shared<Scrape>(registry_)) {
   families_->build_info.Add({{"version", Version()}, {"compiler", Compiler()}}).Set(1);
 }
@@ -199,6 +233,21 @@ void Metrics::ClearModelInfo(const std::string& model, const std::string& versio
                              const std::string& hash) {
   Family<Gauge>& family = families_->model_info;
   family.Remove(&family.Add({{"model", model}, {"version", version}, {"hash", hash}}));
+}
+
+void Metrics::SetTrainSlot(int slot, double loss, int64_t epoch, double ratio) {
+  const prometheus::Labels labels = {{"slot", absl::StrCat(slot)}};
+  families_->train_loss.Add(labels).Set(loss);
+  families_->train_epoch.Add(labels).Set(static_cast<double>(epoch));
+  families_->train_progress.Add(labels).Set(ratio);
+}
+
+void Metrics::ClearTrainSlot(int slot) {
+  const prometheus::Labels labels = {{"slot", absl::StrCat(slot)}};
+  for (Family<Gauge>* family :
+       {&families_->train_loss, &families_->train_epoch, &families_->train_progress}) {
+    family->Remove(&family->Add(labels));
+  }
 }
 
 void Metrics::AddRefresher(std::function<void()> refresh) { collectable_->Add(std::move(refresh)); }

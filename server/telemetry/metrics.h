@@ -13,6 +13,7 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -61,6 +62,22 @@ struct ModelSwaps {
   prometheus::Counter& failed;  // the version that served goes on
 };
 
+// Training jobs that are in each state now.
+struct TrainJobs {
+  prometheus::Gauge& queued;
+  prometheus::Gauge& running;
+  prometheus::Gauge& succeeded;
+  prometheus::Gauge& failed;
+  prometheus::Gauge& cancelled;
+};
+
+// Training jobs that came to an end, by how.
+struct TrainJobsCompleted {
+  prometheus::Counter& succeeded;
+  prometheus::Counter& failed;
+  prometheus::Counter& cancelled;
+};
+
 // Label values of proad_verdicts_total.
 enum class VerdictLabel { kNormal, kAnomalous, kUndecided };
 
@@ -93,6 +110,11 @@ class Metrics {
   prometheus::Gauge& inflight_bytes;          // bytes of their pictures
   prometheus::Gauge& streams;                 // open DetectStream calls
   prometheus::Gauge& ready;                   // 1 while health says SERVING
+  const TrainJobs train_jobs;
+  const TrainJobsCompleted train_jobs_completed;
+  prometheus::Histogram& train_step_seconds;  // a step of training
+  prometheus::Counter& train_images;          // pictures trained on, each time
+  prometheus::Gauge& train_last_success;      // when a job last succeeded, seconds since 1970
 
   // Counts a verdict and its score. An empty category is shown as "_none".
   void CountVerdict(absl::string_view category, VerdictLabel verdict, double score);
@@ -104,6 +126,11 @@ class Metrics {
   void SetModelInfo(const std::string& model, const std::string& version, const std::string& hash);
   void ClearModelInfo(const std::string& model, const std::string& version,
                       const std::string& hash);
+
+  // How far the job is that runs in a place: 0 .. concurrency - 1. `ratio`: done of its phase,
+  // 0..1. Without a job the place shows nothing.
+  void SetTrainSlot(int slot, double loss, int64_t epoch, double ratio);
+  void ClearTrainSlot(int slot);
 
   // `refresh` runs before every scrape, in the scraper's thread, to bring gauges up to date that
   // change by themselves, such as ages. Call before the metrics are exposed; what it uses must
