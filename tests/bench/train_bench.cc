@@ -1,0 +1,97 @@
+// What the feature cache is worth: an epoch with it and without it, side by side, in one run.
+//
+//   train_bench [DATASET] [--steps N]     default: ../shared/datasets/factory4, one epoch
+//
+// Prints milliseconds a picture of each part and the ratio of the epochs; fails when the losses of
+// the two differ in a single bit.
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "model/feature_cache.h"
+#include "model/sha256.h"
+#include "model/tensor_file.h"
+#include "model/train_data.h"
+#include "model/trainer.h"
+#include "model/weight_import.h"
+
+namespace {
+
+using namespace proad::model;
+
+double Seconds() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(now).count();
+}
+
+struct Epoch {
+  double first_pass = 0;  // seconds to encode every picture once
+  double steps = 0;       // seconds
+  std::vector<double> losses;
+};
+
+Epoch Measure(const TrainSpec& spec, const TrainData& data, bool keep, int64_t steps) {
+  const Network network = NetworkOf(spec.preset, spec.recipe);
+  at::manual_seed(spec.recipe.seed);
+  ProAd model(network.config);
+  LoadEncoder(model, ImportEncoder(ReadTensorFile(spec.encoder_file), network.config.encoder));
+  FeatureCache features(model, network.preprocessing, Sha256File(spec.encoder_file),
+                        {.keep = keep});
+  Epoch epoch;
+  double start = Seconds();
+  for (const Sample& sample : data.train) features.Add(sample);
+  epoch.first_pass = Seconds() - start;
+  Trainer trainer(model, spec.recipe, features);
+  trainer.Step();  // warm-up, in both
+  start = Seconds();
+  for (int64_t i = 0; i < steps; ++i) epoch.losses.push_back(trainer.Step().loss);
+  epoch.steps = Seconds() - start;
+  return epoch;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::filesystem::path root = PROAD_SOURCE_DIR;
+  TrainSpec spec;
+  spec.dataset = root / "../shared/datasets/factory4";
+  spec.encoder_file = root / "model/weights/encoder-tiny.safetensors";
+  spec.recipe = FindRecipe("quick");
+  int64_t steps = 0;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument == "--steps" && i + 1 < argc) {
+      steps = std::atoll(argv[++i]);
+    } else {
+      spec.dataset = argument;
+    }
+  }
+  const TrainData data = OpenTrainData(spec, {});
+  const auto pictures = static_cast<int64_t>(data.train.size());
+  if (steps == 0) steps = LengthOf(spec.recipe, pictures).steps_per_epoch;
+
+  const Epoch cached = Measure(spec, data, true, steps);
+  const Epoch plain = Measure(spec, data, false, steps);
+  const double trained = static_cast<double>(steps * spec.recipe.batch_size);
+  const double a_picture = 1000 / trained;
+  const double without_encoder = plain.steps - cached.steps;
+  std::printf("%lld pictures, %lld steps of %lld, proad-tiny\n", static_cast<long long>(pictures),
+              static_cast<long long>(steps), static_cast<long long>(spec.recipe.batch_size));
+  std::printf("features, encoded once   %8.1f ms a picture\n",
+              1000 * cached.first_pass / static_cast<double>(pictures));
+  std::printf("step with the cache      %8.1f ms a picture\n", cached.steps * a_picture);
+  std::printf("step without             %8.1f ms a picture\n", plain.steps * a_picture);
+  std::printf("an epoch is              %8.2f times as fast with the cache\n",
+              plain.steps / cached.steps);
+  std::printf("features cost            %8.1f ms a picture without the cache\n",
+              without_encoder * a_picture);
+  if (cached.losses != plain.losses) {
+    std::puts("FAILED: the losses differ");
+    return 1;
+  }
+  std::printf("losses                   equal bit for bit, the last %.6f\n", cached.losses.back());
+  return 0;
+}
