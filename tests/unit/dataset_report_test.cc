@@ -141,12 +141,14 @@ TEST(CheckDataset, Factory4IsAsItsReadmeSays) {
   EXPECT_NO_THROW(CheckEvaluable(dataset));
 }
 
-TEST(CheckDataset, TheSamplePicturesAreForTesting) {
+TEST(CheckDataset, TheSampleCanBeTrainedAndMeasuredOn) {
   const Dataset dataset = OpenDataset(kSource / "deploy/sample");
   const DatasetReport report = CheckDataset(dataset);
-  ExpectFactory(report, "alien", {}, {.good = 4, .defective = 4});
-  ExpectFactory(report, "pcb", {}, {.good = 5, .defective = 5, .masks = 5});
+  ExpectFactory(report, "alien", {.good = 8}, {.good = 4, .defective = 4});
+  ExpectFactory(report, "pcb", {.good = 12}, {.good = 5, .defective = 5, .masks = 5});
   EXPECT_THAT(report.unreadable, IsEmpty());
+  EXPECT_THAT(report.duplicates, IsEmpty());
+  EXPECT_NO_THROW(CheckTrainable(dataset));
   EXPECT_NO_THROW(CheckEvaluable(dataset));
 }
 
