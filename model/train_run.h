@@ -93,8 +93,8 @@ struct TrainOutcome {
 };
 
 // Runs, or goes on. A run whose version is in the store already returns the same outcome again.
-// Throws Interrupted, NonFiniteLoss (trainer.h), and InvalidInput, CorruptFile, FileError or
-// c10::Error for what was wrong. On any of these no version is in the store, and the last
+// Throws Interrupted, NonFiniteLoss (non_finite_loss.h), and InvalidInput, CorruptFile, FileError
+// or c10::Error for what was wrong. On any of these no version is in the store, and the last
 // checkpoint stays.
 TrainOutcome Train(const TrainSpec& spec, const TrainContext& context, TrainObserver& observer);
 

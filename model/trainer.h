@@ -7,30 +7,16 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "model/feature_cache.h"
+#include "model/non_finite_loss.h"
 #include "model/optimizer.h"
 #include "model/pro_ad.h"
 #include "model/recipe.h"
 
 namespace proad::model {
-
-// Training cannot go on: the loss or a gradient is not finite.
-class NonFiniteLoss : public std::runtime_error {
- public:
-  // `what`: "loss" or "norm of the gradients". `step`: from 1.
-  NonFiniteLoss(int64_t step, double learning_rate, const std::string& what);
-
-  int64_t step() const { return step_; }
-  double learning_rate() const { return learning_rate_; }
-
- private:
-  int64_t step_;
-  double learning_rate_;
-};
 
 class Trainer {
  public:

@@ -12,6 +12,7 @@
 #include "server/training/command.h"
 #include "server/training/dataset_command.h"
 #include "server/training/evaluate_command.h"
+#include "server/training/train_command.h"
 #include "server/util/process_settings.h"
 #include "server/version.h"
 
@@ -103,6 +104,7 @@ int main(int argc, char** argv) {
   AddDoctorCommand(app, run);
   proad::server::AddEvaluateCommand(app, run);
   AddImportCommand(app, run);
+  proad::server::AddTrainCommand(app, run);
   CLI11_PARSE(app, argc, argv);
   try {
     return run();
