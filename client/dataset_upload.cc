@@ -36,8 +36,8 @@ absl::StatusOr<proad::v1::UploadDatasetResponse> DatasetUpload::Run() {
     if (done.ok()) return done;
     if (options_.stop.stop_requested()) return absl::CancelledError("the upload was stopped");
     if (finish_sent_ && absl::IsAlreadyExists(done.status())) return Completed();
-    if (next_ > furthest) attempts = 1;
-    furthest = std::max(furthest, next_);
+    if (stored_ > furthest) attempts = 1;
+    furthest = std::max(furthest, stored_);
     // Our broken stream may still be open on the server's side: then it holds the dataset.
     const absl::Status error = interrupted_ && absl::IsAborted(done.status())
                                    ? absl::UnavailableError(done.status().message())
@@ -88,7 +88,7 @@ absl::Status DatasetUpload::GoOnAfter(const proad::v1::UploadDatasetResponse& st
         folder_.string(), " has ", files, " files and ", bytes,
         " bytes up to there, so it is another dataset: send it under another name"));
   }
-  next_ = files;
+  stored_ = next_ = files;
   bytes_ = bytes;
   return absl::OkStatus();
 }

@@ -43,6 +43,7 @@ class DatasetUpload {
   const std::filesystem::path& folder_;
   const FolderListing& listing_;
   const UploadOptions& options_;
+  size_t stored_ = 0;         // whole files that the server had when it was last asked
   size_t next_ = 0;           // file to send
   uint64_t bytes_ = 0;        // of the files before it
   bool interrupted_ = false;  // a stream of ours broke: the server may not have noticed yet

@@ -111,14 +111,15 @@ std::string ThresholdTable(const proad::v1::ModelCard& card) {
                        rows);
 }
 
-std::string GateText(const proad::v1::TrainJob& job, bool colour) {
+std::string GateText(const proad::v1::TrainJob& job, bool active, bool colour) {
   const std::string version = VersionName(job.result_version());
+  if (active) return "\n" + Green(absl::StrCat(version, " is active and serves"), colour) + "\n";
   if (!job.has_gate_result()) {
     return absl::StrCat("\n", version, " does not serve yet: proad models activate ", version,
                         "\n");
   }
   if (job.gate_result().activated()) {
-    return "\n" + Green(absl::StrCat(version, " is active and serves now"), colour) + "\n";
+    return absl::StrCat("\n", version, " was activated\n");
   }
   return absl::StrCat("\n", Red(Refusal(job), colour),
                       "\nIt is published and does not serve. To let it serve all the same: proad "
@@ -219,7 +220,8 @@ std::string JobResult(const proad::v1::TrainJob& job,
   const std::string figures = FigureTable(job);
   text += figures.empty() ? "\nno figures: the dataset has no test split\n" : figures;
   if (card) text += ThresholdTable(*card);
-  return text + SkippedText(job) + GateText(job, colour);
+  const bool active = card && card->state() == proad::v1::MODEL_STATE_ACTIVE;
+  return text + SkippedText(job) + GateText(job, active && Refusal(job).empty(), colour);
 }
 
 std::string Refusal(const proad::v1::TrainJob& job) {

@@ -17,6 +17,8 @@ namespace {
 
 constexpr size_t kWidestBar = 30;
 constexpr size_t kNarrowestBar = 8;
+constexpr size_t kPercent = 6;  // "  100%"
+constexpr int kBarRank = 4;     // what ranks higher makes room for the bar
 constexpr char kGap[] = "  ";
 
 // A piece of a progress line; those of the highest rank are left out first.
@@ -25,8 +27,15 @@ struct Piece {
   std::string text;
 };
 
-std::optional<double> Done(const proad::v1::TrainProgress& progress) {
-  if (progress.steps() == 0) return std::nullopt;
+bool IsTraining(const proad::v1::TrainJob& job) {
+  return job.state() == proad::v1::TRAIN_JOB_STATE_RUNNING &&
+         job.progress().phase() == proad::v1::TRAIN_PHASE_TRAINING;
+}
+
+// The share of the steps that is done, while they are what the job does.
+std::optional<double> Done(const proad::v1::TrainJob& job) {
+  const proad::v1::TrainProgress& progress = job.progress();
+  if (!IsTraining(job) || progress.steps() == 0) return std::nullopt;
   return std::min(1.0,
                   static_cast<double>(progress.step()) / static_cast<double>(progress.steps()));
 }
@@ -37,13 +46,9 @@ std::vector<Piece> Pieces(const proad::v1::TrainJob& job) {
   const auto add = [&](int rank, const std::string& text) { pieces.push_back({rank, text}); };
   if (job.state() != proad::v1::TRAIN_JOB_STATE_RUNNING || !job.has_progress()) return pieces;
   const proad::v1::TrainProgress& progress = job.progress();
-  if (progress.epoch() > 0) {
+  if (IsTraining(job) && progress.step() > 0) {
     add(1, absl::StrCat("epoch ", progress.epoch(), "/", progress.epochs()));
-  }
-  if (progress.steps() > 0) {
     add(5, absl::StrCat("step ", progress.step(), "/", progress.steps()));
-  }
-  if (progress.step() > 0) {
     add(2, absl::StrFormat("loss %.4f", progress.loss()));
     add(6, absl::StrFormat("lr %.1e", progress.learning_rate()));
   }
@@ -121,21 +126,24 @@ std::string UtcMinute(const google::protobuf::Timestamp& time) {
 std::string ProgressBar(const proad::v1::TrainJob& job, size_t width) {
   std::vector<Piece> pieces = Pieces(job);
   const size_t room = std::max<size_t>(width, 2) - 1;
-  while (pieces.size() > 1 && WidthOf(pieces) > room) {
-    pieces.erase(std::max_element(pieces.begin(), pieces.end(),
-                                  [](const auto& a, const auto& b) { return a.rank < b.rank; }));
+  const std::optional<double> done = Done(job);
+  const size_t around_bar = sizeof(kGap) - 1 + kPercent + 2;
+  while (pieces.size() > 1) {
+    const auto least = std::max_element(
+        pieces.begin(), pieces.end(), [](const auto& a, const auto& b) { return a.rank < b.rank; });
+    const size_t bar = done && least->rank > kBarRank ? around_bar + kNarrowestBar : 0;
+    if (WidthOf(pieces) + bar <= room) break;
+    pieces.erase(least);
   }
-  constexpr size_t kPercent = 6;  // with its gap
-  const size_t used = WidthOf(pieces) + sizeof(kGap) - 1 + kPercent + 2;
-  const std::optional<double> done = Done(job.progress());
-  if (done && job.state() == proad::v1::TRAIN_JOB_STATE_RUNNING && used + kNarrowestBar <= room) {
+  const size_t used = WidthOf(pieces) + around_bar;
+  if (done && used + kNarrowestBar <= room) {
     const size_t bar = std::min(room - used, kWidestBar) + kPercent + 2;
     const auto after = std::find_if(pieces.begin(), pieces.end(),
                                     [](const Piece& piece) { return piece.rank > 1; });
     pieces.insert(after, {1, Bar(*done, bar)});
   }
   std::string line = Join(pieces);
-  if (DisplayWidth(line) > room) line.resize(std::min(line.size(), room));
+  if (line.size() > room) line.resize(room);  // all of it is ASCII
   return line;
 }
 

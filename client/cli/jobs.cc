@@ -138,19 +138,18 @@ void AddJson(CLI::App& command, JobsOptions& options, const std::string& descrip
 
 void AddListCommand(CLI::App& jobs, Command& run) {
   const auto [command, options] = Add(jobs, "list", "List jobs, the newest first", RunList, run);
-  const auto to = options;
-  AddChoice<proad::v1::TrainJobState>(
+  AddChoices<proad::v1::TrainJobState>(
       *command, "--state",
       {{"queued", proad::v1::TRAIN_JOB_STATE_QUEUED},
        {"running", proad::v1::TRAIN_JOB_STATE_RUNNING},
        {"succeeded", proad::v1::TRAIN_JOB_STATE_SUCCEEDED},
        {"failed", proad::v1::TRAIN_JOB_STATE_FAILED},
        {"cancelled", proad::v1::TRAIN_JOB_STATE_CANCELLED}},
-      [to](proad::v1::TrainJobState state) { to->filter.states.push_back(state); },
+      [to = options](proad::v1::TrainJobState state) { to->filter.states.push_back(state); },
       "only jobs that are queued, running, succeeded, failed or cancelled; may be given several "
       "times");
-  command->add_option("--model", to->filter.model_name, "only jobs for this model name");
-  AddJson(*command, *to, "one JSON document");
+  command->add_option("--model", options->filter.model_name, "only jobs for this model name");
+  AddJson(*command, *options, "one JSON document");
 }
 
 }  // namespace

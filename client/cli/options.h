@@ -13,12 +13,32 @@
 
 namespace proad::client {
 
-// An option whose words stand for values; `set` is called with the value of each that is given.
+// "" for a key of `words`, otherwise what is wrong with the word and which there are.
 template <typename Value>
-CLI::Option* AddChoice(CLI::App& command, const std::string& name,
-                       const std::map<std::string, Value>& words,
-                       const std::function<void(Value)>& set, const std::string& description) {
-  return command
+std::string CheckChoice(const std::map<std::string, Value>& words, const std::string& word) {
+  if (words.count(word) > 0) return "";
+  const auto name_of = [](std::string* out, const auto& entry) { out->append(entry.first); };
+  return absl::StrCat("'", word, "' is none of ", absl::StrJoin(words, ", ", name_of));
+}
+
+// An option whose words stand for values; `set` is called with the value.
+template <typename Value>
+void AddChoice(CLI::App& command, const std::string& name,
+               const std::map<std::string, Value>& words, const std::function<void(Value)>& set,
+               const std::string& description) {
+  command
+      .add_option_function<std::string>(
+          name, [words, set](const std::string& word) { set(words.at(word)); }, description)
+      ->type_name("WORD")
+      ->check([words](const std::string& word) { return CheckChoice(words, word); });
+}
+
+// One that may be given several times; `set` is called with the value of each.
+template <typename Value>
+void AddChoices(CLI::App& command, const std::string& name,
+                const std::map<std::string, Value>& words, const std::function<void(Value)>& set,
+                const std::string& description) {
+  command
       .add_option_function<std::vector<std::string>>(
           name,
           [words, set](const std::vector<std::string>& given) {
@@ -27,11 +47,7 @@ CLI::Option* AddChoice(CLI::App& command, const std::string& name,
           description)
       ->type_name("WORD")
       ->allow_extra_args(false)
-      ->check([words](const std::string& word) -> std::string {
-        if (words.count(word) > 0) return "";
-        const auto name_of = [](std::string* out, const auto& entry) { out->append(entry.first); };
-        return absl::StrCat("'", word, "' is none of ", absl::StrJoin(words, ", ", name_of));
-      });
+      ->check([words](const std::string& word) { return CheckChoice(words, word); });
 }
 
 // --label KEY=VALUE, several times; `add` is called with each.

@@ -2,7 +2,7 @@
 #include <iostream>
 #include <memory>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/match.h"
 #include "client/cli/command.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/job_report.h"
@@ -12,6 +12,7 @@
 #include "client/cli/train_options.h"
 #include "client/cli/upload.h"
 #include "client/cli/watch.h"
+#include "client/error.h"
 #include "client/training_client.h"
 
 namespace proad::client {
@@ -20,7 +21,8 @@ namespace {
 // The error, and for a path that the server did not take what it was and what else can be done.
 int FailCreation(const absl::Status& status, const proad::v1::TrainJobSpec& spec) {
   const int code = Fail(status);
-  const bool of_path = absl::IsPermissionDenied(status) || absl::IsNotFound(status);
+  const bool of_path = absl::StrContains(Describe(status), "dataset_path") ||
+                       absl::StrContains(status.message(), spec.dataset_path());
   if (of_path && spec.has_dataset_path()) {
     std::cerr << "proad: the dataset was asked for as " << Printable(spec.dataset_path())
               << ", as the server sees it. Give a path below its data root, or send the folder "

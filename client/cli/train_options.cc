@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <functional>
 #include <system_error>
+#include <type_traits>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "client/cli/options.h"
@@ -14,10 +16,16 @@ namespace {
 
 constexpr char kDefaultPreset[] = "proad-tiny";
 
+// CLI11 takes -1 for the largest unsigned number.
+std::string CheckSign(const std::string& text) {
+  return absl::StartsWith(text, "-") ? absl::StrCat("'", text, "' must not be below 0") : "";
+}
+
 template <typename Value>
 void AddValue(CLI::App& command, const std::string& name, std::function<void(const Value&)> set,
               const std::string& description) {
-  command.add_option_function<Value>(name, std::move(set), description);
+  CLI::Option* const option = command.add_option_function<Value>(name, std::move(set), description);
+  if constexpr (std::is_unsigned_v<Value>) option->check(CheckSign);
 }
 
 // What to do with the network and how to train it.
@@ -93,24 +101,19 @@ void AddSwitches(CLI::App& command, TrainOptions& options) {
        {"lineage", proad::v1::POSITION_RESIZE_LINEAGE}},
       [recipe](proad::v1::PositionResize resize) { recipe()->set_position_resize(resize); },
       "how the encoder's positions are resized: official or lineage");
-  const auto add = [&command](const std::string& name, std::function<void(bool)> set,
-                              const std::string& description) {
-    command.add_flag_function(
-        name, [set = std::move(set)](int64_t count) { set(count > 0); }, description);
-  };
-  add(
-      "--center-crop,!--no-center-crop", [recipe](bool on) { recipe()->set_center_crop(on); },
+  command.add_flag_function(
+      "--center-crop,!--no-center-crop",
+      [recipe](int64_t count) { recipe()->set_center_crop(count > 0); },
       "cut the centre out of the pictures as the paper does, or see them whole");
-  add(
-      "--adaptive-noisy-bottleneck,!--no-adaptive-noisy-bottleneck",
-      [recipe](bool on) { recipe()->set_adaptive_noisy_bottleneck(on); },
-      "without it: an ablation");
-  add(
-      "--dynamic-decoder,!--no-dynamic-decoder",
-      [recipe](bool on) { recipe()->set_dynamic_decoder(on); }, "without it: an ablation");
-  add(
-      "--prototype-constraint,!--no-prototype-constraint",
-      [recipe](bool on) { recipe()->set_prototype_constraint(on); }, "without it: an ablation");
+  const auto without = [&command](const std::string& part, std::function<void()> set) {
+    command.add_flag_function(
+        absl::StrCat("--no-", part), [set = std::move(set)](int64_t) { set(); },
+        "ablation: train without it");
+  };
+  without("adaptive-noisy-bottleneck",
+          [recipe] { recipe()->set_adaptive_noisy_bottleneck(false); });
+  without("dynamic-decoder", [recipe] { recipe()->set_dynamic_decoder(false); });
+  without("prototype-constraint", [recipe] { recipe()->set_prototype_constraint(false); });
 }
 
 void AddDatasetOptions(CLI::App& command, TrainOptions& options) {

@@ -18,6 +18,8 @@ namespace {
 
 constexpr size_t kMostLeftOutShown = 5;
 
+std::string Files(uint64_t files) { return absl::StrCat(files, files == 1 ? " file" : " files"); }
+
 std::string Megabytes(uint64_t bytes) {
   return absl::StrFormat("%.1f MB", static_cast<double>(bytes) / 1e6);
 }
@@ -31,8 +33,7 @@ std::string UploadLine(const UploadProgress& progress) {
 
 void SayWhatIsLeftOut(const FolderListing& listing) {
   if (listing.left_out.empty()) return;
-  std::cerr << "proad: left out " << listing.left_out.size()
-            << " that are neither pictures nor lists:";
+  std::cerr << "proad: left out " << listing.left_out.size() << ", neither pictures nor lists:";
   for (size_t i = 0; i < std::min(listing.left_out.size(), kMostLeftOutShown); ++i) {
     std::cerr << " " << Printable(listing.left_out[i]);
   }
@@ -77,8 +78,9 @@ absl::StatusOr<proad::v1::UploadDatasetResponse> Upload(
     return ThereAlready(id, *listing);
   }
   if (uploaded.ok() && !upload.quiet) {
-    std::cout << "uploaded " << uploaded->files() << " files, " << Megabytes(uploaded->size_bytes())
-              << ": dataset " << Printable(uploaded->dataset_id()) << "\n";
+    std::cout << "uploaded " << Files(uploaded->files()) << ", "
+              << Megabytes(uploaded->size_bytes()) << ": dataset "
+              << Printable(uploaded->dataset_id()) << "\n";
   }
   return uploaded;
 }

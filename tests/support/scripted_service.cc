@@ -13,10 +13,10 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "google/rpc/error_details.pb.h"
-#include "google/rpc/status.pb.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/server_builder.h"
+#include "tests/support/scripted_error.h"
 
 namespace proad::testing {
 namespace {
@@ -36,27 +36,6 @@ Script Parse(const std::string& text) {
   if (parts.size() > 1 && !absl::SimpleAtoi(parts[1], &script.times)) script.times = 0;
   if (parts.size() > 2 && !absl::SimpleAtoi(parts[2], &script.milliseconds)) script.times = 0;
   return script;
-}
-
-google::rpc::Status MakeError(grpc::StatusCode code, const std::string& message,
-                              const std::string& reason = "", const std::string& field = "") {
-  google::rpc::Status status;
-  status.set_code(code);
-  status.set_message(message);
-  if (!reason.empty()) {
-    google::rpc::ErrorInfo info;
-    info.set_domain("proad");
-    info.set_reason(reason);
-    status.add_details()->PackFrom(info);
-  }
-  if (!field.empty()) {
-    google::rpc::BadRequest bad;
-    auto* violation = bad.add_field_violations();
-    violation->set_field(field);
-    violation->set_description(message);
-    status.add_details()->PackFrom(bad);
-  }
-  return status;
 }
 
 std::optional<google::rpc::Status> Failure(const Script& script) {
@@ -197,12 +176,6 @@ google::rpc::Status Answer(const DetectRequest& request, int call, DetectRespons
   return {};
 }
 
-grpc::Status ToGrpc(const google::rpc::Status& status) {
-  if (status.code() == 0) return grpc::Status::OK;
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), status.message(),
-                      status.SerializeAsString());
-}
-
 proad::v1::ModelSummary Summary(const std::string& name, const std::string& version,
                                 proad::v1::ModelState state) {
   proad::v1::ModelSummary summary;
@@ -296,16 +269,18 @@ grpc::Status ScriptedModelService::GetModel(grpc::ServerContext*,
                                             const proad::v1::GetModelRequest* request,
                                             proad::v1::GetModelResponse* response) {
   if (!request->model().empty() && request->model() != "proad-tiny" &&
-      request->model() != "proad-tiny@2") {
+      request->model() != "proad-tiny@2" && request->model() != "screws@3") {
     return ToGrpc(MakeError(grpc::StatusCode::NOT_FOUND,
                             absl::StrCat("no model ", request->model(), "; known: proad-tiny"),
                             "UNKNOWN_MODEL"));
   }
   auto* card = response->mutable_model();
-  const auto summary = Summary("proad-tiny", "2", proad::v1::MODEL_STATE_ACTIVE);
+  const auto summary = request->model() == "screws@3"
+                           ? Summary("screws", "3", proad::v1::MODEL_STATE_STORED)
+                           : Summary("proad-tiny", "2", proad::v1::MODEL_STATE_ACTIVE);
   *card->mutable_model_version() = summary.model_version();
   card->set_state(summary.state());
-  card->set_default_model(true);
+  card->set_default_model(summary.default_model());
   *card->mutable_create_time() = summary.create_time();
   card->mutable_network()->set_preset("proad-tiny");
   card->mutable_network()->set_width(192);
@@ -313,6 +288,30 @@ grpc::Status ScriptedModelService::GetModel(grpc::ServerContext*,
   auto* calibration = card->add_calibrations();
   calibration->set_category("pcb");
   calibration->set_threshold(0.125);
+  calibration->set_false_reject_budget(0.01);
+  calibration->set_images(60);
+  return grpc::Status::OK;
+}
+
+grpc::Status ScriptedModelService::ActivateModel(grpc::ServerContext*,
+                                                 const proad::v1::ActivateModelRequest* request,
+                                                 proad::v1::ActivateModelResponse* response) {
+  const std::string& model = request->model();
+  if (model != "proad-tiny@1" && model != "proad-tiny@2") {
+    return ToGrpc(MakeError(grpc::StatusCode::NOT_FOUND,
+                            absl::StrCat("no version ", model, "; known: proad-tiny@1, @2"),
+                            "UNKNOWN_MODEL"));
+  }
+  if (request->has_expected_active_version() && request->expected_active_version() != "2") {
+    return ToGrpc(MakeError(grpc::StatusCode::ABORTED, "proad-tiny@2 is active",
+                            "UNEXPECTED_ACTIVE_VERSION"));
+  }
+  const auto active = Summary("proad-tiny", model.substr(model.size() - 1), {});
+  *response->mutable_active() = active.model_version();
+  *response->mutable_previous() = Summary("proad-tiny", "2", {}).model_version();
+  response->mutable_duration()->set_seconds(1);
+  response->mutable_probe()->set_expected_score(0.125);
+  response->mutable_probe()->set_score(0.125);
   return grpc::Status::OK;
 }
 
@@ -325,6 +324,7 @@ ScriptedServer::ScriptedServer() {
   builder.SetMaxReceiveMessageSize(-1);
   builder.RegisterService(&detection_);
   builder.RegisterService(&models_);
+  builder.RegisterService(&training_);
   server_ = builder.BuildAndStart();
   if (!server_ || port == 0) throw std::runtime_error("no port on the loopback");
   address_ = absl::StrCat("127.0.0.1:", port);

@@ -28,6 +28,7 @@
 #include "grpcpp/server.h"
 #include "proad/v1/detection.grpc.pb.h"
 #include "proad/v1/model.grpc.pb.h"
+#include "tests/support/scripted_training.h"
 
 namespace proad::testing {
 
@@ -49,16 +50,21 @@ class ScriptedDetectionService final : public proad::v1::DetectionService::Servi
   std::map<std::string, int> calls_;
 };
 
-// Three versions of two models, two on a page; "proad-tiny@2" is the default.
+// Three versions of two models, two on a page; "proad-tiny@2" is the default. There is a card of
+// it, and of "screws@3", which ScriptedTrainingService publishes.
 class ScriptedModelService final : public proad::v1::ModelService::Service {
  public:
   grpc::Status ListModels(grpc::ServerContext* context, const proad::v1::ListModelsRequest* request,
                           proad::v1::ListModelsResponse* response) override;
   grpc::Status GetModel(grpc::ServerContext* context, const proad::v1::GetModelRequest* request,
                         proad::v1::GetModelResponse* response) override;
+  // Of proad-tiny@1 and @2; nothing changes.
+  grpc::Status ActivateModel(grpc::ServerContext* context,
+                             const proad::v1::ActivateModelRequest* request,
+                             proad::v1::ActivateModelResponse* response) override;
 };
 
-// Both on a free port of the loopback, with health and reflection. Stops when destroyed.
+// All on a free port of the loopback, with health and reflection. Stops when destroyed.
 class ScriptedServer {
  public:
   ScriptedServer();
@@ -66,12 +72,14 @@ class ScriptedServer {
 
   const std::string& address() const { return address_; }
   ScriptedDetectionService& detection() { return detection_; }
+  ScriptedTrainingService& training() { return training_; }
   // What the health service says; at first true.
   void SetServing(bool serving);
 
  private:
   ScriptedDetectionService detection_;
   ScriptedModelService models_;
+  ScriptedTrainingService training_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
 };

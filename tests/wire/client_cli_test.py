@@ -184,6 +184,24 @@ class CommandLineTest(unittest.TestCase):
             (("detect", picture, "--server", "--overlay"), "host:port"),
             (("models",), "show"),
             (("models", "nonsense"), "nonsense"),
+            (("models", "activate", "proad-tiny"), "NAME@VERSION"),
+            (("jobs",), "resume"),
+            (("jobs", "watch"), "job"),
+            (("jobs", "list", "--state", "busy"), "running"),
+            (("train",), "DATASET"),
+            (("train", "--upload"), "DATASET"),
+            (("train", "x", "--dataset-id", "y"), "--upload"),
+            (("train", "x", "--gate", "image_auroc"), "quotes"),
+            (("train", "x", "--activate", "--gate", "image_auroc>=1.5"), "0 and 1"),
+            (("train", "x", "--gate", "image_auroc>=0.5"), "--activate"),
+            (("train", "x", "--not-worse-than-active"), "--activate"),
+            (("train", "x", "--epochs", "many"), "--epochs"),
+            (("train", "x", "--seed", "-1"), "--seed"),
+            (("train", "x", "--precision", "fp8"), "bf16"),
+            (("train", "x", "--format", "zip"), "mvtec"),
+            (("train", "x", "--watch", "--validate-only"), "--watch"),
+            (("train", "x", "--patience", "-1s"), "--patience"),
+            (("dataset", "upload"), "folder"),
         ]:
             done = self.proad(*words)
             self.assertEqual(done.returncode, 2, f"{words}: {done.stdout}{done.stderr}")
@@ -191,14 +209,17 @@ class CommandLineTest(unittest.TestCase):
 
     def test_no_server_has_its_own_exit_code(self):
         picture = self.picture("1.png", 0.5)
-        for words in (("detect", picture), ("models", "list"), ("models", "show"), ("doctor",)):
+        for words in (("detect", picture), ("models", "list"), ("models", "show"), ("doctor",), ("train", "x"),
+                      ("train", "x", "--watch"), ("jobs", "list"), ("jobs", "watch", "job-1"),
+                      ("models", "activate", "m@1"), ("dataset", "upload", self.folder)):
             done = self.proad(*words, "--server", "127.0.0.1:1", "--deadline", "300ms",
                               PROAD_TRAINER="/bin/true")
             self.assertEqual(done.returncode, 3, f"{words}: {done.stdout}{done.stderr}")
             self.assertIn("127.0.0.1:1", done.stdout + done.stderr)
 
     def test_help_and_version(self):
-        for words in (("--help",), ("detect", "--help"), ("models", "list", "--help"), ("doctor", "--help")):
+        for words in (("--help",), ("detect", "--help"), ("models", "list", "--help"), ("doctor", "--help"),
+                      ("train", "--help"), ("jobs", "watch", "--help"), ("dataset", "upload", "--help")):
             done = self.proad(*words)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertIn("Usage", done.stdout)
@@ -224,6 +245,18 @@ class CommandLineTest(unittest.TestCase):
         self.assertIn("nope", done.stderr)
         self.assertIn("known: proad-tiny", done.stderr)
 
+    def test_a_version_is_activated(self):
+        done = self.proad("models", "activate", "proad-tiny@1", "--expect", "2")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("proad-tiny@1 serves now; before: proad-tiny@2", done.stdout)
+        self.assertIn("serves already", self.proad("models", "activate", "proad-tiny@2").stdout)
+        answer = json.loads(self.proad("models", "activate", "proad-tiny@1", "--json").stdout)
+        self.assertEqual((answer["active"]["version"], answer["previous"]["version"]), ("1", "2"))
+        for words, hint in ((("proad-tiny@1", "--expect", ""), "ABORTED"), (("nope@1",), "known")):
+            done = self.proad("models", "activate", *words)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(hint, done.stderr)
+
     # ---- what proad-trainer does
 
     def trainer(self, script):
@@ -242,6 +275,13 @@ class CommandLineTest(unittest.TestCase):
         done = self.proad("import", PROAD_TRAINER="/nowhere/proad-trainer")
         self.assertEqual(done.returncode, 2)
         self.assertIn("/nowhere/proad-trainer", done.stderr)
+
+    def test_evaluate_and_dataset_check_hand_words_and_exit_code_over(self):
+        trainer = self.trainer('printf "%s|" "$@"; exit 1')
+        for words in (("evaluate", "m@1", "data set", "--json"), ("dataset", "check", "data set", "--help")):
+            done = self.proad(*words, PROAD_TRAINER=str(trainer))
+            self.assertEqual(done.stdout, "".join(f"{word}|" for word in words))
+            self.assertEqual(done.returncode, 1)
 
     def test_doctor_says_what_to_fix(self):
         report = {"libtorch": "2.11.0", "cuda": "", "cpu_capability": "DEFAULT", "threads": 2, "device": "cpu",
