@@ -1,8 +1,11 @@
 #include "model/metrics.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <functional>
+#include <numeric>
 #include <opencv2/imgproc.hpp>
 #include <utility>
 
@@ -18,6 +21,46 @@ void CheckFinite(std::span<const float> scores) {
     throw InvalidInput("scores", "SCORE_NOT_FINITE",
                        "score " + std::to_string(bad - scores.begin()) + " is " +
                            std::to_string(*bad) + "; only finite scores can be ranked");
+  }
+}
+
+// A number that is the smaller, the higher the score.
+uint32_t RankOf(float score) {
+  const auto bits = std::bit_cast<uint32_t>(score);
+  return (bits & 0x80000000u) != 0 ? bits : ~bits & 0x7fffffffu;
+}
+
+// Sorts by score, the highest first, in place: into 256 parts by a byte of the rank, from the one
+// at `shift` on, and each part by the next byte. A category has hundreds of millions of pixels, for
+// which this takes a quarter of the time of std::sort.
+template <typename Pixel, typename ScoreOf>
+void SortByScore(std::span<Pixel> pixels, ScoreOf score_of, int shift = 24) {
+  constexpr size_t kFew = 128;
+  if (pixels.size() < kFew) {
+    std::sort(pixels.begin(), pixels.end(),
+              [&](const Pixel& a, const Pixel& b) { return score_of(a) > score_of(b); });
+    return;
+  }
+  const auto part_of = [&](const Pixel& pixel) {
+    return (RankOf(score_of(pixel)) >> shift) & 0xff;
+  };
+  std::array<size_t, 257> begin{};
+  for (const Pixel& pixel : pixels) ++begin[part_of(pixel) + 1];
+  std::partial_sum(begin.begin(), begin.end(), begin.begin());
+  std::array<size_t, 256> next;  // place in each part that is not filled yet
+  std::copy_n(begin.begin(), next.size(), next.begin());
+  for (uint32_t part = 0; part < next.size(); ++part) {
+    while (next[part] < begin[part + 1]) {
+      // What lies here goes where it belongs, what lay there goes on, until one belongs here.
+      Pixel pixel = pixels[next[part]];
+      for (uint32_t to = part_of(pixel); to != part; to = part_of(pixel))
+        std::swap(pixel, pixels[next[to]++]);
+      pixels[next[part]++] = pixel;
+    }
+  }
+  if (shift == 0) return;
+  for (size_t part = 0; part < next.size(); ++part) {
+    SortByScore(pixels.subspan(begin[part], begin[part + 1] - begin[part]), score_of, shift - 8);
   }
 }
 
@@ -111,11 +154,10 @@ std::optional<PixelReport> PixelMetrics::Finish() {
   std::vector<DefectPixel> defective = std::exchange(defective_, {});
   const double regions = static_cast<double>(std::exchange(regions_, 0));
   if (good.empty() || defective.empty()) return std::nullopt;
-  std::sort(good.begin(), good.end(), std::greater<>());
-  std::sort(defective.begin(), defective.end(),
-            [](const DefectPixel& a, const DefectPixel& b) { return a.score > b.score; });
-  const std::span<const DefectPixel> sorted = defective;
   const auto score_of = [](const DefectPixel& pixel) { return pixel.score; };
+  SortByScore(std::span<float>(good), std::identity());
+  SortByScore(std::span<DefectPixel>(defective), score_of);
+  const std::span<const DefectPixel> sorted = defective;
 
   PixelReport report{.ranking = RankSorted(std::span<const float>(good), sorted, score_of)};
   double rate_before = 0;

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -78,6 +80,32 @@ TEST(PixelMetrics, EveryRegionWeighsTheSame) {
   // Overlap 1/2 up to a false-positive rate of 0.2, then 1; straight from there to (1, 1).
   EXPECT_NEAR(report->aupro, (0.2 * 0.5 + 0.1 * 1) / 0.3, 1e-12);
   EXPECT_NEAR(report->ranking.auroc, (10 + 3 * 8) / 40.0, 1e-12);
+}
+
+// Enough pixels for every way of sorting: many that are alike, some alone, both signs and zeros.
+TEST(PixelMetrics, PixelsAreRankedAsScoresAre) {
+  constexpr int kSide = 160;
+  std::vector<float> map;
+  std::vector<uint8_t> mask;
+  std::vector<float> good, defective;
+  uint32_t state = 1;
+  const auto next = [&state] { return (state = state * 1664525 + 1013904223) >> 8; };
+  for (int i = 0; i < kSide * kSide; ++i) {
+    const float fine = static_cast<float>(next()) * 0x1p-22f - 2;  // -2 to 2
+    const float coarse = static_cast<float>(next() % 7) / 4 - 0.75f;
+    const float tiny = std::ldexp(fine, -static_cast<int>(next() % 140));
+    map.push_back(std::array<float, 4>{fine, coarse, tiny, -0.0f}[next() % 4]);
+    mask.push_back(next() % 3 == 0);
+    (mask.back() != 0 ? defective : good).push_back(map.back());
+  }
+  PixelMetrics metrics;
+  metrics.Add(map, mask, kSide, kSide);
+  const std::optional<PixelReport> report = metrics.Finish();
+  const std::optional<RankingMetrics> expected = Rank(good, defective);
+  ASSERT_TRUE(report.has_value() && expected.has_value());
+  EXPECT_EQ(report->ranking.auroc, expected->auroc);
+  EXPECT_EQ(report->ranking.average_precision, expected->average_precision);
+  EXPECT_EQ(report->ranking.f1_max, expected->f1_max);
 }
 
 TEST(PixelMetrics, PixelsThatTouchAtACornerAreOneRegion) {
