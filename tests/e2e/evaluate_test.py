@@ -78,8 +78,16 @@ class DatasetCheckTest(TrainerTest):
         done = trainer("dataset", "check", SAMPLE)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"(?m)^alien +8 +4 +4 +0 +550 x 380$")
-        self.assertRegex(done.stdout, r"(?m)^all +0 +19 +20 +16$")
-        self.assertIn("cannot be trained on", done.stdout)
+        self.assertRegex(done.stdout, r"(?m)^all +40 +19 +20 +16$")
+
+    def test_what_it_cannot_be_used_for_is_said(self):
+        root = self.dataset()
+        shutil.rmtree(root / "brick/train")
+        done = trainer("dataset", "check", root)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, "cannot be trained on: .*brick")
+        shutil.rmtree(root / "brick/test/good")
+        self.assertIn("good", self.json("dataset", "check", root)["evaluate_error"])
 
     def test_names_of_any_language_are_kept(self):
         root = self.dataset(("brick/test/good/leer.png", b""))
@@ -103,7 +111,8 @@ class DatasetCheckTest(TrainerTest):
         self.assertEqual({row["file"] for row in report["unreadable"]},
                          {f"brick/test/good/{name}.png" for name in ("empty", "nul", "cut off")})
         self.assertEqual([row["file"] for row in report["bad_masks"]], ["brick/ground_truth/hole/3_mask.png"])
-        self.assertEqual(report["duplicates"], [{"train": "brick/train/good/1.png", "test": "brick/test/good/twin.png"}])
+        self.assertEqual(report["duplicates"],
+                         [{"train": "brick/train/good/1.png", "test": "brick/test/good/twin.png"}])
         self.assertEqual(report["ignored"], ["brick/test/good/readme.txt"])
         for words in ("empty.png: ", "3_mask.png: ", "twin.png is the same as brick/train/good/1.png", "readme.txt"):
             self.assertIn(words, trainer("dataset", "check", root).stdout)
