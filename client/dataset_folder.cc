@@ -124,6 +124,23 @@ absl::Status ReadContent(const fs::path& path, const std::stop_token& stop, Fold
   return absl::OkStatus();
 }
 
+// The folder's name in the letters of an id: every run of others becomes one "-".
+std::string IdPrefix(const std::string& name) {
+  std::string prefix;
+  bool replaced = false;
+  for (const char letter : name) {
+    const auto lower = absl::ascii_tolower(static_cast<unsigned char>(letter));
+    const bool plain = absl::ascii_isalnum(static_cast<unsigned char>(lower));
+    const bool allowed = plain || lower == '-' || lower == '_' || lower == '.';
+    if (prefix.empty() && !plain) continue;  // it starts with a letter or digit
+    if (allowed || !replaced) prefix.push_back(allowed ? lower : '-');
+    replaced = !allowed;
+  }
+  prefix = prefix.substr(0, kLongestIdPrefix);
+  while (prefix.ends_with('-')) prefix.pop_back();
+  return prefix.empty() ? "dataset" : prefix;
+}
+
 }  // namespace
 
 absl::StatusOr<FolderListing> ListFolder(const fs::path& folder, const std::stop_token& stop) {
@@ -151,23 +168,15 @@ absl::StatusOr<FolderListing> ListFolder(const fs::path& folder, const std::stop
 
 std::string DatasetIdOf(const fs::path& folder, const FolderListing& listing) {
   std::error_code error;
-  std::string id;
-  for (const char letter : fs::canonical(folder, error).filename().string()) {
-    const char lower = absl::ascii_tolower(static_cast<unsigned char>(letter));
-    const bool allowed = absl::ascii_isalnum(static_cast<unsigned char>(lower)) || lower == '_' ||
-                         lower == '.' || lower == '-';
-    if (!id.empty() || absl::ascii_isalnum(static_cast<unsigned char>(lower))) {
-      id.push_back(allowed ? lower : '-');
-    }
-  }
-  id = id.empty() ? "dataset" : id.substr(0, kLongestIdPrefix);
+  const std::string prefix = IdPrefix(fs::canonical(folder, error).filename().string());
   Sha256 digest;
   for (const FolderFile& file : listing.files) {
     digest.Add(file.path);
     digest.Add("\0", 1);  // no path holds one
     digest.Add(file.sha256);
   }
-  return absl::StrCat(id, "-", absl::BytesToHexString(digest.Finish().substr(0, kIdDigestBytes)));
+  return absl::StrCat(prefix, "-",
+                      absl::BytesToHexString(digest.Finish().substr(0, kIdDigestBytes)));
 }
 
 }  // namespace proad::client

@@ -39,9 +39,7 @@ int RunList(const JobsOptions& options) {
       TrainingClient(*channel, {.deadline = options.server.deadline}).ListTrainJobs(options.filter);
   if (!jobs.ok()) return Fail(jobs.status());
   if (options.json) {
-    proad::v1::ListTrainJobsResponse all;
-    for (const auto& job : *jobs) *all.add_jobs() = job;
-    std::cout << ToJson(all);
+    for (const auto& job : *jobs) std::cout << ToJson(job);
     return kOk;
   }
   std::cout << JobTable(*jobs);
@@ -149,7 +147,7 @@ void AddListCommand(CLI::App& jobs, Command& run) {
       "only jobs that are queued, running, succeeded, failed or cancelled; may be given several "
       "times");
   command->add_option("--model", options->filter.model_name, "only jobs for this model name");
-  AddJson(*command, *options, "one JSON document");
+  AddJson(*command, *options, "one JSON object a line");
 }
 
 }  // namespace

@@ -3,28 +3,51 @@
     with proad.Client("localhost:50051") as client:
         detection = client.detect("part.png", category="pcb", heatmap="u16")
 
+    with proad.TrainingClient("localhost:50051") as training:
+        job = training.create("screws", dataset_path="screws/2026-11")
+        for now in training.watch(job.job_id):
+            print(now.state, now.progress)
+
 The generated messages and stubs of every service are in `proad.v1`.
 """
 
 from proad.client import Client, StreamAnswer
+from proad.connection import Connection
+from proad.dataset import StoredDataset, UploadProgress
 from proad.detection import Box, Detection, ModelVersion, ThresholdSource, Timing, Verdict
 from proad.errors import ProadError
 from proad.images import Image
-from proad.models import Model, ModelState
+from proad.jobs import Gate, GateResult, JobState, Metric, Minimum, TrainJob, TrainPhase, TrainProgress
+from proad.models import Activation, Model, ModelClient, ModelState
 from proad.retry import RetryPolicy
+from proad.training import TrainingClient
 
 __all__ = [
+    "Activation",
     "Box",
     "Client",
+    "Connection",
     "Detection",
+    "Gate",
+    "GateResult",
     "Image",
+    "JobState",
+    "Metric",
+    "Minimum",
     "Model",
+    "ModelClient",
     "ModelState",
     "ModelVersion",
     "ProadError",
     "RetryPolicy",
+    "StoredDataset",
     "StreamAnswer",
     "ThresholdSource",
     "Timing",
+    "TrainJob",
+    "TrainPhase",
+    "TrainProgress",
+    "TrainingClient",
+    "UploadProgress",
     "Verdict",
 ]

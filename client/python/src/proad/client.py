@@ -1,25 +1,22 @@
-"""The connection to a server."""
+"""Inspects images."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import random
+import functools
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import TracebackType
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 import grpc
 
 from proad import images
+from proad.connection import Connection
 from proad.detection import Detection, from_response
 from proad.errors import ProadError, from_rpc_error, from_status
 from proad.images import Image
-from proad.models import Model, from_summary
-from proad.retry import RetryPolicy, retry_delay
-from proad.v1 import detection_pb2, detection_pb2_grpc, model_pb2, model_pb2_grpc
+from proad.models import Model, ModelClient
+from proad.v1 import detection_pb2, detection_pb2_grpc
 
 HeatmapFormat: TypeAlias = Literal["float32", "u16", "u8", "png16"]
 Resolution: TypeAlias = Literal["model", "original"]
@@ -31,8 +28,6 @@ _HEATMAPS = {
     "png16": detection_pb2.HEATMAP_FORMAT_PNG16,
 }
 _RESOLUTIONS = {"model": detection_pb2.RESOLUTION_MODEL, "original": detection_pb2.RESOLUTION_ORIGINAL}
-
-_HEALTH_POLL = 0.1  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,78 +49,12 @@ class StreamAnswer:
         raise self.error
 
 
-class Client:
-    """A connection to a server. Thread-safe; connects with the first call and again by itself.
+class Client(Connection):
+    """Inspects images. Thread-safe; see Connection for what it is made with."""
 
-    address            host:port; default: the environment's PROAD_SERVER, or localhost:50051
-    timeout            seconds for a call with all its attempts; None: none
-    retry              how often a call is repeated where that is safe
-    credentials        of grpc.ssl_channel_credentials(); default: plain text
-    max_receive_bytes  largest answer that is accepted
-    """
-
-    def __init__(
-        self,
-        address: str | None = None,
-        *,
-        timeout: float | None = 30.0,
-        retry: RetryPolicy = RetryPolicy(),
-        credentials: Any = None,
-        max_receive_bytes: int = 256 << 20,
-    ) -> None:
-        self.address = address or os.environ.get("PROAD_SERVER") or "localhost:50051"
-        self._timeout = timeout
-        self._retry = retry
-        options = [
-            ("grpc.max_receive_message_length", max_receive_bytes),
-            ("grpc.max_send_message_length", -1),
-            # Proxies of the environment are meant for the web.
-            ("grpc.enable_http_proxy", 0),
-            ("grpc.service_config_disable_resolution", 1),
-            # A server that restarts should be found again at once.
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 2000),
-        ]
-        if credentials is None:
-            self._channel = grpc.insecure_channel(self.address, options)
-        else:
-            self._channel = grpc.secure_channel(self.address, credentials, options)
-        self._detection = detection_pb2_grpc.DetectionServiceStub(self._channel)
-        self._models = model_pb2_grpc.ModelServiceStub(self._channel)
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Ends the connection; calls in progress are cancelled."""
-        self._channel.close()
-
-    def wait_until_serving(self, timeout: float = 60.0) -> None:
-        """Returns when the server as a whole serves: one that was just started loads its model first.
-
-        Raises ProadError UNAVAILABLE when it does not within `timeout` seconds.
-        """
-        # Of grpc.health.v1 the empty request asks for the server as a whole; in the answer, status is field 1.
-        check = self._channel.unary_unary("/grpc.health.v1.Health/Check")
-        serving = b"\x08\x01"
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                if check(b"", timeout=max(deadline - time.monotonic(), 0.0)) == serving:
-                    return
-            except grpc.RpcError as error:
-                if error.code() == grpc.StatusCode.UNIMPLEMENTED:
-                    return
-            if time.monotonic() + _HEALTH_POLL >= deadline:
-                message = f"{self.address} did not serve within {timeout} s: it is not there, or has no model ready"
-                raise ProadError(grpc.StatusCode.UNAVAILABLE, message)
-            time.sleep(_HEALTH_POLL)
+    @functools.cached_property
+    def _detection(self) -> Any:
+        return detection_pb2_grpc.DetectionServiceStub(self._channel)
 
     def detect(
         self,
@@ -200,31 +129,7 @@ class Client:
 
     def models(self, name: str = "") -> list[Model]:
         """Every version of the model `name`, or of all models."""
-        request = model_pb2.ListModelsRequest(name=name)
-        found: list[Model] = []
-        while True:
-            response = self._call(self._models.ListModels, request, None)
-            found += (from_summary(summary) for summary in response.models)
-            if not response.next_page_token:
-                return found
-            request.page_token = response.next_page_token
-
-    def _call(self, method: Callable[..., Any], request: Any, timeout: float | None) -> Any:
-        """One call with its attempts, all before one deadline."""
-        seconds = self._timeout if timeout is None else timeout
-        deadline = float("inf") if seconds is None else time.monotonic() + seconds
-        attempts = 0
-        while True:
-            remaining = deadline - time.monotonic()
-            try:
-                return method(request, timeout=None if seconds is None else max(remaining, 0.0))
-            except grpc.RpcError as rpc_error:
-                error = from_rpc_error(rpc_error)
-            attempts += 1
-            delay = retry_delay(self._retry, error, attempts, deadline - time.monotonic(), random.random())
-            if delay is None:
-                raise error
-            time.sleep(delay)
+        return [*ModelClient(self, timeout=self._timeout, retry=self._retry).list(name)]
 
 
 def _options(

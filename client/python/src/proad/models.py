@@ -1,13 +1,19 @@
-"""Which models a server has."""
+"""Which models a server has, and which of them serve."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
 import enum
+import functools
+from collections.abc import Sequence
+from typing import Any
 
+from proad.connection import Connection
 from proad.detection import ModelVersion
-from proad.v1 import model_pb2
+from proad.v1 import model_pb2, model_pb2_grpc
+
+_ACTIVATION_TIMEOUT = 300.0  # seconds: a version is loaded and checked first
 
 
 class ModelState(enum.Enum):
@@ -38,15 +44,19 @@ class Model:
     categories: tuple[str, ...]
 
 
+def to_version(version: Any) -> ModelVersion:
+    """A ModelVersion of the contract as plain Python."""
+    return ModelVersion(version.name, version.version, version.hash)
+
+
 def from_summary(summary: model_pb2.ModelSummary) -> Model:
     """The server's answer as plain Python."""
-    version = summary.model_version
     states = {state.value for state in ModelState}
     created = None
     if summary.HasField("create_time"):
         created = summary.create_time.ToDatetime(tzinfo=datetime.timezone.utc)
     return Model(
-        version=ModelVersion(version.name, version.version, version.hash),
+        version=to_version(summary.model_version),
         state=ModelState(summary.state) if summary.state in states else ModelState.UNKNOWN,
         state_reason=summary.state_reason,
         default=summary.default_model,
@@ -54,3 +64,55 @@ def from_summary(summary: model_pb2.ModelSummary) -> Model:
         preset=summary.preset,
         categories=tuple(summary.categories),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Activation:
+    """What serves now.
+
+    active    the version that serves
+    previous  the one that served before; None when none did
+    seconds   from the request to the swap
+    """
+
+    active: ModelVersion
+    previous: ModelVersion | None
+    seconds: float
+
+
+class ModelClient(Connection):
+    """Lists versions and says which of them serve. Thread-safe; see Connection for what it is made with."""
+
+    @functools.cached_property
+    def _models(self) -> Any:
+        return model_pb2_grpc.ModelServiceStub(self._channel)
+
+    def list(self, name: str = "") -> Sequence[Model]:
+        """Every version of the model `name`, or of all models."""
+        request = model_pb2.ListModelsRequest(name=name)
+        found: list[Model] = []
+        while True:
+            response = self._call(self._models.ListModels, request)
+            found += (from_summary(summary) for summary in response.models)
+            if not response.next_page_token:
+                return found
+            request.page_token = response.next_page_token
+
+    def activate(
+        self, model: str, *, expected: str | None = None, timeout: float = _ACTIVATION_TIMEOUT
+    ) -> Activation:
+        """Makes "name@version" the version that serves its name; loads it first if need be.
+
+        expected  do it only if this version ("3", without the name) is active now, or none for ""; ProadError ABORTED
+                  otherwise. Not repeated by itself then: the first attempt may have changed what is expected
+        timeout   seconds; loading may take a minute
+        """
+        request = model_pb2.ActivateModelRequest(model=model)
+        if expected is not None:
+            request.expected_active_version = expected
+        response = self._call(self._models.ActivateModel, request, timeout, repeat=expected is None)
+        return Activation(
+            active=to_version(response.active),
+            previous=to_version(response.previous) if response.HasField("previous") else None,
+            seconds=response.duration.ToNanoseconds() / 1e9,
+        )
