@@ -8,6 +8,7 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "model/atomic_file.h"
 #include "model/dataset.h"
 #include "model/device.h"
 #include "model/evaluation.h"
@@ -27,6 +29,7 @@
 #include "model/manifest.h"
 #include "server/serving/model_store.h"
 #include "server/training/dataset_command.h"
+#include "server/training/evaluation_page.h"
 #include "server/training/text_table.h"
 #include "server/util/quote.h"
 
@@ -45,6 +48,7 @@ struct EvaluateOptions {
   model::DatasetOptions dataset;
   model::EvaluatorOptions evaluator;
   bool json = false;
+  std::string report;  // HTML file; "": none
 };
 
 // What was evaluated, and what came out.
@@ -202,8 +206,15 @@ int Run(const EvaluateOptions& options) {
     if (!found.ok()) return Fail(found.status());
     version = *found;
   }
+  // Before the long work, so that a path that cannot be written to shows at once.
+  std::optional<model::AtomicFile> page;
+  if (!options.report.empty()) page.emplace(options.report);
   const Result result =
       Evaluate(version, options.second.empty() ? options.first : options.second, options);
+  if (page) {
+    page->Write(EvaluationPage(result.manifest, result.dataset, result.evaluation, result.skipped));
+    page->Commit();
+  }
   if (options.json) {
     PrintJson(result);
   } else {
@@ -244,6 +255,8 @@ void AddEvaluateCommand(CLI::App& app, Command& run) {
   AddDatasetOptions(*command, options->dataset);
   command->add_flag("--skip-unreadable", options->evaluator.skip_unreadable,
                     "Leave out pictures that cannot be read, and count them");
+  command->add_option("--report", options->report, "Write a page for a browser, too")
+      ->option_text("FILE.html");
   command->add_flag("--json", options->json, "Print everything, every score too, as JSON");
   command->callback([options, &run] {
     CheckWords(*options);

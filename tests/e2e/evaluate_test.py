@@ -176,6 +176,21 @@ class EvaluateTest(TrainerTest):
                          ["brick/test/good/größe 1.png", "brick/test/hole/loch ø 2.png"])
         self.assertEqual(report["metrics"], self.evaluate(MODEL, root)["metrics"])
 
+    def test_a_page_for_a_browser_is_whole_in_itself(self):
+        root = self.dataset(("brick/test/a <b> & c/1.png", DEFECT.read_bytes()),
+                            ("brick/ground_truth/a <b> & c/1_mask.png", MASK.read_bytes()))
+        page = self.folder / "page.html"
+        report = self.evaluate(MODEL, root, "--report", page)
+        html = page.read_text(encoding="utf-8")
+        scores = {row["name"]: f"{row['score']:.4f}" for row in report["samples"]}
+        for words in (f"{MODEL}@1", report["manifest_hash"], "größe 1.png", "a &lt;b&gt; &amp; c",
+                      "<svg", *scores.values()):
+            self.assertIn(words, html)
+        self.assertNotRegex(html, "<b>|src=|href=|url\\(")
+        nowhere = self.folder / "no-folder" / "page.html"
+        self.assertIn(str(nowhere), self.refused(
+            "evaluate", "--store", self.server.store, MODEL, root, "--report", nowhere))
+
     def test_unreadable_pictures_are_named_or_left_out(self):
         root = self.dataset(("brick/test/good/leer.png", b""), ("brick/test/good/nul.png", bytes(4096)))
         error = self.refused("evaluate", "--store", self.server.store, MODEL, root)
