@@ -67,17 +67,18 @@ class TrainCommandTest(unittest.TestCase):
 
     def test_every_word_reaches_the_server(self):
         spec = self.spec(
-            "parts", "--name", "screws", "--preset", "proad-base", "--recipe", "lineage", "--epochs", 3, "--batch-size", 8,
-            "--learning-rate", "2e-3", "--weight-decay", 0.5, "--warmup-steps", 9, "--dropout", 0.25, "--seed", 2**63,
-            "--input-side", 392, "--decoder-layers", 6, "--center-crop", "--precision", "bf16", "--position-resize",
-            "lineage", "--category", "pcb", "--category", "alien 2", "--init-from", "screws@1", "--encoder", "mine",
-            "--device", "cuda:1", "--world-size", 2, "--validation-share", 0.25, "--false-reject-budget", 0.125,
-            "--activate", "--gate", "image_auroc>=0.5", "--gate", "aupro/a/b=0.25", "--not-worse-than-active",
-            "--tolerance", 0.125, "--skip-unreadable", "--label", "ticket=7", "--label", "line=a=b", "--format",
-            "visa-1cls", "--no-adaptive-noisy-bottleneck", "--no-dynamic-decoder", "--no-prototype-constraint")
+            "parts", "--name", "screws", "--preset", "proad-base", "--recipe", "lineage", "--epochs", 3,
+            "--batch-size", 8, "--learning-rate", "2e-3", "--weight-decay", 0.5, "--warmup-steps", 9,
+            "--dropout", 0.25, "--seed", 2**63, "--input-side", 392, "--decoder-layers", 6, "--center-crop",
+            "--precision", "bf16", "--position-resize", "lineage", "--category", "pcb", "--category", "alien 2",
+            "--init-from", "screws@1", "--encoder", "mine", "--device", "cuda:1", "--world-size", 2,
+            "--validation-share", 0.25, "--false-reject-budget", 0.125, "--activate", "--gate", "image_auroc>=0.5",
+            "--gate", "aupro/a/b=0.25", "--not-worse-than-active", "--tolerance", 0.125, "--skip-unreadable",
+            "--label", "ticket=7", "--label", "line=a=b", "--format", "visa-1cls", "--no-adaptive-noisy-bottleneck",
+            "--no-dynamic-decoder", "--no-prototype-constraint")
         self.assertEqual(spec.pop("overrides"), {
-            "epochs": 3, "batch_size": 8, "learning_rate": 0.002, "weight_decay": 0.5, "warmup_steps": 9, "dropout": 0.25,
-            "seed": str(2**63), "precision": "PRECISION_BF16", "center_crop": True,
+            "epochs": 3, "batch_size": 8, "learning_rate": 0.002, "weight_decay": 0.5, "warmup_steps": 9,
+            "dropout": 0.25, "seed": str(2**63), "precision": "PRECISION_BF16", "center_crop": True,
             "position_resize": "POSITION_RESIZE_LINEAGE", "decoder_layers": 6, "input_side": 392,
             "adaptive_noisy_bottleneck": False, "dynamic_decoder": False, "prototype_constraint": False})
         self.assertEqual(spec.pop("gate"), {
@@ -172,7 +173,8 @@ class TrainCommandTest(unittest.TestCase):
     def test_a_gate_that_refuses_is_said_loudly_and_is_no_failure(self):
         words = ("--watch", "--activate", "--gate", "image_auroc>=0.95")
         done = self.train(*words, script="refused")
-        self.assertIn("NOT ACTIVATED: screws@3 missed the gate: image_auroc is 0.9000 and must reach 0.9500", done.stdout)
+        self.assertIn("NOT ACTIVATED: screws@3 missed the gate: image_auroc is 0.9000 and must reach 0.9500",
+                      done.stdout)
         self.assertRegex(done.stdout, r"mean of screws@2 +20 +0\.9400")
         done = self.train(*words, "--json", script="refused")
         self.assertIn("NOT ACTIVATED", done.stderr)

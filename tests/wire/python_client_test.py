@@ -266,7 +266,8 @@ class TrainingTest(unittest.TestCase):
             "screws", dataset_id="mine", dataset_format="visa-1cls", categories=["pcb"], preset="proad-base",
             recipe="lineage", init_from="screws@1", encoder="mine", device="cuda:1", validation_share=0.0,
             false_reject_budget=0.25, activate_on_success=True, skip_unreadable=True, world_size=2,
-            overrides={"epochs": 3, "seed": 2**63, "center_crop": False, "precision": "bf16", "position_resize": "lineage"},
+            overrides={"epochs": 3, "seed": 2**63, "center_crop": False, "precision": "bf16",
+                       "position_resize": "lineage"},
             gate=proad.Gate((proad.Minimum("aupro", 0.5, "pcb"),), not_worse_than_active=True, tolerance=0.125),
             labels={"ticket": "7"})
         spec = job.spec
@@ -312,7 +313,8 @@ class TrainingTest(unittest.TestCase):
         self.assertEqual(phases, ["PREPARING", "ENCODING"] + 4 * ["TRAINING"] + ["EVALUATING", "PUBLISHING"])
         training = seen[3].progress
         self.assertEqual((training.epoch, training.epochs, training.step, training.steps), (1, 2, 1, 4))
-        self.assertEqual((training.loss, training.images_per_second, training.eta, training.device), (0.5, 38.25, 60, "cpu"))
+        self.assertEqual((training.loss, training.images_per_second, training.eta, training.device),
+                         (0.5, 38.25, 60, "cpu"))
         job = seen[-1]
         self.assertTrue(job.has_ended)
         self.assertEqual([one.has_ended for one in seen[:-1]], [False] * (len(seen) - 1))
@@ -428,7 +430,8 @@ class TrainingTest(unittest.TestCase):
         done = models.activate("proad-tiny@1", expected="2")
         self.assertEqual((done.active.version, done.previous.version, done.seconds), ("1", "2", 1.0))
         for expected in ("1", ""):
-            self.assertIs(self.failure(models.activate, "proad-tiny@1", expected=expected).code, grpc.StatusCode.ABORTED)
+            error = self.failure(models.activate, "proad-tiny@1", expected=expected)
+            self.assertIs(error.code, grpc.StatusCode.ABORTED)
         self.assertIs(self.failure(models.activate, "nope@1").code, grpc.StatusCode.NOT_FOUND)
         self.assertEqual([model.version.version for model in models.list("proad-tiny")], ["2", "1"])
         models.close()  # the connection is the other client's

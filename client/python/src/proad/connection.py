@@ -57,7 +57,7 @@ class Connection:
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2000),
-            # One that is gone without a word is noticed; more often than every five minutes would be taken for an attack.
+            # One that is gone without a word is noticed. Pings more often than every five minutes look like an attack.
             ("grpc.keepalive_time_ms", 330_000),
             ("grpc.keepalive_timeout_ms", 20_000),
             ("grpc.http2.max_pings_without_data", 0),

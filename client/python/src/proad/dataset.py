@@ -200,8 +200,8 @@ class Upload:
             raise ProadError(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"the server has an unfinished upload named {self._id} of {stored.files} files and {stored.size_bytes} "
-                f"bytes up to {stored.last_path}; {self._folder.root} has {first} files and {size} bytes up to there, so "
-                "it is another dataset: send it under another name",
+                f"bytes up to {stored.last_path}; {self._folder.root} has {first} files and {size} bytes up to there, "
+                "so it is another dataset: send it under another name",
             )
         self._stored = first
         response = self._stub.UploadDataset(self._messages(first, size))

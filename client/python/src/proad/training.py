@@ -197,8 +197,8 @@ class TrainingClient(Connection):
     ) -> StoredDataset:
         """Sends the pictures and lists of a folder; goes on where an earlier try ended.
 
-        dataset_id   default: the folder's name and a digest of its content; when the server has that already, nothing is
-                     sent
+        dataset_id   default: the folder's name and a digest of its content; when the server has that already, nothing
+                     is sent
         on_progress  called after every chunk, from another thread
 
         Raises ProadError; ALREADY_EXISTS when the dataset is complete already, FAILED_PRECONDITION when the unfinished
