@@ -7,7 +7,7 @@
 namespace proad::client {
 
 // While it lives, the first SIGINT or SIGTERM requests a stop; a second one ends the process as
-// usual. One at a time in a process.
+// usual. Signals that are ignored stay so. One at a time in a process.
 class Interrupt {
  public:
   Interrupt();

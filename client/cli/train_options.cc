@@ -130,12 +130,12 @@ void AddDatasetOptions(CLI::App& command, TrainOptions& options) {
       command, "--format",
       {{"mvtec", proad::v1::DATASET_FORMAT_MVTEC},
        {"visa", proad::v1::DATASET_FORMAT_VISA},
-       {"visa-1cls", proad::v1::DATASET_FORMAT_VISA_1CLS},
-       {"real-iad", proad::v1::DATASET_FORMAT_REAL_IAD},
+       {"visa_1cls", proad::v1::DATASET_FORMAT_VISA_1CLS},
+       {"real_iad", proad::v1::DATASET_FORMAT_REAL_IAD},
        {"folder", proad::v1::DATASET_FORMAT_FOLDER},
        {"csv", proad::v1::DATASET_FORMAT_CSV}},
       [&spec](proad::v1::DatasetFormat format) { spec.set_dataset_format(format); },
-      "layout (default: recognised by itself): mvtec, visa, visa-1cls, real-iad, folder or csv");
+      "layout (default: recognised by itself): mvtec, visa, visa_1cls, real_iad, folder or csv");
   command
       .add_option_function<std::vector<std::string>>(
           "--category",

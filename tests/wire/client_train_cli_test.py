@@ -74,7 +74,7 @@ class TrainCommandTest(unittest.TestCase):
             "--init-from", "screws@1", "--encoder", "mine", "--device", "cuda:1", "--world-size", 2,
             "--validation-share", 0.25, "--false-reject-budget", 0.125, "--activate", "--gate", "image_auroc>=0.5",
             "--gate", "aupro/a/b=0.25", "--not-worse-than-active", "--tolerance", 0.125, "--skip-unreadable",
-            "--label", "ticket=7", "--label", "line=a=b", "--format", "visa-1cls", "--no-adaptive-noisy-bottleneck",
+            "--label", "ticket=7", "--label", "line=a=b", "--format", "visa_1cls", "--no-adaptive-noisy-bottleneck",
             "--no-dynamic-decoder", "--no-prototype-constraint")
         self.assertEqual(spec.pop("overrides"), {
             "epochs": 3, "batch_size": 8, "learning_rate": 0.002, "weight_decay": 0.5, "warmup_steps": 9,

@@ -263,7 +263,7 @@ class TrainingTest(unittest.TestCase):
 
     def test_every_word_reaches_the_server(self):
         job = self.client.create(
-            "screws", dataset_id="mine", dataset_format="visa-1cls", categories=["pcb"], preset="proad-base",
+            "screws", dataset_id="mine", dataset_format="visa_1cls", categories=["pcb"], preset="proad-base",
             recipe="lineage", init_from="screws@1", encoder="mine", device="cuda:1", validation_share=0.0,
             false_reject_budget=0.25, activate_on_success=True, skip_unreadable=True, world_size=2,
             overrides={"epochs": 3, "seed": 2**63, "center_crop": False, "precision": "bf16",

@@ -22,8 +22,8 @@ from proad.v1 import model_pb2, training_pb2, training_pb2_grpc
 _FORMATS: dict[str, Any] = {
     "mvtec": training_pb2.DATASET_FORMAT_MVTEC,
     "visa": training_pb2.DATASET_FORMAT_VISA,
-    "visa-1cls": training_pb2.DATASET_FORMAT_VISA_1CLS,
-    "real-iad": training_pb2.DATASET_FORMAT_REAL_IAD,
+    "visa_1cls": training_pb2.DATASET_FORMAT_VISA_1CLS,
+    "real_iad": training_pb2.DATASET_FORMAT_REAL_IAD,
     "folder": training_pb2.DATASET_FORMAT_FOLDER,
     "csv": training_pb2.DATASET_FORMAT_CSV,
 }
@@ -78,7 +78,7 @@ class TrainingClient(Connection):
         model_name           gets the new version
         dataset_path         folder or list below the server's data root; or ...
         dataset_id           ... an uploaded dataset
-        dataset_format       "mvtec", "visa", "visa-1cls", "real-iad", "folder" or "csv"; default: recognised by itself
+        dataset_format       "mvtec", "visa", "visa_1cls", "real_iad", "folder" or "csv"; default: recognised by itself
         categories           product classes to train on; default: all
         preset, recipe       size of the network, and how it is trained
         overrides            values that replace the recipe's, by their names in the contract: {"epochs": 3, "seed": 7};
