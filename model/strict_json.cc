@@ -10,35 +10,37 @@ namespace {
 
 using nlohmann::json;
 
-// Watches the parser: the keys of the objects that are open, and the lengths of the arrays.
-class Watch {
+// Follows the parser without keeping a value: the keys of the objects that are open, and the
+// lengths of the arrays. (The parser's own callback looks at all elements of an array again after
+// each object in it: with a hundred thousand of them that takes minutes.)
+class Watch : public nlohmann::json_sax<json> {
  public:
   Watch(const std::string& source, const JsonLimits& limits) : source_(source), limits_(limits) {}
 
-  void Event(json::parse_event_t event, const json& parsed) {
-    switch (event) {
-      case json::parse_event_t::object_start:
-        CountElement();
-        Open(false);
-        break;
-      case json::parse_event_t::array_start:
-        CountElement();
-        Open(true);
-        break;
-      case json::parse_event_t::object_end:
-      case json::parse_event_t::array_end:
-        open_.pop_back();
-        break;
-      case json::parse_event_t::key:
-        if (!open_.back().keys.insert(parsed.get_ref<const std::string&>()).second) {
-          throw CorruptFile(source_, "the JSON key " + Quote(parsed.get_ref<const std::string&>()) +
-                                         " stands twice in one object");
-        }
-        break;
-      case json::parse_event_t::value:
-        CountElement();
-        break;
+  bool null() override { return CountElement(); }
+  bool boolean(bool) override { return CountElement(); }
+  bool number_integer(number_integer_t) override { return CountElement(); }
+  bool number_unsigned(number_unsigned_t) override { return CountElement(); }
+  bool number_float(number_float_t, const string_t&) override { return CountElement(); }
+  bool string(string_t&) override { return CountElement(); }
+  bool binary(binary_t&) override { return CountElement(); }
+
+  bool start_object(size_t) override { return Open(false); }
+  bool start_array(size_t) override { return Open(true); }
+  bool end_object() override { return Close(); }
+  bool end_array() override { return Close(); }
+  bool key(string_t& key) override {
+    if (!open_.back().keys.insert(key).second) {
+      throw CorruptFile(source_, "the JSON key " + Quote(key) + " stands twice in one object");
     }
+    return true;
+  }
+
+  bool parse_error(size_t, const std::string&, const json::exception& error) override {
+    if (const auto* syntax = dynamic_cast<const json::parse_error*>(&error)) {
+      throw CorruptFile(source_, "not valid JSON at byte " + std::to_string(syntax->byte));
+    }
+    throw CorruptFile(source_, "a JSON number is too large for a double");
   }
 
  private:
@@ -48,20 +50,28 @@ class Watch {
     std::set<std::string> keys;
   };
 
-  void Open(bool is_array) {
+  bool Open(bool is_array) {
+    CountElement();
     if (open_.size() >= static_cast<size_t>(limits_.depth)) {
       throw CorruptFile(
           source_, "the JSON is nested deeper than " + std::to_string(limits_.depth) + " levels");
     }
     open_.push_back({is_array, 0, {}});
+    return true;
   }
 
-  void CountElement() {
-    if (open_.empty() || !open_.back().is_array) return;
+  bool Close() {
+    open_.pop_back();
+    return true;
+  }
+
+  bool CountElement() {
+    if (open_.empty() || !open_.back().is_array) return true;
     if (++open_.back().elements > limits_.array_length) {
       throw CorruptFile(source_, "a JSON array has more than " +
                                      std::to_string(limits_.array_length) + " elements");
     }
+    return true;
   }
 
   const std::string& source_;
@@ -74,17 +84,8 @@ class Watch {
 nlohmann::json ParseStrictJson(std::string_view text, const std::string& source,
                                const JsonLimits& limits) {
   Watch watch(source, limits);
-  try {
-    return json::parse(text.begin(), text.end(),
-                       [&watch](int, json::parse_event_t event, json& parsed) {
-                         watch.Event(event, parsed);
-                         return true;
-                       });
-  } catch (const json::parse_error& error) {
-    throw CorruptFile(source, "not valid JSON at byte " + std::to_string(error.byte));
-  } catch (const json::out_of_range&) {
-    throw CorruptFile(source, "a JSON number is too large for a double");
-  }
+  json::sax_parse(text.begin(), text.end(), &watch);
+  return json::parse(text.begin(), text.end());
 }
 
 std::string Quote(std::string_view text) {

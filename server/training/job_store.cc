@@ -32,7 +32,7 @@ constexpr char kStoreLock[] = ".lock";
 
 // Time of creation, UTC, and random digits; "." would do before the milliseconds, but not every
 // tool likes it in a name.
-constexpr char kIdFormat[] = "%Y%m%d-%H%M%E3S";
+constexpr char kIdFormat[] = "%E4Y%m%d-%H%M%E3S";
 constexpr absl::string_view kIdTime = "00000000-000000-000";
 
 // As NewId makes them. Anything else in the directory, "lost+found" for example, is no job.

@@ -166,7 +166,8 @@ void TrainScheduler::Run() {
     TellWatchers();
     MutexLock lock(mutex_);
     if (!commands_.empty()) continue;
-    if (stopping_ && MayEnd(now)) return;
+    if (stopping_seen_ != stopping_) continue;
+    if (stopping_seen_ && MayEnd(now)) return;
     wake_.WaitUntil(mutex_, NextWake(now));
   }
 }

@@ -73,7 +73,7 @@ void TrainScheduler::Load(std::vector<StoredJob> stored) {
   }
   for (auto& [id, job] : jobs_) Publish(*job);
   PublishQueue();
-  CountStates();
+  RemoveOld(absl::Now());
   background_.Post([this] { store_->DeleteRemoved(); });
 }
 
@@ -113,7 +113,6 @@ void TrainScheduler::Tick(absl::Time now) {
   }
   if (!stopping_seen_) StartQueued(now);
   RemoveOld(now);
-  CountStates();
 }
 
 void TrainScheduler::InterruptTrainers(absl::Time now) {
@@ -324,18 +323,19 @@ void TrainScheduler::Retire(Job& job, JobState state, const std::string& reason,
   Save(job, now).IgnoreError();
   Log(state == JobState::kFailed ? LogLevel::kWarning : LogLevel::kInfo, "training job ended",
       {{"job", job.id}, {"state", NameOf(state)}, {"code", reason_code}, {"reason", reason}});
-  Publish(job);
-  AnswerCancels(job, absl::OkStatus());
   next_removal_ = now;
   if (state == JobState::kFailed) metrics_.train_jobs_completed.failed.Increment();
   if (state == JobState::kCancelled) metrics_.train_jobs_completed.cancelled.Increment();
-  if (state != JobState::kSucceeded) return;
-  metrics_.train_jobs_completed.succeeded.Increment();
-  metrics_.train_last_success.Set(absl::ToDoubleSeconds(now - absl::UnixEpoch()));
-  // Nothing goes on from there any more, and it may be large.
-  if (!job.unsaved && store_->RemoveWork(job.id).ok()) {
-    background_.Post([this] { store_->DeleteRemoved(); });
+  if (state == JobState::kSucceeded) {
+    metrics_.train_jobs_completed.succeeded.Increment();
+    metrics_.train_last_success.Set(absl::ToDoubleSeconds(now - absl::UnixEpoch()));
+    // Nothing goes on from there any more, and it may be large.
+    if (!job.unsaved && store_->RemoveWork(job.id).ok()) {
+      background_.Post([this] { store_->DeleteRemoved(); });
+    }
   }
+  Publish(job);
+  AnswerCancels(job, absl::OkStatus());
 }
 
 void TrainScheduler::RemoveOld(absl::Time now) {
@@ -357,7 +357,9 @@ void TrainScheduler::RemoveOld(absl::Time now) {
     MutexLock lock(mutex_);
     published_.erase(id);
   }
-  if (removed) background_.Post([this] { store_->DeleteRemoved(); });
+  if (!removed) return;
+  CountStates();
+  background_.Post([this] { store_->DeleteRemoved(); });
 }
 
 // ---------------------------------------------------------------- what is known and shown
@@ -410,6 +412,7 @@ TrainJob TrainScheduler::View(const Job& job) const {
 
 void TrainScheduler::Publish(const Job& job) {
   changed_.insert(job.id);
+  CountStates();
   TrainJob view = View(job);
   MutexLock lock(mutex_);
   published_[job.id] = std::move(view);
