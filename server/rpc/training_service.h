@@ -1,56 +1,73 @@
-// TrainingService: not offered yet. Every call ends with UNIMPLEMENTED and says what to do instead.
+// TrainingService: translates calls, and leaves the work to the planner, the scheduler and the
+// dataset store.
 #pragma once
 
 #include <proad/v1/training.grpc.pb.h>
 
+#include <memory>
+#include <set>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "server/rpc/job_watch.h"
 #include "server/rpc/unary.h"
 #include "server/telemetry/metrics.h"
+#include "server/training/job_planner.h"
+#include "server/training/train_scheduler.h"
+#include "server/util/mutex.h"
+#include "server/util/thread_pool.h"
 
 namespace proad::server {
 
-// Thread-safety: gRPC calls it from its threads. The metrics must outlive it.
+// Thread-safety: gRPC calls it from its threads, Drain may be called from any. What it is given
+// must outlive it.
 class TrainingService final : public v1::TrainingService::CallbackService {
  public:
-  explicit TrainingService(Metrics& metrics);
+  TrainingService(const JobPlanner& planner, TrainScheduler& scheduler, Metrics& metrics);
+  ~TrainingService() override;
+
+  // Watches end with UNAVAILABLE, and new calls are refused with it.
+  void Drain();
 
   grpc::ServerUnaryReactor* CreateTrainJob(grpc::CallbackServerContext* context,
-                                           const v1::CreateTrainJobRequest*,
-                                           v1::CreateTrainJobResponse*) override {
-    return create_.Refuse(*context);
-  }
+                                           const v1::CreateTrainJobRequest* request,
+                                           v1::CreateTrainJobResponse* response) override;
   grpc::ServerUnaryReactor* GetTrainJob(grpc::CallbackServerContext* context,
-                                        const v1::GetTrainJobRequest*,
-                                        v1::GetTrainJobResponse*) override {
-    return get_.Refuse(*context);
-  }
+                                        const v1::GetTrainJobRequest* request,
+                                        v1::GetTrainJobResponse* response) override;
   grpc::ServerUnaryReactor* ListTrainJobs(grpc::CallbackServerContext* context,
-                                          const v1::ListTrainJobsRequest*,
-                                          v1::ListTrainJobsResponse*) override {
-    return list_.Refuse(*context);
-  }
+                                          const v1::ListTrainJobsRequest* request,
+                                          v1::ListTrainJobsResponse* response) override;
   grpc::ServerUnaryReactor* CancelTrainJob(grpc::CallbackServerContext* context,
-                                           const v1::CancelTrainJobRequest*,
-                                           v1::CancelTrainJobResponse*) override {
-    return cancel_.Refuse(*context);
-  }
+                                           const v1::CancelTrainJobRequest* request,
+                                           v1::CancelTrainJobResponse* response) override;
   grpc::ServerUnaryReactor* ResumeTrainJob(grpc::CallbackServerContext* context,
-                                           const v1::ResumeTrainJobRequest*,
-                                           v1::ResumeTrainJobResponse*) override {
-    return resume_.Refuse(*context);
-  }
+                                           const v1::ResumeTrainJobRequest* request,
+                                           v1::ResumeTrainJobResponse* response) override;
   grpc::ServerWriteReactor<v1::WatchTrainJobResponse>* WatchTrainJob(
-      grpc::CallbackServerContext*, const v1::WatchTrainJobRequest*) override;
-  grpc::ServerReadReactor<v1::UploadDatasetRequest>* UploadDataset(
-      grpc::CallbackServerContext*, v1::UploadDatasetResponse*) override;
+      grpc::CallbackServerContext* context, const v1::WatchTrainJobRequest* request) override;
 
  private:
-  UnofferedRpc create_;
-  UnofferedRpc get_;
-  UnofferedRpc list_;
-  UnofferedRpc cancel_;
-  UnofferedRpc resume_;
-  UnofferedRpc watch_;
-  UnofferedRpc upload_;
+  absl::Status Create(const v1::CreateTrainJobRequest& request,
+                      v1::CreateTrainJobResponse& response);
+  absl::Status List(const v1::ListTrainJobsRequest& request, v1::ListTrainJobsResponse& response);
+
+  const JobPlanner& planner_;
+  TrainScheduler& scheduler_;
+  // Looks at datasets and waits for trainers to end, so never on a thread of gRPC.
+  ThreadPool pool_;
+  // Keeps Get and List from waiting behind those.
+  ThreadPool readers_;
+  RpcMetrics create_metrics_;
+  RpcMetrics get_metrics_;
+  RpcMetrics list_metrics_;
+  RpcMetrics cancel_metrics_;
+  RpcMetrics resume_metrics_;
+  RpcMetrics watch_metrics_;
+
+  Mutex mutex_;
+  std::set<JobWatch*> watches_ ABSL_GUARDED_BY(mutex_);
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace proad::server

@@ -1,0 +1,247 @@
+#include "server/training/job_planner.h"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "model/dataset.h"
+#include "model/error.h"
+#include "model/manifest.h"
+#include "server/serving/model_errors.h"
+#include "server/serving/model_registry.h"
+#include "server/util/quote.h"
+#include "server/util/status_details.h"
+
+namespace proad::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::Status Refuse(absl::StatusCode code, const std::string& field, const std::string& reason,
+                    const std::string& message) {
+  return MakeError(code, absl::StrCat(field, ": ", message), {.reason = reason, .field = field});
+}
+
+// "proad-tiny" -> "encoder-tiny"
+std::string OwnEncoder(absl::string_view preset) {
+  return absl::StrCat("encoder-", preset.substr(preset.find('-') + 1));
+}
+
+bool LiesIn(const fs::path& root, const fs::path& path) {
+  return std::mismatch(root.begin(), root.end(), path.begin(), path.end()).first == root.end();
+}
+
+// What model/ throws about the dataset, with the field as the caller knows it.
+absl::Status OfDataset(const absl::Status& status, const std::string& field) {
+  const StatusDetails details = GetDetails(status);
+  if (details.field == "categories") {
+    return Refuse(absl::StatusCode::kNotFound, "spec.categories", details.reason,
+                  std::string(status.message()));
+  }
+  return Refuse(status.code(), field, details.reason.empty() ? "DATASET_INVALID" : details.reason,
+                std::string(status.message()));
+}
+
+}  // namespace
+
+JobPlanner::JobPlanner(const Options& options, const DatasetStore& datasets,
+                       const ModelStore& models, DeviceResolver resolve_device)
+    : options_(options),
+      datasets_(datasets),
+      models_(models),
+      resolve_device_(std::move(resolve_device)) {}
+
+absl::Status JobPlanner::Plan(JobSpec& spec) const {
+  if (absl::Status status = PlanDataset(spec); !status.ok()) return status;
+  if (absl::Status status = PlanStart(spec); !status.ok()) return status;
+  if (absl::Status status = PlanEncoder(spec); !status.ok()) return status;
+  if (absl::Status status = PlanDevice(spec); !status.ok()) return status;
+  return PlanComparison(spec);
+}
+
+absl::Status JobPlanner::PlanDataset(JobSpec& spec) const {
+  const bool uploaded = !spec.dataset_id.empty();
+  const std::string field = uploaded ? "spec.dataset_id" : "spec.dataset_path";
+  const auto path = uploaded ? datasets_.Open(spec.dataset_id) : InDataRoot(spec.dataset_path);
+  if (!path.ok()) return path.status();
+  spec.train.dataset = *path;
+  try {
+    const model::Dataset dataset = model::OpenDataset(
+        *path, {.format = spec.train.dataset_format, .categories = spec.train.categories});
+    // A list in the jail may name a folder outside it.
+    if (!uploaded && !LiesIn(fs::canonical(options_.data_root), dataset.root)) {
+      return Refuse(absl::StatusCode::kPermissionDenied, field, "OUTSIDE_DATA_ROOT",
+                    absl::StrCat(Quote(spec.dataset_path), " leads out of the data root"));
+    }
+    model::CheckTrainable(dataset);
+    spec.train.dataset_format = dataset.format;
+    spec.train.categories = dataset.categories;
+    const int64_t good = std::count_if(dataset.samples.begin(), dataset.samples.end(),
+                                       [](const model::Sample& sample) {
+                                         return sample.split == model::Split::kTrain && sample.good;
+                                       });
+    model::LengthOf(spec.train.recipe, good);
+  } catch (const model::InvalidInput& error) {
+    if (error.field().starts_with("overrides.")) {
+      return Refuse(absl::StatusCode::kInvalidArgument, "spec." + error.field(), error.reason(),
+                    error.what());
+    }
+    return OfDataset(StatusOfCurrentException(), field);
+  } catch (...) {
+    return OfDataset(StatusOfCurrentException(), field);
+  }
+  if (!spec.train.gate) return absl::OkStatus();
+  for (const model::MetricMinimum& minimum : spec.train.gate->minimums) {
+    const auto& known = spec.train.categories;
+    if (minimum.category.empty() || std::count(known.begin(), known.end(), minimum.category) > 0) {
+      continue;
+    }
+    return Refuse(absl::StatusCode::kInvalidArgument, "spec.gate.minimums.category",
+                  "CATEGORY_UNKNOWN",
+                  absl::StrCat(Quote(minimum.category), " is not a category of the job"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<fs::path> JobPlanner::InDataRoot(const std::string& path) const {
+  constexpr char kField[] = "spec.dataset_path";
+  if (options_.data_root.empty()) {
+    return Refuse(absl::StatusCode::kPermissionDenied, kField, "NO_DATA_ROOT",
+                  "this server reads no folders (training.data_root is not set); upload the "
+                  "dataset and name it by dataset_id");
+  }
+  std::error_code error;
+  const fs::path root = fs::canonical(options_.data_root, error);
+  if (error) {
+    return Refuse(absl::StatusCode::kFailedPrecondition, kField, "DATA_ROOT_MISSING",
+                  absl::StrCat("the server's data root cannot be read: ", error.message()));
+  }
+  // Where it would lie, links resolved as far as there is anything: what does not exist is not
+  // found, but nobody learns what exists outside.
+  const fs::path wanted = fs::weakly_canonical(root / path, error);
+  if (error || !LiesIn(root, wanted)) {
+    return Refuse(absl::StatusCode::kPermissionDenied, kField, "OUTSIDE_DATA_ROOT",
+                  absl::StrCat(Quote(path),
+                               " leads out of the data root; a path below it is "
+                               "expected"));
+  }
+  if (!fs::exists(wanted, error)) {
+    return Refuse(absl::StatusCode::kNotFound, kField, "DATASET_NOT_FOUND",
+                  absl::StrCat("there is no ", Quote(path), " below the data root"));
+  }
+  return wanted;
+}
+
+absl::StatusOr<fs::path> JobPlanner::VersionDirectory(const std::string& model) const {
+  const absl::StatusOr<ModelName> name = ModelName::Parse(model);
+  if (!name.ok()) return name.status();
+  std::string version = name->version;
+  if (version.empty()) {
+    const absl::StatusOr<std::vector<StoredModel>> models = models_.List();
+    if (!models.ok()) return models.status();
+    std::vector<std::string> known;
+    for (const StoredModel& stored : *models) {
+      known.push_back(stored.name);
+      if (stored.name != name->name) continue;
+      if (!stored.active.ok()) return stored.active.status();
+      version = *stored.active;
+    }
+    if (version.empty()) {
+      constexpr size_t kShown = 20;
+      known.resize(std::min(known.size(), kShown));
+      return absl::NotFoundError(absl::StrCat("there is no model ", Quote(name->name),
+                                              "; known are ", absl::StrJoin(known, ", ")));
+    }
+  }
+  return models_.Directory(name->name, version);
+}
+
+absl::Status JobPlanner::PlanStart(JobSpec& spec) const {
+  model::TrainSpec& train = spec.train;
+  std::string start_preset;
+  if (!spec.init_from.empty()) {
+    const absl::StatusOr<fs::path> directory = VersionDirectory(spec.init_from);
+    if (!directory.ok()) {
+      return Refuse(directory.status().code(), "spec.init_from", "VERSION_NOT_FOUND",
+                    std::string(directory.status().message()));
+    }
+    try {
+      const model::Manifest manifest = model::ReadManifest(*directory);
+      start_preset = manifest.config.preset;
+      spec.init_from = absl::StrCat(manifest.name, "@", manifest.version);
+    } catch (...) {
+      const absl::Status status = StatusOfCurrentException();
+      return Refuse(status.code(), "spec.init_from", "ARTIFACT_CORRUPT",
+                    std::string(status.message()));
+    }
+    train.init_from = *directory;
+  }
+  if (train.preset.empty()) train.preset = start_preset.empty() ? "proad-tiny" : start_preset;
+  if (!start_preset.empty() && train.preset != start_preset) {
+    return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", "INIT_FROM_MISMATCH",
+                  absl::StrCat(spec.init_from, " is a ", start_preset, ", and the job trains a ",
+                               train.preset));
+  }
+  try {
+    model::NetworkOf(train.preset, train.recipe);
+  } catch (const model::InvalidInput& error) {
+    return Refuse(absl::StatusCode::kInvalidArgument, "spec." + error.field(), error.reason(),
+                  error.what());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status JobPlanner::PlanEncoder(JobSpec& spec) const {
+  const bool own = spec.encoder.empty();
+  if (own) spec.encoder = OwnEncoder(spec.train.preset);
+  for (const char* ending : {".safetensors", ".pth"}) {
+    const fs::path file = options_.encoders / (spec.encoder + ending);
+    std::error_code error;
+    if (!fs::is_regular_file(file, error)) continue;
+    spec.train.encoder_file = file;
+    return absl::OkStatus();
+  }
+  std::vector<std::string> known;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(options_.encoders, error)) {
+    const fs::path& file = entry.path();
+    if (file.extension() == ".safetensors" || file.extension() == ".pth") {
+      known.push_back(file.stem());
+    }
+  }
+  std::sort(known.begin(), known.end());
+  const std::string there =
+      known.empty() ? "there are none" : absl::StrCat("there are ", absl::StrJoin(known, ", "));
+  return Refuse(own ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kNotFound,
+                "spec.encoder", "ENCODER_NOT_FOUND",
+                absl::StrCat("this server has no encoder ", Quote(spec.encoder),
+                             own ? absl::StrCat(", which ", spec.train.preset, " starts from") : "",
+                             "; ", there));
+}
+
+absl::Status JobPlanner::PlanDevice(JobSpec& spec) const {
+  const absl::StatusOr<std::string> device = resolve_device_(spec.train.device);
+  if (!device.ok()) {
+    return Refuse(absl::StatusCode::kFailedPrecondition, "spec.device", "DEVICE_UNAVAILABLE",
+                  std::string(device.status().message()));
+  }
+  if (spec.train.recipe.precision == model::Precision::kTf32 && !device->starts_with("cuda")) {
+    return Refuse(absl::StatusCode::kFailedPrecondition, "spec.overrides.precision",
+                  "PRECISION_UNSUPPORTED",
+                  absl::StrCat("tf32 needs a CUDA device, and the job would run on ", *device));
+  }
+  spec.train.device = *device;
+  return absl::OkStatus();
+}
+
+absl::Status JobPlanner::PlanComparison(JobSpec& spec) const {
+  if (!spec.train.gate || !spec.train.gate->not_worse_than_active) return absl::OkStatus();
+  const absl::StatusOr<fs::path> active = VersionDirectory(spec.train.model_name);
+  if (active.ok()) spec.train.active_version = *active;
+  return absl::IsNotFound(active.status()) ? absl::OkStatus() : active.status();
+}
+
+}  // namespace proad::server
