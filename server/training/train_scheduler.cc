@@ -8,6 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
+#include "model/checkmark.h"
+#include "server/serving/model_errors.h"
 #include "server/telemetry/log.h"
 #include "server/training/scheduled_job.h"
 #include "server/util/quote.h"
@@ -314,6 +316,15 @@ void TrainScheduler::AnswerCancels(Job& job, const absl::Status& refusal) {
   }
 }
 
+absl::Status TrainScheduler::CheckCheckpoint(const std::string& id) const {
+  try {
+    model::FindCheckpoint(store_->Directory(id) / kWorkDirectory);
+    return absl::OkStatus();
+  } catch (...) {
+    return StatusOfCurrentException();
+  }
+}
+
 absl::StatusOr<TrainJob> TrainScheduler::DoResume(const std::string& id) {
   Job* const job = Find(id);
   if (job == nullptr) {
@@ -326,6 +337,7 @@ absl::StatusOr<TrainJob> TrainScheduler::DoResume(const std::string& id) {
   }
   if (!job->damage.ok()) return job->damage;
   if (absl::Status room = RoomInQueue(); !room.ok()) return room;
+  if (absl::Status checked = CheckCheckpoint(id); !checked.ok()) return checked;
   if (absl::Status removed = store_->RemoveVerdict(id); !removed.ok()) return removed;
   const JobRecord before = job->record;
   JobRecord& record = job->record;

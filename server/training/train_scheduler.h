@@ -87,7 +87,10 @@ class TrainScheduler {
   //   UNAVAILABLE (stopping)
   absl::StatusOr<TrainJob> Cancel(const std::string& id);
 
-  //   NOT_FOUND, FAILED_PRECONDITION (SUCCEEDED), DATA_LOSS, RESOURCE_EXHAUSTED, UNAVAILABLE
+  // Puts a job that has ended back into the queue; one that has not stays as it is. Whether its
+  // pictures are still the same the trainer finds out (DATASET_CHANGED).
+  //   NOT_FOUND, FAILED_PRECONDITION (SUCCEEDED: JOB_WRONG_STATE), DATA_LOSS (its files, its
+  //   checkpoint), RESOURCE_EXHAUSTED (JOB_QUEUE_FULL, DISK_FULL), UNAVAILABLE (stopping)
   absl::StatusOr<TrainJob> Resume(const std::string& id);
 
   // Calls `changed` after every change of the job, from a thread of the scheduler, with no lock
@@ -132,6 +135,7 @@ class TrainScheduler {
   absl::StatusOr<TrainJob> CancelQueued(Job& job);
   void AnswerCancels(Job& job, const absl::Status& refusal);  // OK: with the job as it is
   absl::Status RoomInQueue();
+  absl::Status CheckCheckpoint(const std::string& id) const;
 
   void Load(std::vector<StoredJob> stored);
   std::unique_ptr<RunningJob> MakeRun(const Job& job);

@@ -19,6 +19,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "model/checkmark.h"
 #include "server/training/job_files.h"
 #include "server/util/status_details.h"
 #include "tests/support/fake_trainer.h"
@@ -388,6 +389,27 @@ TEST_F(TrainSchedulerTest, AJobThatPublishesIsNotCancelledAnyMore) {
   EXPECT_EQ(scheduler_->Get(id)->state, JobState::kRunning);
   Release(JobDirectory(id));
   EXPECT_EQ(AwaitEnd(id).state, JobState::kSucceeded);
+}
+
+TEST_F(TrainSchedulerTest, AJobWhoseCheckpointIsDamagedIsNotResumed) {
+  Start();
+  const std::string id = Create({{kFakeHoldAt, "1"}});
+  AwaitStep(id, 1);
+  ASSERT_TRUE(scheduler_->Cancel(id).ok());
+  const fs::path work = JobDirectory(id) / kWorkDirectory;
+  WriteText(work / "state-1.safetensors", "weights");
+  model::PointTo(work, {{.step = 1}, work / "state-1.safetensors"});
+  WriteText(work / "state-1.safetensors", "WEIGHTS");
+  const auto refused = scheduler_->Resume(id);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kDataLoss) << refused.status();
+  EXPECT_THAT(std::string(refused.status().message()),
+              HasSubstr((work / "state-1.safetensors").string()));
+  EXPECT_EQ(scheduler_->Get(id)->state, JobState::kCancelled);
+  fs::remove(work / "state-1.safetensors");
+  EXPECT_THAT(std::string(scheduler_->Resume(id).status().message()), HasSubstr("is missing"));
+
+  WriteText(work / "state-1.safetensors", "weights");
+  EXPECT_TRUE(scheduler_->Resume(id).ok()) << "it was brought back from a backup";
 }
 
 TEST_F(TrainSchedulerTest, AFailedJobCannotBeCancelled) {
