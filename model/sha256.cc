@@ -6,7 +6,6 @@
 
 #include <array>
 #include <cerrno>
-#include <memory>
 #include <stdexcept>
 #include <vector>
 
@@ -15,40 +14,36 @@
 namespace proad::model {
 namespace {
 
-class Digest {
- public:
-  Digest() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
-    Check(context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
-  }
-
-  void Add(const void* data, size_t size) {
-    Check(EVP_DigestUpdate(context_.get(), data, size) == 1);
-  }
-
-  std::string Hex() {
-    std::array<unsigned char, 32> digest;
-    Check(EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr) == 1);
-    std::string hex;
-    for (const unsigned char byte : digest) {
-      hex += "0123456789abcdef"[byte >> 4];
-      hex += "0123456789abcdef"[byte & 15];
-    }
-    return hex;
-  }
-
- private:
-  static void Check(bool ok) {
-    if (!ok) throw std::runtime_error("OpenSSL cannot compute SHA-256");
-  }
-
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-};
+void Check(bool ok) {
+  if (!ok) throw std::runtime_error("OpenSSL cannot compute SHA-256");
+}
 
 }  // namespace
 
+Sha256::Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) {
+  Check(context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
+}
+
+void Sha256::Add(std::span<const std::byte> bytes) {
+  Check(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1);
+}
+
+void Sha256::Add(std::string_view text) { Add(std::as_bytes(std::span(text.data(), text.size()))); }
+
+std::string Sha256::Hex() {
+  std::array<unsigned char, 32> digest;
+  Check(EVP_DigestFinal_ex(context_.get(), digest.data(), nullptr) == 1);
+  std::string hex;
+  for (const unsigned char byte : digest) {
+    hex += "0123456789abcdef"[byte >> 4];
+    hex += "0123456789abcdef"[byte & 15];
+  }
+  return hex;
+}
+
 std::string Sha256Hex(std::span<const std::byte> bytes) {
-  Digest digest;
-  digest.Add(bytes.data(), bytes.size());
+  Sha256 digest;
+  digest.Add(bytes);
   return digest.Hex();
 }
 
@@ -59,8 +54,8 @@ std::string Sha256Hex(std::string_view text) {
 std::string Sha256File(const std::filesystem::path& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) throw FileError(path, "open", errno);
-  std::vector<unsigned char> piece(1 << 20);
-  Digest digest;
+  std::vector<std::byte> piece(1 << 20);
+  Sha256 digest;
   while (true) {
     const ssize_t got = read(fd, piece.data(), piece.size());
     if (got < 0 && errno == EINTR) continue;
@@ -70,7 +65,7 @@ std::string Sha256File(const std::filesystem::path& path) {
       if (got < 0) throw FileError(path, "read", error);
       return digest.Hex();
     }
-    digest.Add(piece.data(), static_cast<size_t>(got));
+    digest.Add(std::span(piece.data(), static_cast<size_t>(got)));
   }
 }
 
