@@ -70,7 +70,10 @@ int Run(const Config& config, const sigset_t& signals) {
                                            static_cast<int>(config.batching.batch.max_batch));
   // Both lines are for whoever started this: where to find it, and when it serves.
   std::promise<void> printed;
-  auto server = Server::Start(config, loader, *device, [&printed] {
+  const auto resolve_device = [](const std::string& wanted) {
+    return ResolveTorchDevice({.device = wanted});
+  };
+  auto server = Server::Start(config, loader, *device, resolve_device, [&printed] {
     printed.get_future().wait();
     std::cout << "ready" << std::endl;
   });

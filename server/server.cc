@@ -54,14 +54,23 @@ void SetChannelArguments(const EndpointOptions& options, grpc::ServerBuilder& bu
                              Milliseconds(options.min_ping_interval));
 }
 
+Config WithPaths(Config config) {
+  ResolvePaths(config);
+  return config;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, ModelLoader loader,
                                                       const std::string& device,
+                                                      DeviceResolver resolve_device,
                                                       std::function<void()> on_ready) {
   std::unique_ptr<Server> server(
       new Server(config, std::move(loader), device, std::move(on_ready)));
   if (absl::Status status = server->registry_.Scan(); !status.ok()) return status;
+  if (absl::Status status = server->StartTraining(std::move(resolve_device)); !status.ok()) {
+    return status;
+  }
   if (absl::Status status = server->Listen(); !status.ok()) return status;
   if (absl::Status status = server->ExposeMetrics(); !status.ok()) return status;
   server->running_ = true;
@@ -78,7 +87,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, Mode
 
 Server::Server(const Config& config, ModelLoader loader, const std::string& device,
                std::function<void()> on_ready)
-    : config_(config),
+    : config_(WithPaths(config)),
       on_ready_(std::move(on_ready)),
       store_(config.store),
       registry_(config.models, store_, std::move(loader), metrics_),
@@ -88,8 +97,13 @@ Server::Server(const Config& config, ModelLoader loader, const std::string& devi
       administration_(Administration()),
       detector_(config.detector, registry_, admission_, preprocessing_, batcher_, metrics_),
       detection_service_({.stream_window = config.stream_window}, detector_, metrics_),
-      model_service_(registry_, administration_, metrics_),
-      training_service_(metrics_) {
+      model_service_(
+          registry_,
+          [this](const std::string& name, const std::string& version,
+                 const std::optional<std::string>& expected) {
+            return SwapVersion(name, version, expected);
+          },
+          administration_, metrics_) {
   for (int i = 0; i < config.threads.workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(i, device, batcher_, metrics_));
   }
@@ -100,7 +114,36 @@ Server::Server(const Config& config, ModelLoader loader, const std::string& devi
   });
 }
 
+Server::Training::Training(const TrainingOptions& options, const ModelStore& models,
+                           DeviceResolver resolve_device, std::unique_ptr<TrainScheduler> jobs,
+                           Metrics& metrics)
+    : datasets(options.datasets),
+      planner({.data_root = options.data_root, .encoders = options.encoders}, datasets, models,
+              std::move(resolve_device)),
+      scheduler(std::move(jobs)),
+      service(planner, *scheduler, metrics) {}
+
 Server::~Server() { Stop(); }
+
+absl::Status Server::StartTraining(DeviceResolver resolve_device) {
+  const TrainingOptions& options = config_.training;
+  if (!options.enabled) return absl::OkStatus();
+  const auto activate = [this](const std::string& name, const std::string& version) {
+    return SwapVersion(name, version, std::nullopt).status();
+  };
+  auto scheduler = TrainScheduler::Start(options.jobs, activate, metrics_);
+  if (!scheduler.ok()) return scheduler.status();
+  training_ = std::make_unique<Training>(options, store_, std::move(resolve_device),
+                                         *std::move(scheduler), metrics_);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ModelSwap> Server::SwapVersion(const std::string& name, const std::string& version,
+                                              const std::optional<std::string>& expected_active) {
+  absl::StatusOr<ModelSwap> swap = registry_.Activate(name, version, expected_active);
+  if (swap.ok()) UpdateHealth();
+  return swap;
+}
 
 absl::Status Server::Listen() {
   grpc::EnableDefaultHealthCheckService(true);
@@ -111,7 +154,7 @@ absl::Status Server::Listen() {
   builder.AddListeningPort(config_.endpoint.listen, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&detection_service_);
   builder.RegisterService(&model_service_);
-  builder.RegisterService(&training_service_);
+  if (training_ != nullptr) builder.RegisterService(&training_->service);
   grpc_server_ = builder.BuildAndStart();
   if (grpc_server_ == nullptr || port == 0) {
     return absl::UnavailableError(
@@ -143,8 +186,13 @@ void Server::UpdateHealth() {
   health.SetServingStatus(v1::DetectionService::service_full_name(), ready);
   // They need no model: a client that waits for health must be able to ask why there is none.
   health.SetServingStatus(v1::ModelService::service_full_name(), true);
-  health.SetServingStatus(v1::TrainingService::service_full_name(), true);
-  if (ready && on_ready_) std::exchange(on_ready_, nullptr)();
+  health.SetServingStatus(v1::TrainingService::service_full_name(), training_ != nullptr);
+  std::function<void()> on_ready;
+  if (ready) {
+    MutexLock lock(health_mutex_);
+    on_ready = std::exchange(on_ready_, nullptr);
+  }
+  if (on_ready) on_ready();
 }
 
 void Server::EnterLameDuck() {
@@ -159,6 +207,7 @@ void Server::EnterLameDuck() {
 void Server::Stop() {
   if (running_) Drain();
   running_ = false;
+  if (training_ != nullptr) training_->scheduler->Stop();
   batcher_.Close();
   workers_.clear();
   preprocessing_.Stop();
@@ -173,6 +222,7 @@ void Server::Drain() {
   Log(LogLevel::kInfo, "shutting down: draining",
       {{"drain_grace", config_.shutdown.drain_grace}, {"in_flight", admission_.in_flight()}});
   detection_service_.Drain();
+  if (training_ != nullptr) training_->service.Drain();
   if (!admission_.AwaitIdle(deadline)) {
     Log(LogLevel::kWarning, "shutting down: grace is over",
         {{"in_flight", admission_.in_flight()}, {"waiting", batcher_.waiting()}});

@@ -7,10 +7,12 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/batching/admission.h"
@@ -25,6 +27,10 @@
 #include "server/serving/model_store.h"
 #include "server/telemetry/exposer.h"
 #include "server/telemetry/metrics.h"
+#include "server/training/dataset_store.h"
+#include "server/training/job_planner.h"
+#include "server/training/train_scheduler.h"
+#include "server/util/mutex.h"
 #include "server/util/thread_pool.h"
 
 namespace proad::server {
@@ -35,11 +41,13 @@ class Server {
   // Listens, then loads the active versions of the store in the background: calls are answered at
   // once, with UNAVAILABLE while nothing is loaded, and health says NOT_SERVING until the default
   // model is warm. `device` is where the loader's versions run, for the metrics.
-  // `on_ready` is called once, from another thread, when it first says SERVING.
-  // NOT_FOUND when the store does not exist, UNAVAILABLE when a port cannot be had.
+  // `resolve_device` says where training jobs can run. `on_ready` is called once, from another
+  // thread, when it first says SERVING. Training jobs that were under way are taken up.
+  // NOT_FOUND when the store does not exist, UNAVAILABLE when a port cannot be had, and as
+  // TrainScheduler::Start, unless training is switched off.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
       const Config& config, ModelLoader loader, const std::string& device,
-      std::function<void()> on_ready = [] {});
+      DeviceResolver resolve_device, std::function<void()> on_ready = [] {});
   ~Server();  // Stop()
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -57,16 +65,31 @@ class Server {
   void Stop();
 
  private:
+  // What TrainingService needs; absent when training is switched off.
+  struct Training {
+    Training(const TrainingOptions& options, const ModelStore& models,
+             DeviceResolver resolve_device, std::unique_ptr<TrainScheduler> jobs, Metrics& metrics);
+
+    DatasetStore datasets;
+    JobPlanner planner;
+    std::unique_ptr<TrainScheduler> scheduler;
+    TrainingService service;
+  };
+
   Server(const Config& config, ModelLoader loader, const std::string& device,
          std::function<void()> on_ready);
 
+  absl::Status StartTraining(DeviceResolver resolve_device);
+  absl::StatusOr<ModelSwap> SwapVersion(const std::string& name, const std::string& version,
+                                        const std::optional<std::string>& expected_active);
   absl::Status Listen();
   absl::Status ExposeMetrics();
   void UpdateHealth();
   void Drain();
 
   const Config config_;
-  std::function<void()> on_ready_;  // empty once it was called
+  Mutex health_mutex_;
+  std::function<void()> on_ready_ ABSL_GUARDED_BY(health_mutex_);  // empty once it was called
   std::string grpc_address_;
   std::string metrics_address_;
   std::atomic<bool> leaving_ = false;  // EnterLameDuck was called
@@ -83,7 +106,7 @@ class Server {
   std::vector<std::unique_ptr<Worker>> workers_;
   DetectionService detection_service_;
   ModelService model_service_;
-  TrainingService training_service_;
+  std::unique_ptr<Training> training_;
   std::unique_ptr<grpc::Server> grpc_server_;
   std::unique_ptr<Exposer> exposer_;
   std::thread loading_;

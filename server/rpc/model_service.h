@@ -1,9 +1,14 @@
-// ModelService: which model versions there are. What changes them is not offered yet.
+// ModelService: which model versions there are, and which of them serve.
 #pragma once
 
 #include <proad/v1/model.grpc.pb.h>
 
+#include <functional>
+#include <optional>
+#include <string>
+
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "server/rpc/unary.h"
 #include "server/serving/model_registry.h"
 #include "server/telemetry/metrics.h"
@@ -11,11 +16,18 @@
 
 namespace proad::server {
 
-// Thread-safety: gRPC calls it from its threads. Looking at the store happens on `pool`. The
-// registry, the pool and the metrics must outlive it.
+// Makes a version active and lets the world know; ModelRegistry::Activate does the work.
+using SwapVersion =
+    std::function<absl::StatusOr<ModelSwap>(const std::string& name, const std::string& version,
+                                            const std::optional<std::string>& expected_active)>;
+
+// Thread-safety: gRPC calls it from its threads. Looking at the store happens on `pool`, loading
+// on a thread of its own. The registry, the pool and the metrics must outlive it.
 class ModelService final : public v1::ModelService::CallbackService {
  public:
-  ModelService(ModelRegistry& registry, ThreadPool& pool, Metrics& metrics);
+  ModelService(ModelRegistry& registry, SwapVersion swap_version, ThreadPool& pool,
+               Metrics& metrics);
+  ~ModelService() override;
 
   grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
                                        const v1::ListModelsRequest* request,
@@ -29,10 +41,8 @@ class ModelService final : public v1::ModelService::CallbackService {
     return load_.Refuse(*context);
   }
   grpc::ServerUnaryReactor* ActivateModel(grpc::CallbackServerContext* context,
-                                          const v1::ActivateModelRequest*,
-                                          v1::ActivateModelResponse*) override {
-    return activate_.Refuse(*context);
-  }
+                                          const v1::ActivateModelRequest* request,
+                                          v1::ActivateModelResponse* response) override;
   grpc::ServerUnaryReactor* RollbackModel(grpc::CallbackServerContext* context,
                                           const v1::RollbackModelRequest*,
                                           v1::RollbackModelResponse*) override {
@@ -57,13 +67,17 @@ class ModelService final : public v1::ModelService::CallbackService {
  private:
   absl::Status List(const v1::ListModelsRequest& request, v1::ListModelsResponse& response);
   absl::Status Get(const v1::GetModelRequest& request, v1::GetModelResponse& response);
+  absl::Status Activate(const v1::ActivateModelRequest& request,
+                        v1::ActivateModelResponse& response);
 
   ModelRegistry& registry_;
+  const SwapVersion swap_version_;
   ThreadPool& pool_;
+  ThreadPool loading_;  // one at a time: a load takes seconds, and memory for two versions
   RpcMetrics list_metrics_;
   RpcMetrics get_metrics_;
+  RpcMetrics activate_metrics_;
   UnofferedRpc load_;
-  UnofferedRpc activate_;
   UnofferedRpc rollback_;
   UnofferedRpc unload_;
   UnofferedRpc delete_;
