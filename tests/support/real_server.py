@@ -14,6 +14,8 @@ import signal
 import subprocess
 import tempfile
 
+import grpc
+
 SOURCE = pathlib.Path(os.environ["PROAD_SOURCE_DIR"])
 BINARY = pathlib.Path(os.environ["PROAD_BINARY_DIR"])
 PROAD = BINARY / "client" / "proad"
@@ -37,6 +39,40 @@ def import_model(store):
         "--encoder", weights / "encoder-tiny.safetensors", "--weights", weights / "proad-tiny.safetensors",
     )
     assert done.returncode == 0, f"import failed: {done.stdout}{done.stderr}"
+
+
+class Server:
+    """A `proad-server` that can be killed and started again over the same store, with the same configuration."""
+
+    def __init__(self, store, config, log, flags=()):
+        self._command = [SERVER, "--store", store, "--config", config,
+                         "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *flags]
+        self._log = pathlib.Path(log)
+        self.process = None
+        self.channel = None
+
+    def start(self):
+        with open(self._log, "a") as log:
+            self.process = subprocess.Popen(
+                [str(part) for part in self._command], stdout=subprocess.PIPE, stderr=log, text=True, cwd=SOURCE)
+        line = next((line for line in self.process.stdout if line.startswith("listening ")), None)
+        assert line, f"the server did not start:\n{self.log()}"
+        self.address = re.search(r"grpc=(\S+)", line).group(1)
+        self.channel = grpc.insecure_channel(self.address)
+
+    def kill(self):
+        """SIGKILL."""
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if self.process is not None:
+            self.process.stdout.close()
+
+    def log(self):
+        return self._log.read_text()
 
 
 class RealServer:

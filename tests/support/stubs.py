@@ -22,4 +22,5 @@ if _failed:
     raise RuntimeError(f"protoc failed on {_files}")
 sys.path.insert(0, _out)
 
-from proad.v1 import detection_pb2, detection_pb2_grpc, model_pb2, model_pb2_grpc  # noqa: E402,F401
+from proad.v1 import (  # noqa: E402,F401
+    detection_pb2, detection_pb2_grpc, model_pb2, model_pb2_grpc, training_pb2, training_pb2_grpc)
