@@ -24,6 +24,9 @@ ThreadPool::Options Administration() { return {.name = "admin", .threads = 1, .m
 // refused in words: try elsewhere.
 constexpr absl::Duration kRefusalTime = absl::Seconds(1);
 
+// Between looks for uploaded datasets that nobody has used for long.
+constexpr absl::Duration kHousekeepingPause = absl::Hours(1);
+
 // For what was answered at the last moment to reach its client.
 constexpr absl::Duration kFlushGrace = absl::Seconds(1);
 
@@ -121,7 +124,7 @@ Server::Training::Training(const TrainingOptions& options, const ModelStore& mod
       planner({.data_root = options.data_root, .encoders = options.encoders}, datasets, models,
               std::move(resolve_device)),
       scheduler(std::move(jobs)),
-      service(planner, *scheduler, metrics) {}
+      service(planner, *scheduler, datasets, metrics) {}
 
 Server::~Server() { Stop(); }
 
@@ -135,7 +138,31 @@ absl::Status Server::StartTraining(DeviceResolver resolve_device) {
   if (!scheduler.ok()) return scheduler.status();
   training_ = std::make_unique<Training>(options, store_, std::move(resolve_device),
                                          *std::move(scheduler), metrics_);
+  housekeeping_ = std::thread([this] { KeepHouse(); });
   return absl::OkStatus();
+}
+
+void Server::KeepHouse() {
+  while (true) {
+    RemoveExpiredDatasets();
+    const absl::Time next = absl::Now() + kHousekeepingPause;
+    MutexLock lock(housekeeping_mutex_);
+    while (!housekeeping_over_ && housekeeping_wake_.WaitUntil(housekeeping_mutex_, next)) {
+    }
+    if (housekeeping_over_) return;
+  }
+}
+
+void Server::RemoveExpiredDatasets() {
+  for (const TrainJob& job : training_->scheduler->List()) {
+    // Opening it counts as use. One that is gone already is the job's trouble, and its trainer says
+    // so.
+    if (!HasEnded(job.state) && !job.spec.dataset_id.empty()) {
+      training_->datasets.Open(job.spec.dataset_id).IgnoreError();
+    }
+  }
+  const int removed = training_->datasets.RemoveExpired(absl::Now());
+  if (removed > 0) Log(LogLevel::kInfo, "unused datasets removed", {{"datasets", removed}});
 }
 
 absl::StatusOr<ModelSwap> Server::SwapVersion(const std::string& name, const std::string& version,
@@ -162,6 +189,7 @@ absl::Status Server::Listen() {
                      ": the port is taken, or the address is not of this machine"));
   }
   grpc_address_ = WithPort(config_.endpoint.listen, port);
+  listening_ = true;
   UpdateHealth();
   return absl::OkStatus();
 }
@@ -180,6 +208,8 @@ absl::Status Server::ExposeMetrics() {
 }
 
 void Server::UpdateHealth() {
+  // A job that ended while no server ran may activate its version before there is a port.
+  if (!listening_) return;
   grpc::HealthCheckServiceInterface& health = *grpc_server_->GetHealthCheckService();
   const bool ready = registry_.Ready();
   health.SetServingStatus("", ready);
@@ -207,6 +237,12 @@ void Server::EnterLameDuck() {
 void Server::Stop() {
   if (running_) Drain();
   running_ = false;
+  {
+    MutexLock lock(housekeeping_mutex_);
+    housekeeping_over_ = true;
+  }
+  housekeeping_wake_.NotifyAll();
+  if (housekeeping_.joinable()) housekeeping_.join();
   if (training_ != nullptr) training_->scheduler->Stop();
   batcher_.Close();
   workers_.clear();

@@ -85,6 +85,8 @@ class Server {
   absl::Status Listen();
   absl::Status ExposeMetrics();
   void UpdateHealth();
+  void KeepHouse();  // until Stop
+  void RemoveExpiredDatasets();
   void Drain();
 
   const Config config_;
@@ -92,8 +94,9 @@ class Server {
   std::function<void()> on_ready_ ABSL_GUARDED_BY(health_mutex_);  // empty once it was called
   std::string grpc_address_;
   std::string metrics_address_;
-  std::atomic<bool> leaving_ = false;  // EnterLameDuck was called
-  bool running_ = false;               // Start succeeded and Stop was not called
+  std::atomic<bool> listening_ = false;  // grpc_server_ is there
+  std::atomic<bool> leaving_ = false;    // EnterLameDuck was called
+  bool running_ = false;                 // Start succeeded and Stop was not called
 
   Metrics metrics_;
   const ModelStore store_;
@@ -110,6 +113,11 @@ class Server {
   std::unique_ptr<grpc::Server> grpc_server_;
   std::unique_ptr<Exposer> exposer_;
   std::thread loading_;
+
+  Mutex housekeeping_mutex_;
+  CondVar housekeeping_wake_;
+  bool housekeeping_over_ ABSL_GUARDED_BY(housekeeping_mutex_) = false;
+  std::thread housekeeping_;
 };
 
 }  // namespace proad::server

@@ -23,9 +23,9 @@ void JobWatch::Start() {
     Refuse(subscription.status());
     return;
   }
+  MutexLock lock(mutex_);
   // gRPC may be through with the call as soon as something is started; OnDone finds it in place.
   subscription_ = *std::move(subscription);
-  MutexLock lock(mutex_);
   Proceed();
 }
 
@@ -52,12 +52,14 @@ void JobWatch::OnWriteDone(bool ok) {
 void JobWatch::OnCancel() { Refuse(absl::CancelledError("the client is gone")); }
 
 void JobWatch::OnDone() {
-  subscription_.reset();  // no call of Changed is under way after this
   absl::Status end;
+  std::unique_ptr<TrainScheduler::Subscription> subscription;
   {
     MutexLock lock(mutex_);
     end = end_;
+    subscription = std::move(subscription_);
   }
+  subscription.reset();  // no call of Changed is under way after this
   std::exchange(on_end_, nullptr)(this, end);
 }
 

@@ -50,9 +50,9 @@ class JobWatch : public grpc::ServerWriteReactor<v1::WatchTrainJobResponse> {
   TrainScheduler& scheduler_;
   const std::string job_id_;
   OnEnd on_end_;
-  std::unique_ptr<TrainScheduler::Subscription> subscription_;
 
   Mutex mutex_;
+  std::unique_ptr<TrainScheduler::Subscription> subscription_ ABSL_GUARDED_BY(mutex_);
   v1::WatchTrainJobResponse response_ ABSL_GUARDED_BY(mutex_);  // gRPC's while writing_
   grpc::Alarm pause_ ABSL_GUARDED_BY(mutex_);
   bool changed_ ABSL_GUARDED_BY(mutex_) = true;  // since it was last written

@@ -1,5 +1,7 @@
 #include "server/rpc/train_convert.h"
 
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
@@ -13,6 +15,7 @@
 #include "model/error.h"
 #include "model/evaluation.h"
 #include "model/manifest.h"
+#include "model/sha256.h"
 #include "server/serving/model_registry.h"
 #include "server/util/quote.h"
 #include "server/util/status_details.h"
@@ -294,6 +297,18 @@ absl::Status ParseLabels(const v1::TrainJobSpec& from, JobSpec& to) {
   return absl::OkStatus();
 }
 
+// Equal for equal requests.
+std::string DigestOf(const v1::TrainJobSpec& spec) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);  // the order of labels, which are a map
+    spec.SerializeToCodedStream(&coded);
+  }
+  return model::Sha256Hex(bytes);
+}
+
 // ---- to the message
 
 void FillTime(absl::Time from, google::protobuf::Timestamp& to) {
@@ -440,6 +455,7 @@ absl::StatusOr<JobSpec> ParseTrainJobSpec(const v1::TrainJobSpec& from) {
   if (absl::Status status = ParseGate(from, to); !status.ok()) return status;
   if (absl::Status status = ParseWorldSize(from, to.train); !status.ok()) return status;
   if (absl::Status status = ParseLabels(from, to); !status.ok()) return status;
+  to.request_digest = DigestOf(from);
   return to;
 }
 

@@ -4,6 +4,8 @@
 
 #include <proad/v1/training.pb.h>
 
+#include <optional>
+
 #include "absl/status/statusor.h"
 #include "server/training/train_job.h"
 

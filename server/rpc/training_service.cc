@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "model/sha256.h"
 #include "server/rpc/train_convert.h"
 #include "server/util/quote.h"
 #include "server/util/status_details.h"
@@ -23,6 +24,16 @@ absl::Status Draining() {
   return MakeError(absl::StatusCode::kUnavailable,
                    "the server is shutting down; jobs go on, ask again later or elsewhere",
                    {.reason = "DRAINING"});
+}
+
+// A stream that has not begun its upload holds a message in memory too.
+constexpr size_t kStreamsPerUpload = 2;
+
+absl::Status TooManyUploads(int max_uploads) {
+  return MakeError(absl::StatusCode::kResourceExhausted,
+                   absl::StrCat("too many upload streams are open; ", max_uploads,
+                                " uploads at once are accepted"),
+                   {.reason = "TOO_MANY_UPLOADS", .retry_after = absl::Seconds(5)});
 }
 
 absl::Status CheckRequestId(const std::string& id) {
@@ -43,8 +54,25 @@ absl::Status Answer(const absl::StatusOr<TrainJob>& job, Response& response) {
 
 // What a page is asked for with.
 struct Page {
-  std::vector<JobState> states;  // empty: any
+  std::vector<JobState> states;  // sorted; empty: any
+  std::string model_name;        // empty: any
   size_t size = kDefaultPageSize;
+  std::string after;  // id of the last job of the page before; empty: this is the first
+
+  bool Wants(const TrainJob& job) const {
+    return (states.empty() || std::binary_search(states.begin(), states.end(), job.state)) &&
+           (model_name.empty() || job.spec.train.model_name == model_name) &&
+           // Ids sort by the time of creation: the place is found although the job may be gone.
+           (after.empty() || job.id < after);
+  }
+
+  // "ID.CHECK", where the check is over the filter too.
+  std::string TokenAfter(const std::string& id) const {
+    constexpr size_t kCheckDigits = 16;
+    std::string text = absl::StrCat(id, "\n", model_name);
+    for (const JobState state : states) absl::StrAppend(&text, "\n", static_cast<int>(state));
+    return absl::StrCat(id, ".", model::Sha256Hex(text).substr(0, kCheckDigits));
+  }
 };
 
 absl::StatusOr<Page> ParsePage(const v1::ListTrainJobsRequest& request) {
@@ -58,6 +86,9 @@ absl::StatusOr<Page> ParsePage(const v1::ListTrainJobsRequest& request) {
     }
     page.states.push_back(*state);
   }
+  std::sort(page.states.begin(), page.states.end());
+  page.states.erase(std::unique(page.states.begin(), page.states.end()), page.states.end());
+  page.model_name = request.model_name();
   if (request.page_size() < 0) {
     return MakeError(absl::StatusCode::kInvalidArgument,
                      absl::StrCat("page_size: ", request.page_size(), " is negative; expected 0 (",
@@ -67,46 +98,72 @@ absl::StatusOr<Page> ParsePage(const v1::ListTrainJobsRequest& request) {
   if (request.page_size() > 0) {
     page.size = static_cast<size_t>(std::min(request.page_size(), kMaxPageSize));
   }
+  const std::string& token = request.page_token();
+  const std::string after = token.substr(0, token.rfind('.'));
+  if (!token.empty() && token != page.TokenAfter(after)) {
+    return MakeError(absl::StatusCode::kInvalidArgument,
+                     absl::StrCat("page_token: ", Quote(token),
+                                  " is not a next_page_token of this server for this filter"),
+                     {.reason = "PAGE_TOKEN_INVALID", .field = "page_token"});
+  }
+  page.after = after;
   return page;
 }
 
 }  // namespace
 
 TrainingService::TrainingService(const JobPlanner& planner, TrainScheduler& scheduler,
-                                 Metrics& metrics)
+                                 DatasetStore& datasets, Metrics& metrics)
     : planner_(planner),
       scheduler_(scheduler),
-      pool_({.name = "jobs", .threads = 4, .max_queued = 64}),
-      readers_({.name = "job-readers", .threads = 1, .max_queued = 256}),
+      datasets_(datasets),
+      creating_({.name = "job-create", .threads = 2, .max_queued = 64}),
+      changing_({.name = "job-change", .threads = 4, .max_queued = 64}),
+      reading_({.name = "job-read", .threads = 1, .max_queued = 256}),
+      uploading_({.name = "upload", .threads = 2}),
       create_metrics_(metrics, "CreateTrainJob"),
       get_metrics_(metrics, "GetTrainJob"),
       list_metrics_(metrics, "ListTrainJobs"),
       cancel_metrics_(metrics, "CancelTrainJob"),
       resume_metrics_(metrics, "ResumeTrainJob"),
-      watch_metrics_(metrics, "WatchTrainJob") {}
+      watch_metrics_(metrics, "WatchTrainJob"),
+      upload_metrics_(metrics, "UploadDataset") {}
 
 TrainingService::~TrainingService() {
-  pool_.Stop();
-  readers_.Stop();
+  for (ThreadPool* pool : {&creating_, &changing_, &reading_, &uploading_}) pool->Stop();
 }
 
 void TrainingService::Drain() {
   MutexLock lock(mutex_);
   draining_ = true;
   for (JobWatch* const watch : watches_) watch->Refuse(Draining());
+  for (DatasetUploadStream* const upload : uploads_) upload->Refuse(Draining());
+}
+
+bool TrainingService::draining() {
+  MutexLock lock(mutex_);
+  return draining_;
+}
+
+grpc::ServerUnaryReactor* TrainingService::OnPool(grpc::CallbackServerContext& context,
+                                                  ThreadPool& pool, RpcMetrics& metrics,
+                                                  absl::AnyInvocable<absl::Status() &&> work) {
+  return AnswerOnPool(context, pool, metrics, [this, work = std::move(work)]() mutable {
+    return draining() ? Draining() : std::move(work)();
+  });
 }
 
 grpc::ServerUnaryReactor* TrainingService::CreateTrainJob(grpc::CallbackServerContext* context,
                                                           const v1::CreateTrainJobRequest* request,
                                                           v1::CreateTrainJobResponse* response) {
-  return AnswerOnPool(*context, pool_, create_metrics_,
-                      [this, request, response] { return Create(*request, *response); });
+  return OnPool(*context, creating_, create_metrics_,
+                [this, request, response] { return Create(*request, *response); });
 }
 
 grpc::ServerUnaryReactor* TrainingService::GetTrainJob(grpc::CallbackServerContext* context,
                                                        const v1::GetTrainJobRequest* request,
                                                        v1::GetTrainJobResponse* response) {
-  return AnswerOnPool(*context, readers_, get_metrics_, [this, request, response] {
+  return OnPool(*context, reading_, get_metrics_, [this, request, response] {
     return Answer(scheduler_.Get(request->job_id()), *response);
   });
 }
@@ -114,14 +171,14 @@ grpc::ServerUnaryReactor* TrainingService::GetTrainJob(grpc::CallbackServerConte
 grpc::ServerUnaryReactor* TrainingService::ListTrainJobs(grpc::CallbackServerContext* context,
                                                          const v1::ListTrainJobsRequest* request,
                                                          v1::ListTrainJobsResponse* response) {
-  return AnswerOnPool(*context, readers_, list_metrics_,
-                      [this, request, response] { return List(*request, *response); });
+  return OnPool(*context, reading_, list_metrics_,
+                [this, request, response] { return List(*request, *response); });
 }
 
 grpc::ServerUnaryReactor* TrainingService::CancelTrainJob(grpc::CallbackServerContext* context,
                                                           const v1::CancelTrainJobRequest* request,
                                                           v1::CancelTrainJobResponse* response) {
-  return AnswerOnPool(*context, pool_, cancel_metrics_, [this, request, response] {
+  return OnPool(*context, changing_, cancel_metrics_, [this, request, response] {
     return Answer(scheduler_.Cancel(request->job_id()), *response);
   });
 }
@@ -129,7 +186,7 @@ grpc::ServerUnaryReactor* TrainingService::CancelTrainJob(grpc::CallbackServerCo
 grpc::ServerUnaryReactor* TrainingService::ResumeTrainJob(grpc::CallbackServerContext* context,
                                                           const v1::ResumeTrainJobRequest* request,
                                                           v1::ResumeTrainJobResponse* response) {
-  return AnswerOnPool(*context, pool_, resume_metrics_, [this, request, response] {
+  return OnPool(*context, changing_, resume_metrics_, [this, request, response] {
     return Answer(scheduler_.Resume(request->job_id()), *response);
   });
 }
@@ -160,16 +217,53 @@ grpc::ServerWriteReactor<v1::WatchTrainJobResponse>* TrainingService::WatchTrain
   return watch;
 }
 
+grpc::ServerReadReactor<v1::UploadDatasetRequest>* TrainingService::UploadDataset(
+    grpc::CallbackServerContext*, v1::UploadDatasetResponse* response) {
+  const absl::Time start = absl::Now();
+  auto* const upload =
+      new DatasetUploadStream(datasets_, uploading_, *response,
+                              [this, start](DatasetUploadStream* ended, const absl::Status& end) {
+                                upload_metrics_.Answered(end.code(), absl::Now() - start);
+                                {
+                                  MutexLock lock(mutex_);
+                                  uploads_.erase(ended);
+                                }
+                                delete ended;
+                              });
+  absl::Status refused;
+  {
+    MutexLock lock(mutex_);
+    uploads_.insert(upload);
+    if (draining_) {
+      refused = Draining();
+    } else if (uploads_.size() > kStreamsPerUpload * datasets_.options().max_uploads) {
+      refused = TooManyUploads(datasets_.options().max_uploads);
+    }
+  }
+  if (refused.ok()) {
+    upload->Start();
+  } else {
+    upload->Refuse(refused);
+  }
+  return upload;
+}
+
 absl::Status TrainingService::Create(const v1::CreateTrainJobRequest& request,
                                      v1::CreateTrainJobResponse& response) {
   if (absl::Status status = CheckRequestId(request.request_id()); !status.ok()) return status;
   absl::StatusOr<JobSpec> spec = ParseTrainJobSpec(request.spec());
   if (!spec.ok()) return spec.status();
+  if (!request.request_id().empty() && !request.validate_only()) {
+    // Before looking at the disk: what the spec resolves to may be something else by now.
+    const auto made = scheduler_.FindRequest(request.request_id(), spec->request_digest);
+    if (!made.ok()) return made.status();
+    if (made->has_value()) return Answer(absl::StatusOr<TrainJob>(**made), response);
+  }
   if (absl::Status status = planner_.Plan(*spec); !status.ok()) return status;
   if (request.validate_only()) {
     TrainJob job;
     job.spec = *std::move(spec);
-    return Answer(job, response);
+    return Answer(absl::StatusOr<TrainJob>(std::move(job)), response);
   }
   return Answer(scheduler_.Create(*spec, request.request_id()), response);
 }
@@ -178,32 +272,14 @@ absl::Status TrainingService::List(const v1::ListTrainJobsRequest& request,
                                    v1::ListTrainJobsResponse& response) {
   const absl::StatusOr<Page> page = ParsePage(request);
   if (!page.ok()) return page.status();
-  std::vector<TrainJob> jobs = scheduler_.List();
-  std::erase_if(jobs, [&](const TrainJob& job) {
-    const auto& states = page->states;
-    return (!states.empty() && std::count(states.begin(), states.end(), job.state) == 0) ||
-           (!request.model_name().empty() && job.spec.train.model_name != request.model_name());
-  });
-  auto next = jobs.begin();
-  if (!request.page_token().empty()) {
-    // The last job of the page before: ids sort by the time of creation, so that the page is found
-    // although the job itself may be gone.
-    next = std::find_if(jobs.begin(), jobs.end(),
-                        [&](const TrainJob& job) { return job.id < request.page_token(); });
-    const absl::StatusOr<TrainJob> last = scheduler_.Get(request.page_token());
-    if (!last.ok() && next == jobs.end()) {
-      return MakeError(absl::StatusCode::kInvalidArgument,
-                       absl::StrCat("page_token: ", Quote(request.page_token()),
-                                    " is not a next_page_token of this server"),
-                       {.reason = "PAGE_TOKEN_INVALID", .field = "page_token"});
-    }
-  }
-  for (; next != jobs.end(); ++next) {
+  for (const TrainJob& job : scheduler_.List()) {
+    if (!page->Wants(job)) continue;
     if (static_cast<size_t>(response.jobs_size()) == page->size) {
-      response.set_next_page_token(response.jobs(response.jobs_size() - 1).job_id());
+      response.set_next_page_token(
+          page->TokenAfter(response.jobs(response.jobs_size() - 1).job_id()));
       break;
     }
-    FillTrainJob(*next, *response.add_jobs());
+    FillTrainJob(job, *response.add_jobs());
   }
   return absl::OkStatus();
 }

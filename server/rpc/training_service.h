@@ -8,10 +8,13 @@
 #include <set>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "server/rpc/dataset_upload_stream.h"
 #include "server/rpc/job_watch.h"
 #include "server/rpc/unary.h"
 #include "server/telemetry/metrics.h"
+#include "server/training/dataset_store.h"
 #include "server/training/job_planner.h"
 #include "server/training/train_scheduler.h"
 #include "server/util/mutex.h"
@@ -23,10 +26,11 @@ namespace proad::server {
 // must outlive it.
 class TrainingService final : public v1::TrainingService::CallbackService {
  public:
-  TrainingService(const JobPlanner& planner, TrainScheduler& scheduler, Metrics& metrics);
+  TrainingService(const JobPlanner& planner, TrainScheduler& scheduler, DatasetStore& datasets,
+                  Metrics& metrics);
   ~TrainingService() override;
 
-  // Watches end with UNAVAILABLE, and new calls are refused with it.
+  // Watches and uploads end with UNAVAILABLE, and new calls are refused with it. Returns at once.
   void Drain();
 
   grpc::ServerUnaryReactor* CreateTrainJob(grpc::CallbackServerContext* context,
@@ -46,27 +50,37 @@ class TrainingService final : public v1::TrainingService::CallbackService {
                                            v1::ResumeTrainJobResponse* response) override;
   grpc::ServerWriteReactor<v1::WatchTrainJobResponse>* WatchTrainJob(
       grpc::CallbackServerContext* context, const v1::WatchTrainJobRequest* request) override;
+  grpc::ServerReadReactor<v1::UploadDatasetRequest>* UploadDataset(
+      grpc::CallbackServerContext* context, v1::UploadDatasetResponse* response) override;
 
  private:
+  bool draining();
+  // AnswerOnPool, unless the server drains.
+  grpc::ServerUnaryReactor* OnPool(grpc::CallbackServerContext& context, ThreadPool& pool,
+                                   RpcMetrics& metrics, absl::AnyInvocable<absl::Status() &&> work);
   absl::Status Create(const v1::CreateTrainJobRequest& request,
                       v1::CreateTrainJobResponse& response);
   absl::Status List(const v1::ListTrainJobsRequest& request, v1::ListTrainJobsResponse& response);
 
   const JobPlanner& planner_;
   TrainScheduler& scheduler_;
-  // Looks at datasets and waits for trainers to end, so never on a thread of gRPC.
-  ThreadPool pool_;
-  // Keeps Get and List from waiting behind those.
-  ThreadPool readers_;
+  DatasetStore& datasets_;
+  // No thread of gRPC may block, and nobody waits behind what takes longer than his own call.
+  ThreadPool creating_;   // looks through datasets
+  ThreadPool changing_;   // waits for trainers to end
+  ThreadPool reading_;    // copies what is known
+  ThreadPool uploading_;  // writes files
   RpcMetrics create_metrics_;
   RpcMetrics get_metrics_;
   RpcMetrics list_metrics_;
   RpcMetrics cancel_metrics_;
   RpcMetrics resume_metrics_;
   RpcMetrics watch_metrics_;
+  RpcMetrics upload_metrics_;
 
   Mutex mutex_;
   std::set<JobWatch*> watches_ ABSL_GUARDED_BY(mutex_);
+  std::set<DatasetUploadStream*> uploads_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
 };
 

@@ -94,6 +94,7 @@ void Fields(Struct& spec, Visit& visit) {
   visit("init_from", spec.init_from);
   visit("activate_on_success", spec.activate_on_success);
   visit("labels", spec.labels);
+  visit("request_digest", spec.request_digest);
 }
 
 template <SameType<model::Metric> Struct, typename Visit>

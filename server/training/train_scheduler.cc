@@ -26,10 +26,12 @@ absl::Status Stopping() {
                    {.reason = "DRAINING"});
 }
 
-// Whether both ask for the same. The version to compare with is the server's, not the caller's.
-bool SameRequest(JobSpec a, const JobSpec& b) {
-  a.train.active_version = b.train.active_version;
-  return a == b;
+absl::Status RequestIdReused(const std::string& request_id, const std::string& job_id) {
+  return MakeError(
+      absl::StatusCode::kAlreadyExists,
+      absl::StrCat("request_id: ", Quote(request_id), " made job ", job_id,
+                   " of another specification"),
+      {.reason = "REQUEST_ID_REUSED", .field = "request_id", .metadata = {{"job_id", job_id}}});
 }
 
 }  // namespace
@@ -116,6 +118,17 @@ absl::StatusOr<TrainJob> TrainScheduler::Resume(const std::string& id) {
 
 absl::StatusOr<TrainJob> TrainScheduler::Cancel(const std::string& id) {
   return Ask([this, &id](const CallPointer& call) { DoCancel(id, call); });
+}
+
+absl::StatusOr<std::optional<TrainJob>> TrainScheduler::FindRequest(
+    const std::string& request_id, const std::string& request_digest) const {
+  MutexLock lock(mutex_);
+  for (const auto& [id, job] : published_) {
+    if (job.request_id != request_id) continue;
+    if (job.spec.request_digest != request_digest) return RequestIdReused(request_id, id);
+    return job;
+  }
+  return std::nullopt;
 }
 
 absl::StatusOr<TrainJob> TrainScheduler::Get(const std::string& id) const {
@@ -222,11 +235,8 @@ absl::StatusOr<TrainJob> TrainScheduler::DoCreate(const JobSpec& spec,
   if (!request_id.empty()) {
     for (const auto& [id, job] : jobs_) {
       if (job->record.request_id != request_id) continue;
-      if (SameRequest(job->spec, spec)) return View(*job);
-      return MakeError(absl::StatusCode::kAlreadyExists,
-                       absl::StrCat("request_id ", Quote(request_id), " made job ", id,
-                                    " of another specification"),
-                       {.reason = "REQUEST_ID_REUSED", .field = "request_id"});
+      if (job->spec.request_digest == spec.request_digest) return View(*job);
+      return RequestIdReused(request_id, id);
     }
   }
   if (absl::Status room = RoomInQueue(); !room.ok()) return room;

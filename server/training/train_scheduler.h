@@ -69,12 +69,15 @@ class TrainScheduler {
   ~TrainScheduler();
 
   // Writes the job down, then returns it. `spec` is checked by the caller.
-  //   ALREADY_EXISTS       request_id was used for another spec; names the job. What the server
-  //                        resolved by itself and may be another today, the active version, does
-  //                        not count
+  //   ALREADY_EXISTS       request_id was used for another request; names the job
   //   RESOURCE_EXHAUSTED   the queue is full (JOB_QUEUE_FULL), or the disk (DISK_FULL)
   //   UNAVAILABLE          stopping
   absl::StatusOr<TrainJob> Create(const JobSpec& spec, const std::string& request_id);
+
+  // The job that a request with this id has made; nullopt when there is none. ALREADY_EXISTS as
+  // Create.
+  absl::StatusOr<std::optional<TrainJob>> FindRequest(const std::string& request_id,
+                                                      const std::string& request_digest) const;
 
   // NOT_FOUND; lists known jobs, bounded.
   absl::StatusOr<TrainJob> Get(const std::string& id) const;

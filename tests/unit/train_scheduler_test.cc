@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "model/checkmark.h"
 #include "server/training/job_files.h"
@@ -81,6 +82,7 @@ class TrainSchedulerTest : public ::testing::Test {
     spec.train.model_name = "pcb";
     spec.train.recipe.batch_size = 8;
     spec.labels = labels;
+    spec.request_digest = absl::StrJoin(labels, ",", absl::PairFormatter("="));
     return spec;
   }
 
@@ -277,6 +279,12 @@ TEST_F(TrainSchedulerTest, RepeatingARequestMakesNoSecondJob) {
   const auto other = scheduler_->Create(SpecOf({}), "order-7");
   EXPECT_EQ(other.status().code(), absl::StatusCode::kAlreadyExists);
   EXPECT_THAT(std::string(other.status().message()), AllOf(HasSubstr("order-7"), HasSubstr(id)));
+  const auto found = scheduler_->FindRequest("order-7", spec.request_digest);
+  ASSERT_TRUE(found.ok() && found->has_value()) << found.status();
+  EXPECT_EQ((*found)->id, id);
+  EXPECT_EQ(scheduler_->FindRequest("order-7", "other").status().code(),
+            absl::StatusCode::kAlreadyExists);
+  EXPECT_FALSE(scheduler_->FindRequest("order-9", spec.request_digest)->has_value());
   Restart();
   EXPECT_EQ(scheduler_->Create(spec, "order-7")->id, id) << "it is remembered as long as the job";
   EXPECT_NE(Create({{kFakeHoldAt, "0"}}, "order-8"), id);

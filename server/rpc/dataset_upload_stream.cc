@@ -1,0 +1,161 @@
+#include "server/rpc/dataset_upload_stream.h"
+
+#include <google/protobuf/util/time_util.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "server/rpc/status.h"
+#include "server/util/status_details.h"
+
+namespace proad::server {
+namespace {
+
+constexpr size_t kMaxChunk = 1 << 20;
+
+absl::Status OutOfTurn(const std::string& field, const std::string& message) {
+  return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat(field, ": ", message),
+                   {.reason = "MESSAGE_OUT_OF_TURN", .field = field});
+}
+
+// What no limit allows stays more than that.
+int64_t Bounded(uint64_t value) {
+  return static_cast<int64_t>(std::min<uint64_t>(value, std::numeric_limits<int64_t>::max()));
+}
+
+void Fill(const StoredDataset& dataset, v1::UploadDatasetResponse& response) {
+  response.set_dataset_id(dataset.id);
+  response.set_complete(dataset.complete);
+  response.set_files(static_cast<uint64_t>(dataset.files));
+  response.set_size_bytes(static_cast<uint64_t>(dataset.bytes));
+  response.set_last_path(dataset.last_path);
+  if (dataset.expires != absl::InfiniteFuture()) {
+    *response.mutable_expire_time() = google::protobuf::util::TimeUtil::NanosecondsToTimestamp(
+        absl::ToUnixNanos(dataset.expires));
+  }
+}
+
+}  // namespace
+
+DatasetUploadStream::DatasetUploadStream(DatasetStore& datasets, ThreadPool& pool,
+                                         v1::UploadDatasetResponse& response, OnEnd on_end)
+    : datasets_(datasets), pool_(pool), response_(response), on_end_(std::move(on_end)) {}
+
+void DatasetUploadStream::Start() {
+  MutexLock lock(mutex_);
+  StartRead(&request_);
+}
+
+void DatasetUploadStream::Refuse(const absl::Status& why) {
+  {
+    MutexLock lock(mutex_);
+    if (over_) return;
+    over_ = true;
+    end_ = why;
+    if (std::exchange(working_, true)) return;  // the pool ends it
+  }
+  pool_.Post([this] { End(); });
+}
+
+void DatasetUploadStream::OnReadDone(bool ok) {
+  {
+    MutexLock lock(mutex_);
+    if (over_) return;
+    working_ = true;
+  }
+  // One task a call waits at most, so the number of calls bounds the queue.
+  pool_.Post([this, ok] { ok ? TakeIn() : CloseSide(); });
+}
+
+void DatasetUploadStream::OnCancel() { Refuse(absl::CancelledError("the client is gone")); }
+
+void DatasetUploadStream::OnDone() {
+  absl::Status end;
+  {
+    MutexLock lock(mutex_);
+    end = end_;
+  }
+  std::exchange(on_end_, nullptr)(this, end);
+}
+
+void DatasetUploadStream::TakeIn() { Proceed(Take(request_)); }
+
+void DatasetUploadStream::CloseSide() {
+  if (upload_ != nullptr) {
+    Proceed(true);
+  } else {
+    Proceed(OutOfTurn("start", "the stream ended before its first message, which begins it"));
+  }
+}
+
+absl::StatusOr<bool> DatasetUploadStream::Take(const v1::UploadDatasetRequest& request) {
+  using Part = v1::UploadDatasetRequest::PartCase;
+  const Part part = request.part_case();
+  if (part == Part::PART_NOT_SET) {
+    return OutOfTurn("part", "is missing; one of start, file, chunk and finish is expected");
+  }
+  if ((part == Part::kStart) != (upload_ == nullptr)) {
+    return OutOfTurn("start", "is the first message, and only that");
+  }
+  switch (part) {
+    case Part::kStart: {
+      auto upload =
+          datasets_.Begin(request.start().dataset_id(), Bounded(request.start().total_bytes()),
+                          Bounded(request.start().total_files()));
+      if (!upload.ok()) return upload.status();
+      upload_ = *std::move(upload);
+      return false;
+    }
+    case Part::kFile: {
+      const v1::UploadFile& file = request.file();
+      const absl::Status status =
+          upload_->StartFile(file.path(), Bounded(file.size_bytes()), file.sha256());
+      return status.ok() ? absl::StatusOr<bool>(false) : status;
+    }
+    case Part::kChunk: {
+      if (request.chunk().size() > kMaxChunk) {
+        return MakeError(absl::StatusCode::kInvalidArgument,
+                         absl::StrCat("chunk: has ", request.chunk().size(), " bytes; at most ",
+                                      kMaxChunk, " are accepted"),
+                         {.reason = "CHUNK_TOO_LARGE",
+                          .field = "chunk",
+                          .metadata = {{"max_bytes", absl::StrCat(kMaxChunk)}}});
+      }
+      const absl::Status status = upload_->Append(request.chunk());
+      return status.ok() ? absl::StatusOr<bool>(false) : status;
+    }
+    default: {
+      const absl::Status status = upload_->Finish(Bounded(request.finish().files()));
+      return status.ok() ? absl::StatusOr<bool>(true) : status;
+    }
+  }
+}
+
+void DatasetUploadStream::Proceed(const absl::StatusOr<bool>& over) {
+  {
+    MutexLock lock(mutex_);
+    if (!over_ && over.ok() && !*over) {
+      working_ = false;
+      StartRead(&request_);
+      return;
+    }
+    if (!over_) {
+      over_ = true;
+      end_ = over.status();
+    }
+  }
+  End();
+}
+
+void DatasetUploadStream::End() {
+  if (upload_ != nullptr) Fill(upload_->dataset(), response_);
+  // Flushes what is whole before the client is told.
+  upload_.reset();
+  MutexLock lock(mutex_);
+  Finish(ToGrpcStatus(end_));
+}
+
+}  // namespace proad::server
