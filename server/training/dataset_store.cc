@@ -32,19 +32,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kFiles[] = "files";
-constexpr char kJournal[] = "journal";
-constexpr char kIncoming[] = "incoming";
-constexpr char kUsed[] = "used";
+// No dataset is named like these.
+constexpr char kJournal[] = ".journal";
+constexpr char kIncoming[] = ".incoming";
+constexpr char kUsed[] = ".used";
 constexpr char kRemovedPrefix[] = ".removed-";
 constexpr size_t kMaxPath = 512;
+constexpr size_t kMaxPart = 255;  // what file systems take
 constexpr size_t kDigestBytes = 32;
 // Files between two flushes: what a power cut may cost.
 constexpr int64_t kFlushEvery = 256;
 
-// Pictures, lists of them, and nothing else.
-constexpr std::array kEndings = {".bmp", ".csv", ".jpeg", ".jpg", ".json",
-                                 ".png", ".tif", ".tiff", ".webp"};
+// Pictures, lists of them, what is said about them, and nothing else.
+constexpr std::array kEndings = {".bmp", ".csv", ".jpeg", ".jpg", ".json", ".md",
+                                 ".png", ".tif", ".tiff", ".txt", ".webp"};
 
 absl::Status Refuse(absl::StatusCode code, const std::string& reason, const std::string& field,
                     const std::string& message) {
@@ -77,6 +78,10 @@ std::string ProblemOf(absl::string_view path) {
     if (part.empty()) return "has an empty part; a path within the dataset is expected";
     if (part == "." || part == "..") return "leads elsewhere; \".\" and \"..\" are not accepted";
     if (part[0] == '.') return "has a part that begins with a dot, which no dataset reads";
+    if (part.size() > kMaxPart) {
+      return absl::StrCat("has a part of ", part.size(), " bytes; at most ", kMaxPart,
+                          " are accepted");
+    }
   }
   if (!HasKnownEnding(path)) {
     return absl::StrCat("is of no type that is accepted: ", absl::StrJoin(kEndings, ", "));
@@ -95,6 +100,11 @@ absl::StatusOr<FileDescriptor> OpenFolderOf(const fs::path& root, const std::str
       return FileFailed(root / relative, "make", errno);
     }
     FileDescriptor next(openat(folder.get(), part.c_str(), kFolder));
+    if (!next.ok() && (errno == ENOTDIR || errno == ELOOP)) {
+      return Invalid("PATH_INVALID", "file.path",
+                     absl::StrCat(Quote(path), " lies in ", Quote(part.string()),
+                                  ", which is no folder of the dataset"));
+    }
     if (!next.ok()) return FileFailed(root / relative, "open", errno);
     folder = std::move(next);
   }
@@ -119,8 +129,34 @@ int64_t DropTorn(const fs::path& files, UploadRecord& record) {
          IsWhole(files / record.files[whole].path, record.files[whole])) {
     ++whole;
   }
+  if (whole == record.files.size()) return record.end;
   record.files.resize(whole);
-  return whole == 0 ? 0 : record.ends[whole - 1];
+  record.ends.resize(whole);
+  return whole == 0 ? 0 : record.ends.back();
+}
+
+// Removes what a stream left that ended between moving a file into its place and writing it down,
+// and what a power cut tore. Links are removed, not followed.
+absl::Status RemoveUnknown(const fs::path& files, const UploadRecord& record) {
+  std::set<std::string> known;
+  for (const UploadedFile& file : record.files) known.insert(file.path);
+  std::vector<fs::path> unknown, folders;
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(files, error), end; !error && it != end;
+       it.increment(error)) {
+    if (it->symlink_status().type() == fs::file_type::directory) {
+      folders.push_back(it->path());
+    } else if (!known.contains(it->path().lexically_relative(files).string())) {
+      unknown.push_back(it->path());
+    }
+  }
+  for (const fs::path& path : unknown) {
+    if (!error) fs::remove(path, error);
+  }
+  // An empty folder would read as a category. What still holds something is not removed.
+  std::error_code ignored;
+  for (auto it = folders.rbegin(); it != folders.rend(); ++it) fs::remove(*it, ignored);
+  return error ? FileFailed(files, "tidy up", error.value()) : absl::OkStatus();
 }
 
 void Touch(const fs::path& path) {
@@ -139,7 +175,7 @@ absl::Time LastUse(const fs::path& directory) {
 StoredDataset Describe(const std::string& id, const UploadRecord& record, absl::Time expires) {
   StoredDataset dataset{.id = id, .complete = record.complete, .expires = expires};
   dataset.files = static_cast<int64_t>(record.files.size());
-  for (const UploadedFile& file : record.files) dataset.bytes += file.bytes;
+  dataset.bytes = record.bytes();
   if (!record.files.empty()) dataset.last_path = record.files.back().path;
   return dataset;
 }
@@ -164,29 +200,35 @@ absl::StatusOr<std::unique_ptr<DatasetUpload>> DatasetStore::Begin(const std::st
                                   total_files, " files and ", total_bytes, " bytes"));
   }
   if (absl::Status status = Reserve(id); !status.ok()) return status;
-  const auto begin = [&]() -> absl::StatusOr<std::unique_ptr<DatasetUpload>> {
-    std::error_code error;
-    fs::create_directories(Directory(id) / kFiles, error);
-    if (error) return FileFailed(Directory(id), "make", error.value());
-    if (absl::Status status = CheckFree(total_bytes); !status.ok()) return status;
-    const fs::path path = Directory(id) / kJournal;
-    absl::StatusOr<UploadRecord> record = ReadUploadJournal(path);
-    if (record.ok() && record->complete) {
-      return Refuse(absl::StatusCode::kAlreadyExists, "DATASET_COMPLETE", "start.dataset_id",
-                    absl::StrCat(Quote(id), " is complete and does not change any more"));
-    }
-    Touch(Directory(id) / kUsed);
-    absl::StatusOr<UploadJournal> journal =
-        record.ok() ? UploadJournal::Continue(path, DropTorn(Directory(id) / kFiles, *record))
-                    : UploadJournal::Create(path);
-    if (!journal.ok()) return journal.status();
-    const StoredDataset dataset =
-        Describe(id, record.ok() ? *record : UploadRecord{}, absl::Now() + options_.keep_unused);
-    return std::unique_ptr<DatasetUpload>(new DatasetUpload(*this, dataset, *std::move(journal)));
-  };
-  auto upload = begin();
+  auto upload = Continue(id, total_bytes);
   if (!upload.ok()) Release(id);
   return upload;
+}
+
+absl::StatusOr<std::unique_ptr<DatasetUpload>> DatasetStore::Continue(const std::string& id,
+                                                                      int64_t total_bytes) {
+  const fs::path path = Directory(id) / kJournal;
+  absl::StatusOr<UploadRecord> found = ReadUploadJournal(path);
+  UploadRecord record = found.ok() ? *std::move(found) : UploadRecord{};
+  if (record.complete) {
+    return Refuse(absl::StatusCode::kAlreadyExists, "DATASET_COMPLETE", "start.dataset_id",
+                  absl::StrCat(Quote(id), " is complete and does not change any more"));
+  }
+  std::error_code error;
+  fs::create_directories(options_.root, error);
+  if (error) return FileFailed(options_.root, "make", error.value());
+  const int64_t missing = std::max<int64_t>(total_bytes - record.bytes(), 0);
+  if (absl::Status status = CheckFree(missing); !status.ok()) return status;
+  fs::create_directories(Files(id), error);
+  if (error) return FileFailed(Files(id), "make", error.value());
+  Touch(Directory(id) / kUsed);
+  const int64_t end = DropTorn(Files(id), record);
+  if (absl::Status status = RemoveUnknown(Files(id), record); !status.ok()) return status;
+  absl::StatusOr<UploadJournal> journal =
+      found.ok() ? UploadJournal::Continue(path, end) : UploadJournal::Create(path);
+  if (!journal.ok()) return journal.status();
+  const StoredDataset dataset = Describe(id, record, absl::Now() + options_.keep_unused);
+  return std::unique_ptr<DatasetUpload>(new DatasetUpload(*this, dataset, *std::move(journal)));
 }
 
 absl::StatusOr<StoredDataset> DatasetStore::Find(const std::string& id) const {
@@ -205,7 +247,7 @@ absl::StatusOr<fs::path> DatasetStore::Open(const std::string& id) const {
                                " files have come; go on with the upload and finish it"));
   }
   Touch(Directory(id) / kUsed);
-  return Directory(id) / kFiles;
+  return Files(id);
 }
 
 int DatasetStore::RemoveExpired(absl::Time now) {
@@ -244,6 +286,10 @@ absl::Status DatasetStore::UnknownDataset(const std::string& id) const {
   } catch (const std::exception&) {
     // Then none is known.
   }
+  std::erase_if(known, [&](const std::string& name) {
+    std::error_code ignored;
+    return !fs::exists(Directory(name) / kJournal, ignored);
+  });
   known.resize(std::min(known.size(), kShown));
   return Refuse(
       absl::StatusCode::kNotFound, "DATASET_NOT_FOUND", "spec.dataset_id",
@@ -372,7 +418,7 @@ absl::Status DatasetUpload::EndFile() {
                    absl::StrCat("the content of ", Quote(file.path),
                                 " does not have the announced SHA-256; send it again"));
   }
-  const fs::path files = directory() / kFiles;
+  const fs::path files = store_.Files(dataset_.id);
   const absl::StatusOr<FileDescriptor> folder = OpenFolderOf(files, file.path);
   if (!folder.ok()) return folder.status();
   const fs::path incoming = directory() / kIncoming;
@@ -403,6 +449,8 @@ absl::Status DatasetUpload::Finish(int64_t files) {
   if (absl::Status status = Flush(); !status.ok()) return status;
   if (absl::Status status = journal_.MarkComplete(); !status.ok()) return status;
   dataset_.complete = true;
+  Touch(directory() / kUsed);
+  dataset_.expires = absl::Now() + store_.options().keep_unused;
   return absl::OkStatus();
 }
 

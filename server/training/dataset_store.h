@@ -1,12 +1,14 @@
 // Datasets that were uploaded: DATASETS/<id>/, filled file by file, complete or not.
 //
-//   files/     the pictures, where OpenDataset finds them
-//   journal    what is whole (upload_journal.h)
-//   incoming   the file that is under way; worth nothing once its stream is over
-//   used       touched whenever a job is planned on it: its age decides when it is removed
+//   <id>/       the pictures, where OpenDataset finds them; a folder without categories is one
+//               category, named as the dataset
+//   .journal    what is whole (upload_journal.h)
+//   .incoming   the file that is under way; worth nothing once its stream is over
+//   .used       touched whenever the dataset is used: its age decides when it is removed
 //
 // A file is written aside, compared with its digest, moved into its place, and then stands in the
-// journal. After any end the files of the journal are whole.
+// journal. After any end the files of the journal are whole, and an upload that goes on removes
+// what is not in it.
 #pragma once
 
 #include <cstdint>
@@ -79,6 +81,10 @@ class DatasetStore {
   friend class DatasetUpload;
 
   std::filesystem::path Directory(const std::string& id) const { return options_.root / id; }
+  std::filesystem::path Files(const std::string& id) const { return Directory(id) / id; }
+  // Begin, once the dataset is reserved.
+  absl::StatusOr<std::unique_ptr<DatasetUpload>> Continue(const std::string& id,
+                                                          int64_t total_bytes);
   absl::Status UnknownDataset(const std::string& id) const;
   // RESOURCE_EXHAUSTED unless so many bytes more leave Options::min_free_bytes.
   absl::Status CheckFree(int64_t bytes) const;

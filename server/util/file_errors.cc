@@ -12,7 +12,7 @@ absl::Status FileFailed(const std::filesystem::path& path, absl::string_view act
                         int error_number) {
   const std::string message =
       absl::StrCat(path.string(), ": cannot ", action, ": ", strerror(error_number));
-  if (error_number == ENOSPC || error_number == EDQUOT) {
+  if (error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG) {
     return MakeError(absl::StatusCode::kResourceExhausted, message, {.reason = "DISK_FULL"});
   }
   return absl::InternalError(message);

@@ -11,8 +11,8 @@
 
 namespace proad::server {
 
-// "PATH: cannot ACTION: No such file or directory". RESOURCE_EXHAUSTED (DISK_FULL) for a full disk
-// or quota, otherwise INTERNAL. Pure.
+// "PATH: cannot ACTION: No such file or directory". RESOURCE_EXHAUSTED (DISK_FULL) for a full disk,
+// quota or limit, otherwise INTERNAL. Pure.
 absl::Status FileFailed(const std::filesystem::path& path, absl::string_view action,
                         int error_number);
 
