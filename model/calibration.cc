@@ -56,6 +56,62 @@ double Between(double passes, double rejected) {
   return middle > passes ? middle : rejected;
 }
 
+double MeanOf(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+// How much scores of one category differ, relative to their mean, and from how many free values
+// that is known.
+struct Spread {
+  double variance = 0;
+  double freedom = 0;
+};
+
+Spread PooledSpread(const std::map<std::string, std::vector<double>>& good_scores) {
+  Spread spread;
+  for (const auto& [category, scores] : good_scores) {
+    const double mean = MeanOf(scores);
+    if (mean == 0) continue;
+    for (const double score : scores) {
+      const double relative = (score - mean) / mean;
+      spread.variance += relative * relative;
+    }
+    spread.freedom += static_cast<double>(scores.size()) - 1;
+  }
+  if (spread.freedom > 0) spread.variance /= spread.freedom;
+  return spread;
+}
+
+// The value that a standard normal stays below with probability 1 - p (Abramowitz and Stegun,
+// 26.2.23; within 5e-4). 0 < p < 1.
+double NormalQuantile(double p) {
+  if (p > 0.5) return -NormalQuantile(1 - p);
+  const double t = std::sqrt(-2 * std::log(p));
+  return t - (2.515517 + t * (0.802853 + t * 0.010328)) /
+                 (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
+}
+
+// The same of Student's distribution (Abramowitz and Stegun, 26.7.5). Too small for fewer than
+// three free values, where kMostMargin decides anyway.
+double StudentQuantile(double p, double freedom) {
+  const double z = NormalQuantile(p);
+  const double z3 = z * z * z;
+  const double z5 = z3 * z * z;
+  const double z7 = z5 * z * z;
+  return z + (z3 + z) / (4 * freedom) + (5 * z5 + 16 * z3 + 3 * z) / (96 * freedom * freedom) +
+         (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * freedom * freedom * freedom);
+}
+
+double Bound(const std::vector<double>& scores, const Spread& spread, double budget) {
+  const double highest = *std::max_element(scores.begin(), scores.end());
+  const double least = highest + std::abs(highest) * kLeastMargin;
+  const double most = highest + std::abs(highest) * kMostMargin;
+  if (spread.freedom <= 0) return std::midpoint(least, most);
+  const double one_more = spread.variance * (1 + 1 / static_cast<double>(scores.size()));
+  const double margin = StudentQuantile(budget, spread.freedom) * std::sqrt(one_more);
+  return std::clamp(MeanOf(scores) * (1 + margin), least, most);
+}
+
 }  // namespace
 
 int64_t ImagesForBudget(double budget) {
@@ -82,14 +138,21 @@ Calibration Calibrate(std::vector<double> good_scores, double budget) {
   return Make(threshold, budget, images);
 }
 
-Calibration CalibrateProvisional(std::vector<double> good_scores, double budget) {
-  const size_t images = good_scores.size();
-  Check(good_scores, budget);
-  if (images == 0) RefuseTooFew(images, 1, budget);
-  if (static_cast<int64_t>(images) >= ImagesForBudget(budget))
-    return Calibrate(std::move(good_scores), budget);
-  const double highest = *std::max_element(good_scores.begin(), good_scores.end());
-  return Make(highest + std::abs(highest) * kProvisionalMargin, budget, images);
+std::map<std::string, Calibration> CalibrateProvisional(
+    const std::map<std::string, std::vector<double>>& good_scores, double budget) {
+  const int64_t enough = ImagesForBudget(budget);
+  for (const auto& [category, scores] : good_scores) {
+    Check(scores, budget);
+    if (scores.empty()) RefuseTooFew(0, 1, budget);
+  }
+  const Spread spread = PooledSpread(good_scores);
+  std::map<std::string, Calibration> calibrations;
+  for (const auto& [category, scores] : good_scores) {
+    calibrations[category] = static_cast<int64_t>(scores.size()) >= enough
+                                 ? Calibrate(scores, budget)
+                                 : Make(Bound(scores, spread, budget), budget, scores.size());
+  }
+  return calibrations;
 }
 
 }  // namespace proad::model

@@ -37,10 +37,13 @@ void LeaveOut(const std::vector<FileFinding>& unreadable, TrainData& data) {
                 [&](const Sample& sample) { return names.contains(sample.name); });
 }
 
+// Thresholds want three pictures at least; a small category gives a quarter of its own for them.
 int64_t HeldOut(int64_t pictures, double share) {
+  constexpr int64_t kFewest = 3;
   if (share <= 0 || pictures < 2) return 0;
+  const int64_t fewest = std::clamp<int64_t>(pictures / 4, 1, kFewest);
   const auto wanted = std::llround(share * static_cast<double>(pictures));
-  return std::clamp<int64_t>(wanted, 1, pictures - 1);
+  return std::clamp<int64_t>(wanted, fewest, pictures - 1);
 }
 
 void Divide(const TrainSpec& spec, TrainData& data) {

@@ -21,8 +21,8 @@ struct TrainData {
 };
 
 // Opens and checks the dataset, every file of it, and holds out the share of each category's good
-// training pictures, picked by the seed; at least one stays to be trained on, and at least one is
-// held out where the share is not 0 and there are two.
+// training pictures, picked by the seed; at least one stays to be trained on, and where the share
+// is not 0 at least three are held out, or a quarter of fewer than twelve, or one of two or three.
 //
 // Throws InvalidInput (field "dataset"): UNREADABLE_IMAGE naming the pictures, unless they may be
 // skipped; MASK_INVALID naming the masks; and what OpenDataset and CheckTrainable throw.

@@ -287,9 +287,7 @@ class Run {
       scores[sample.category].push_back(figures.score);
       good_maps_.push_back(figures);
     });
-    for (const auto& [category, of_category] : scores) {
-      outcome_.calibration[category] = CalibrateProvisional(of_category, spec_.false_reject_budget);
-    }
+    outcome_.calibration = CalibrateProvisional(scores, spec_.false_reject_budget);
   }
 
   Evaluation Measure(const FrozenProAd& frozen, const Preprocessing& preprocessing,

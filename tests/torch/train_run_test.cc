@@ -142,7 +142,7 @@ TEST_F(TrainRunTest, EndsInAVersionWithItsFigures) {
               ElementsAre(TrainPhase::kPreparing, TrainPhase::kEncoding, TrainPhase::kTraining,
                           TrainPhase::kEvaluating, TrainPhase::kPublishing));
   EXPECT_EQ(watcher.losses.size(), 12u);
-  EXPECT_EQ(watcher.last.train_images, 18) << "one of ten is held out, of each category";
+  EXPECT_EQ(watcher.last.train_images, 16) << "two of ten are held out, of each category";
   EXPECT_EQ(watcher.last.device, "cpu");
 
   EXPECT_EQ(outcome.version, "1");
@@ -284,7 +284,7 @@ TEST_F(TrainRunTest, OtherPicturesThanItBeganWithAreRefused) {
 
 TEST_F(TrainRunTest, ABatchLargerThanTheDatasetIsRefused) {
   spec_.recipe.batch_size = 64;
-  EXPECT_THAT(Refusal(), AllOf(HasSubstr("TOO_FEW_IMAGES"), HasSubstr("18")));
+  EXPECT_THAT(Refusal(), AllOf(HasSubstr("TOO_FEW_IMAGES"), HasSubstr("16")));
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ TEST(Calibrate, NeighbouringScoresAreKeptApart) {
 
 TEST(Calibrate, ThresholdIsAboveZero) {
   EXPECT_GT(Calibrate({0, 0, 0}, 0.5).threshold, 0);
-  EXPECT_GT(CalibrateProvisional({-1e-9}, 0.5).threshold, 0);
+  EXPECT_GT(CalibrateProvisional({{"", {-1e-9}}}, 0.5).at("").threshold, 0);
 }
 
 TEST(Calibrate, SaysHowManyPicturesABudgetNeeds) {
@@ -97,11 +97,37 @@ TEST(Calibrate, SaysHowManyPicturesABudgetNeeds) {
 }
 
 TEST(CalibrateProvisional, GuessesFromTooFewPicturesOnly) {
-  const Calibration guess = CalibrateProvisional({1, 2, 0.5}, 0.01);
-  EXPECT_DOUBLE_EQ(guess.threshold, 2.2);
+  const auto calibrations =
+      CalibrateProvisional({{"few", {0.5, 0.6, 0.7}}, {"many", Scores(100)}}, 0.01);
+  EXPECT_EQ(calibrations.at("many"), Calibrate(Scores(100), 0.01));
+  const Calibration& guess = calibrations.at("few");
+  EXPECT_GT(guess.threshold, 0.7 * (1 + kLeastMargin));
   EXPECT_EQ(guess.images, 3);
   EXPECT_LT(guess.images, ImagesForBudget(guess.false_reject_budget));
-  EXPECT_EQ(CalibrateProvisional(Scores(100), 0.01), Calibrate(Scores(100), 0.01));
+}
+
+TEST(CalibrateProvisional, BoundsOneMoreGoodPicture) {
+  // Two categories of one relative spread: 4 + 4 free values, t(8, 0.01) = 2.896.
+  const std::vector<double> scores = {0.90, 0.95, 1.00, 1.05, 1.10};
+  std::vector<double> doubled;
+  for (const double score : scores) doubled.push_back(2 * score);
+  const auto calibrations = CalibrateProvisional({{"a", scores}, {"b", doubled}}, 0.01);
+  const double margin = 2.896 * std::sqrt(0.025 / 4 * (1 + 1.0 / 5));
+  EXPECT_NEAR(calibrations.at("a").threshold, 1 + margin, 2e-3);
+  EXPECT_NEAR(calibrations.at("b").threshold, 2 * (1 + margin), 4e-3);
+}
+
+TEST(CalibrateProvisional, SpreadIsLearntFromEveryCategory) {
+  const std::vector<double> wide = {0.5, 1.0, 1.5};
+  const double with_wide =
+      CalibrateProvisional({{"one", {1}}, {"wide", wide}}, 0.05).at("one").threshold;
+  const double with_narrow =
+      CalibrateProvisional({{"one", {1}}, {"narrow", {0.99, 1.0, 1.01}}}, 0.05).at("one").threshold;
+  EXPECT_GT(with_wide, with_narrow);
+  EXPECT_DOUBLE_EQ(with_narrow, 1 + kLeastMargin);
+  EXPECT_DOUBLE_EQ(with_wide, 1 + kMostMargin);
+  EXPECT_DOUBLE_EQ(CalibrateProvisional({{"one", {1}}}, 0.05).at("one").threshold,
+                   1 + (kLeastMargin + kMostMargin) / 2);
 }
 
 TEST(Calibrate, RefusesWhatIsNoScoreAndNoBudget) {
@@ -111,7 +137,11 @@ TEST(Calibrate, RefusesWhatIsNoScoreAndNoBudget) {
                                  const std::string& field, const std::string& reason) {
     for (const bool provisional : {false, true}) {
       try {
-        provisional ? CalibrateProvisional(scores, budget) : Calibrate(scores, budget);
+        if (provisional) {
+          CalibrateProvisional({{"", scores}}, budget);
+        } else {
+          Calibrate(scores, budget);
+        }
         FAIL() << reason;
       } catch (const InvalidInput& error) {
         EXPECT_EQ(error.field(), field);
