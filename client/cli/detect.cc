@@ -25,6 +25,7 @@ struct DetectOptions {
   std::vector<std::string> inputs;
   std::string model;
   std::string category;
+  bool category_from_folder = false;
   std::optional<double> threshold;
   std::map<std::string, std::string> labels;
   proad::v1::HeatmapFormat heatmap = proad::v1::HEATMAP_FORMAT_UNSPECIFIED;
@@ -67,10 +68,18 @@ std::string CheckOutputs(const std::vector<Picture>& pictures) {
   return "";
 }
 
-proad::v1::DetectRequest MakeRequest(const DetectOptions& options, std::string encoded) {
+// The product class to name for a picture; "": none.
+std::string CategoryOf(const DetectOptions& options, const Picture& picture) {
+  if (!options.category_from_folder) return options.category;
+  const auto label = LabelOf(picture.path, options.labels_from_folders);
+  return label ? label->category : "";
+}
+
+proad::v1::DetectRequest MakeRequest(const DetectOptions& options, const Picture& picture,
+                                     std::string encoded) {
   proad::v1::DetectRequest request;
   request.set_model(options.model);
-  request.set_category(options.category);
+  request.set_category(CategoryOf(options, picture));
   request.set_encoded(std::move(encoded));
   request.mutable_outputs()->set_heatmap(options.heatmap);
   if (options.overlay) request.mutable_outputs()->set_overlay(proad::v1::OVERLAY_FORMAT_PNG);
@@ -89,7 +98,7 @@ DetectRow Inspect(const DetectOptions& options, const DetectionClient& client,
     row.detection = encoded.status();
     return row;
   }
-  const proad::v1::DetectRequest request = MakeRequest(options, *std::move(encoded));
+  const proad::v1::DetectRequest request = MakeRequest(options, picture, *std::move(encoded));
   const absl::Time start = absl::Now();
   row.detection = client.Detect(request);
   row.elapsed = absl::Now() - start;
@@ -180,7 +189,12 @@ int RunDetect(const DetectOptions& options) {
 void AddRequestOptions(CLI::App& command, DetectOptions& options) {
   command.add_option("--model", options.model,
                      "name or name@version (default: the server's default model)");
-  command.add_option("--category", options.category, "product class: picks the threshold");
+  CLI::Option* const category =
+      command.add_option("--category", options.category, "product class: picks the threshold");
+  command
+      .add_flag("--category-from-folder", options.category_from_folder,
+                "product class of each picture: the folder CATEGORY of CATEGORY/test/good/x.png")
+      ->excludes(category);
   command.add_option("--threshold", options.threshold,
                      "decide with this score instead of the calibrated one");
   AddLabels(

@@ -27,7 +27,23 @@ bool LeftOut(const fs::path& path) {
   return name.starts_with(".") || name == "ground_truth";
 }
 
-void Walk(const fs::path& root, std::vector<Picture>& pictures) {
+// The folder that all of `folders` lie in; of one, that one itself. Empty for the working
+// directory.
+fs::path CommonFolder(const std::vector<fs::path>& folders) {
+  fs::path common = folders.front().lexically_normal();
+  for (const fs::path& folder : folders) {
+    const fs::path normal = folder.lexically_normal();
+    const auto end =
+        std::mismatch(common.begin(), common.end(), normal.begin(), normal.end()).first;
+    fs::path shorter;
+    for (auto part = common.begin(); part != end; ++part) shorter /= *part;
+    common = shorter;
+  }
+  return common;
+}
+
+// Pictures below `root`, named from `base`, which lies above it.
+void Walk(const fs::path& root, const fs::path& base, std::vector<Picture>& pictures) {
   std::error_code error;
   std::vector<fs::path> found;
   fs::recursive_directory_iterator entry(root, error);
@@ -51,20 +67,29 @@ void Walk(const fs::path& root, std::vector<Picture>& pictures) {
   }
   std::sort(found.begin(), found.end());
   for (fs::path& path : found) {
-    pictures.push_back({path, path.lexically_relative(root), absl::OkStatus()});
+    const fs::path normal = path.lexically_normal();
+    pictures.push_back(
+        {path, base.empty() ? normal : normal.lexically_relative(base), absl::OkStatus()});
   }
 }
 
 }  // namespace
 
 std::vector<Picture> CollectPictures(const std::vector<std::string>& arguments) {
+  std::vector<fs::path> folders;
+  for (const std::string& argument : arguments) {
+    std::error_code error;
+    if (fs::is_directory(argument, error)) folders.emplace_back(argument);
+  }
+  const fs::path base = folders.empty() ? fs::path() : CommonFolder(folders);
+
   std::vector<Picture> pictures;
   for (const std::string& argument : arguments) {
     const fs::path path(argument);
     std::error_code error;
     const fs::file_status status = fs::status(path, error);
     if (fs::is_directory(status)) {
-      Walk(path, pictures);
+      Walk(path, base, pictures);
     } else if (fs::exists(status)) {
       pictures.push_back({path, path.filename(), absl::OkStatus()});
     } else {

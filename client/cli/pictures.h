@@ -11,9 +11,11 @@
 namespace proad::client {
 
 struct Picture {
-  std::filesystem::path path;      // as given, or below the folder that was given
-  std::filesystem::path relative;  // below that folder, or the file's name: where its maps go
-  absl::Status problem;            // why there is nothing to inspect here
+  std::filesystem::path path;  // as given, or below the folder that was given
+  // Below that folder, or below the folder that all that were given lie in; of a file that was
+  // given, its name. Where its maps go.
+  std::filesystem::path relative;
+  absl::Status problem;  // why there is nothing to inspect here
 };
 
 // Files as they are; folders walked in the order of their names, for files with a picture's

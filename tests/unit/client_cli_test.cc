@@ -132,6 +132,13 @@ TEST_F(Pictures, FoldersAreWalkedInOrder) {
               ElementsAre("a b/\xc3\xa4.tif", "b/10.jpeg", "b/2.PNG", "c.webp"));
 }
 
+TEST_F(Pictures, SeveralFoldersAreNamedFromTheOneAboveThem) {
+  for (const char* name : {"brick/test/good/1.png", "gravel/test/good/1.png"}) Make(name);
+  EXPECT_THAT(Relative({Root() + "/brick/test", Root() + "/gravel/test/"}),
+              ElementsAre("brick/test/good/1.png", "gravel/test/good/1.png"));
+  EXPECT_THAT(Relative({Root() + "/brick/test/"}), ElementsAre("good/1.png"));
+}
+
 TEST_F(Pictures, FilesAreTakenAsTheyAre) {
   Make("no-extension");
   Make("ground_truth/1.png");
