@@ -111,9 +111,12 @@ void FillModelCard(const ListedVersion& listed, v1::ModelCard& card) {
   for (const auto& [category, calibration] : manifest.categories) {
     FillCalibration(category, calibration, *card.add_calibrations());
   }
-  for (const auto& [name, value] : manifest.metrics) {
+  for (const auto& [key, value] : manifest.metrics) {
+    // "image_auroc" is the mean, "image_auroc/pcb" a category's.
+    const size_t slash = key.find('/');
     v1::Metric& metric = *card.add_metrics();
-    metric.set_name(name);
+    metric.set_name(key.substr(0, slash));
+    if (slash != std::string::npos) metric.set_category(key.substr(slash + 1));
     metric.set_value(value);
   }
   card.mutable_map_range()->set_low(manifest.map_range.low);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "server/serving/model_errors.h"
 #include "server/telemetry/log.h"
@@ -17,16 +16,6 @@ constexpr absl::Duration kRetryWhileLoading = absl::Seconds(1);
 
 std::string FullName(absl::string_view name, absl::string_view version) {
   return absl::StrCat(name, "@", version);
-}
-
-// "a, b, c and 4 more".
-std::string Enumerate(const std::vector<std::string>& names) {
-  constexpr size_t kMaxNames = 20;
-  if (names.empty()) return "none";
-  const auto end = names.begin() + static_cast<ptrdiff_t>(std::min(names.size(), kMaxNames));
-  std::string text = absl::StrJoin(names.begin(), end, ", ");
-  if (names.size() > kMaxNames) absl::StrAppend(&text, " and ", names.size() - kMaxNames, " more");
-  return text;
 }
 
 absl::Status NotFound(absl::string_view message) {

@@ -279,7 +279,6 @@ int DatasetStore::RemoveExpired(absl::Time now) {
 }
 
 absl::Status DatasetStore::UnknownDataset(const std::string& id) const {
-  constexpr size_t kShown = 20;
   std::vector<std::string> known;
   try {
     known = model::ListNames(options_.root);
@@ -290,11 +289,9 @@ absl::Status DatasetStore::UnknownDataset(const std::string& id) const {
     std::error_code ignored;
     return !fs::exists(Directory(name) / kJournal, ignored);
   });
-  known.resize(std::min(known.size(), kShown));
   return Refuse(
       absl::StatusCode::kNotFound, "DATASET_NOT_FOUND", "spec.dataset_id",
-      absl::StrCat("there is no uploaded dataset ", Quote(id), "; ",
-                   known.empty() ? "there are none" : "there are " + absl::StrJoin(known, ", ")));
+      absl::StrCat("there is no uploaded dataset ", Quote(id), "; there are: ", Enumerate(known)));
 }
 
 absl::Status DatasetStore::CheckFree(int64_t bytes) const {

@@ -5,11 +5,15 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "model/dataset.h"
 #include "model/error.h"
 #include "model/manifest.h"
+#include "model/sha256.h"
 #include "server/serving/model_errors.h"
 #include "server/serving/model_registry.h"
 #include "server/util/quote.h"
@@ -34,6 +38,13 @@ bool LiesIn(const fs::path& root, const fs::path& path) {
   return std::mismatch(root.begin(), root.end(), path.begin(), path.end()).first == root.end();
 }
 
+bool IsDevice(absl::string_view text) {
+  if (text == "auto" || text == "cpu" || text == "cuda") return true;
+  int index = 0;
+  return absl::ConsumePrefix(&text, "cuda:") && !text.empty() &&
+         absl::c_all_of(text, absl::ascii_isdigit) && absl::SimpleAtoi(text, &index);
+}
+
 // What model/ throws about the dataset, with the field as the caller knows it.
 absl::Status OfDataset(const absl::Status& status, const std::string& field) {
   const StatusDetails details = GetDetails(status);
@@ -43,6 +54,19 @@ absl::Status OfDataset(const absl::Status& status, const std::string& field) {
   }
   return Refuse(status.code(), field, details.reason.empty() ? "DATASET_INVALID" : details.reason,
                 std::string(status.message()));
+}
+
+absl::Status CheckGate(const model::TrainSpec& train) {
+  const auto& minimums = train.gate->minimums;
+  for (size_t i = 0; i < minimums.size(); ++i) {
+    const std::string& category = minimums[i].category;
+    if (category.empty() || absl::c_linear_search(train.categories, category)) continue;
+    return Refuse(absl::StatusCode::kInvalidArgument,
+                  absl::StrCat("spec.gate.minimums[", i, "].category"), "CATEGORY_UNKNOWN",
+                  absl::StrCat(Quote(category), " is not a category of the job; there are: ",
+                               Enumerate(train.categories)));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -58,6 +82,7 @@ absl::Status JobPlanner::Plan(JobSpec& spec) const {
   if (absl::Status status = PlanDataset(spec); !status.ok()) return status;
   if (absl::Status status = PlanStart(spec); !status.ok()) return status;
   if (absl::Status status = PlanEncoder(spec); !status.ok()) return status;
+  if (absl::Status status = CheckStart(spec); !status.ok()) return status;
   if (absl::Status status = PlanDevice(spec); !status.ok()) return status;
   return PlanComparison(spec);
 }
@@ -94,16 +119,7 @@ absl::Status JobPlanner::PlanDataset(JobSpec& spec) const {
     return OfDataset(StatusOfCurrentException(), field);
   }
   if (!spec.train.gate) return absl::OkStatus();
-  for (const model::MetricMinimum& minimum : spec.train.gate->minimums) {
-    const auto& known = spec.train.categories;
-    if (minimum.category.empty() || std::count(known.begin(), known.end(), minimum.category) > 0) {
-      continue;
-    }
-    return Refuse(absl::StatusCode::kInvalidArgument, "spec.gate.minimums.category",
-                  "CATEGORY_UNKNOWN",
-                  absl::StrCat(Quote(minimum.category), " is not a category of the job"));
-  }
-  return absl::OkStatus();
+  return CheckGate(spec.train);
 }
 
 absl::StatusOr<fs::path> JobPlanner::InDataRoot(const std::string& path) const {
@@ -150,10 +166,8 @@ absl::StatusOr<fs::path> JobPlanner::VersionDirectory(const std::string& model) 
       version = *stored.active;
     }
     if (version.empty()) {
-      constexpr size_t kShown = 20;
-      known.resize(std::min(known.size(), kShown));
-      return absl::NotFoundError(absl::StrCat("there is no model ", Quote(name->name),
-                                              "; known are ", absl::StrJoin(known, ", ")));
+      return absl::NotFoundError(
+          absl::StrCat("there is no model ", Quote(name->name), "; there are: ", Enumerate(known)));
     }
   }
   return models_.Directory(name->name, version);
@@ -213,16 +227,44 @@ absl::Status JobPlanner::PlanEncoder(JobSpec& spec) const {
     }
   }
   std::sort(known.begin(), known.end());
-  const std::string there =
-      known.empty() ? "there are none" : absl::StrCat("there are ", absl::StrJoin(known, ", "));
   return Refuse(own ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kNotFound,
                 "spec.encoder", "ENCODER_NOT_FOUND",
                 absl::StrCat("this server has no encoder ", Quote(spec.encoder),
                              own ? absl::StrCat(", which ", spec.train.preset, " starts from") : "",
-                             "; ", there));
+                             "; there are: ", Enumerate(known)));
+}
+
+// The weights of another network, or on another encoder's features, would be noise.
+absl::Status JobPlanner::CheckStart(const JobSpec& spec) const {
+  if (spec.init_from.empty()) return absl::OkStatus();
+  try {
+    const model::Manifest start = model::ReadManifest(spec.train.init_from);
+    model::ModelConfig config = model::NetworkOf(spec.train.preset, spec.train.recipe).config;
+    config.encoder.position_grid = start.config.encoder.position_grid;  // the encoder file's
+    if (!(config == start.config)) {
+      return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", "INIT_FROM_MISMATCH",
+                    absl::StrCat(spec.init_from,
+                                 " has another network than the job; the recipe and overrides that "
+                                 "shape it must be those that it was trained with"));
+    }
+    if (start.encoder.sha256 != model::Sha256File(spec.train.encoder_file)) {
+      return Refuse(
+          absl::StatusCode::kInvalidArgument, "spec.init_from", "INIT_FROM_MISMATCH",
+          absl::StrCat(spec.init_from, " was trained on the encoder ", Quote(start.encoder.source),
+                       ", and spec.encoder ", Quote(spec.encoder), " is another one"));
+    }
+    return absl::OkStatus();
+  } catch (...) {
+    return StatusOfCurrentException();
+  }
 }
 
 absl::Status JobPlanner::PlanDevice(JobSpec& spec) const {
+  if (!IsDevice(spec.train.device)) {
+    return Refuse(absl::StatusCode::kInvalidArgument, "spec.device", "DEVICE_INVALID",
+                  absl::StrCat(Quote(spec.train.device),
+                               " is no device; auto, cpu, cuda or cuda:N is expected"));
+  }
   const absl::StatusOr<std::string> device = resolve_device_(spec.train.device);
   if (!device.ok()) {
     return Refuse(absl::StatusCode::kFailedPrecondition, "spec.device", "DEVICE_UNAVAILABLE",

@@ -18,7 +18,7 @@
 
 namespace proad::server {
 
-// "auto", "cpu", "cuda", "cuda:N" -> a device that exists (ResolveTorchDevice).
+// "auto", "cpu", "cuda", "cuda:N" -> a device that exists (ResolveTorchDevice), or says which do.
 using DeviceResolver = std::function<absl::StatusOr<std::string>(const std::string& device)>;
 
 // Thread-safety: const after construction; touches the disk.
@@ -44,6 +44,7 @@ class JobPlanner {
   absl::Status PlanDataset(JobSpec& spec) const;
   absl::Status PlanStart(JobSpec& spec) const;
   absl::Status PlanEncoder(JobSpec& spec) const;
+  absl::Status CheckStart(const JobSpec& spec) const;
   absl::Status PlanDevice(JobSpec& spec) const;
   absl::Status PlanComparison(JobSpec& spec) const;
   absl::StatusOr<std::filesystem::path> InDataRoot(const std::string& path) const;

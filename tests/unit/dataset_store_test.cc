@@ -408,7 +408,7 @@ TEST_F(DatasetStoreTest, WhatIsNoNameIsRefusedAndUnknownOnesListTheKnown) {
     EXPECT_EQ(store_->Find(id).status().code(), absl::StatusCode::kNotFound);
   }
   Expect(store_->Open("gravel").status(), absl::StatusCode::kNotFound, "spec.dataset_id",
-         "there are none");
+         "there are: none");
   Begin("brick");
   Begin("pcb");
   Expect(store_->Open("gravel").status(), absl::StatusCode::kNotFound, "spec.dataset_id",

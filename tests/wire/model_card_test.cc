@@ -15,5 +15,24 @@ TEST(ModelCard, CountsTheTrainableParametersOfThePaper) {
   EXPECT_EQ(TrainableParameters(config), 605'952);
 }
 
+TEST(ModelCard, TellsMeansFromFiguresOfCategories) {
+  ListedVersion listed;
+  listed.name = "pcb";
+  listed.version = "1";
+  listed.manifest.emplace();
+  listed.manifest->metrics = {
+      {"image_auroc", 0.75}, {"image_auroc/brick", 0.5}, {"image_auroc/a/b", 1.0}};
+  v1::ModelCard card;
+  FillModelCard(listed, card);
+  ASSERT_EQ(card.metrics_size(), 3);
+  EXPECT_EQ(card.metrics(0).name(), "image_auroc");
+  EXPECT_EQ(card.metrics(0).category(), "");
+  EXPECT_EQ(card.metrics(0).value(), 0.75);
+  EXPECT_EQ(card.metrics(1).name(), "image_auroc");
+  EXPECT_EQ(card.metrics(1).category(), "a/b");
+  EXPECT_EQ(card.metrics(1).value(), 1.0);
+  EXPECT_EQ(card.metrics(2).category(), "brick");
+}
+
 }  // namespace
 }  // namespace proad::server
