@@ -47,8 +47,8 @@ class TrainScheduler {
     int concurrency = 1;                                 // jobs that run at once
     int max_queued = 64;
     int max_watchers = 256;
-    int nice = 10;    // of the trainer, 0..19
-    int threads = 0;  // of the trainer; 0: the cores, less one, at least one
+    int nice = 10;                                    // of the trainer, 0..19
+    int threads = 0;                                  // of the trainer; 0: one a core
     int64_t feature_memory_bytes = int64_t{2} << 30;  // of one trainer
     absl::Duration checkpoint_interval = absl::Seconds(10);
     model::ImageLimits image;  // of the pictures that it reads

@@ -26,7 +26,7 @@ bool Exists(const std::filesystem::path& path) {
 
 int ThreadsOf(int configured) {
   if (configured > 0) return configured;
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) - 1);
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 }  // namespace
