@@ -60,6 +60,10 @@ class Server:
         self.address = re.search(r"grpc=(\S+)", line).group(1)
         self.channel = grpc.insecure_channel(self.address)
 
+    def await_ready(self):
+        """Returns once the default model is warm."""
+        assert next((line for line in self.process.stdout if line.startswith("ready")), None), self.log()
+
     def kill(self):
         """SIGKILL."""
         if self.channel is not None:
