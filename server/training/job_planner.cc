@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "model/dataset.h"
 #include "model/error.h"
@@ -45,15 +46,17 @@ bool IsDevice(absl::string_view text) {
          absl::c_all_of(text, absl::ascii_isdigit) && absl::SimpleAtoi(text, &index);
 }
 
-// What model/ throws about the dataset, with the field as the caller knows it.
-absl::Status OfDataset(const absl::Status& status, const std::string& field) {
+// What model/ throws about the dataset at `path`, with the field and the name that the caller
+// knows.
+absl::Status OfDataset(const absl::Status& status, const std::string& field, const fs::path& path,
+                       const std::string& name) {
   const StatusDetails details = GetDetails(status);
+  const std::string message = absl::StrReplaceAll(status.message(), {{path.string(), name}});
   if (details.field == "categories") {
-    return Refuse(absl::StatusCode::kNotFound, "spec.categories", details.reason,
-                  std::string(status.message()));
+    return Refuse(absl::StatusCode::kNotFound, "spec.categories", details.reason, message);
   }
   return Refuse(status.code(), field, details.reason.empty() ? "DATASET_INVALID" : details.reason,
-                std::string(status.message()));
+                message);
 }
 
 absl::Status CheckGate(const model::TrainSpec& train) {
@@ -93,6 +96,7 @@ absl::Status JobPlanner::PlanDataset(JobSpec& spec) const {
   const auto path = uploaded ? datasets_.Open(spec.dataset_id) : InDataRoot(spec.dataset_path);
   if (!path.ok()) return path.status();
   spec.train.dataset = *path;
+  const std::string& name = uploaded ? spec.dataset_id : spec.dataset_path;
   try {
     const model::Dataset dataset = model::OpenDataset(
         *path, {.format = spec.train.dataset_format, .categories = spec.train.categories});
@@ -114,9 +118,9 @@ absl::Status JobPlanner::PlanDataset(JobSpec& spec) const {
       return Refuse(absl::StatusCode::kInvalidArgument, "spec." + error.field(), error.reason(),
                     error.what());
     }
-    return OfDataset(StatusOfCurrentException(), field);
+    return OfDataset(StatusOfCurrentException(), field, *path, name);
   } catch (...) {
-    return OfDataset(StatusOfCurrentException(), field);
+    return OfDataset(StatusOfCurrentException(), field, *path, name);
   }
   if (!spec.train.gate) return absl::OkStatus();
   return CheckGate(spec.train);

@@ -19,6 +19,7 @@
 #include "tests/support/fake_store.h"
 #include "tests/support/pictures.h"
 #include "tests/support/sync.h"
+#include "tests/support/training_server.h"
 #include "tests/support/wire_server.h"
 
 namespace proad::server {
@@ -48,6 +49,8 @@ class ServerTest : public ::testing::Test {
     config_.endpoint.listen = "127.0.0.1:0";
     config_.endpoint.metrics_listen = "127.0.0.1:0";
     config_.shutdown.lame_duck = absl::ZeroDuration();
+    config_.training.jobs.jobs = training_ / "jobs";
+    config_.training.datasets.root = training_ / "datasets";
     SetLogLevel(LogLevel::kOff);
   }
   ~ServerTest() override {
@@ -62,7 +65,7 @@ class ServerTest : public ::testing::Test {
   }
   void StartOnly() {
     auto server = Server::Start(
-        config_, [this](const fs::path& directory) { return loader_(directory); }, "cpu",
+        config_, [this](const fs::path& directory) { return loader_(directory); }, "cpu", OnTheCpu,
         [this] { ready_.Set(); });
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -107,6 +110,7 @@ class ServerTest : public ::testing::Test {
   }
 
   TempDirectory store_;
+  TempDirectory training_;
   Config config_;
   const std::shared_ptr<FakeModel> model_ = std::make_shared<FakeModel>(StoredManifest("pcb", "1"));
   ModelLoader loader_ = [this](const fs::path&) { return ModelHandle(model_); };
@@ -485,46 +489,22 @@ TEST_F(ServerTest, GetModelSaysWhatIsWrong) {
 
 TEST_F(ServerTest, WhatIsNotOfferedSaysSoByName) {
   Start();
-  std::vector<std::string> complaints;
-  const auto expect = [&](const std::string& name, const grpc::Status& status) {
+  const auto expect = [&](const std::string& name, auto method, auto request, auto response) {
+    grpc::ClientContext context;
+    const grpc::Status status = ((*models_).*method)(&context, request, &response);
     EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << name;
     EXPECT_THAT(status.error_message(),
                 StartsWith(name + " is not available in this version of the server: "));
     EXPECT_EQ(ReasonOf(DetailsOf(status)), "NOT_OFFERED");
   };
-  const auto training = v1::TrainingService::NewStub(channel_);
-  const auto call = [&](auto& stub, auto method, auto request, auto response) {
-    grpc::ClientContext context;
-    return ((*stub).*method)(&context, request, &response);
-  };
-#define EXPECT_NOT_OFFERED(service, stub, rpc) \
-  expect(#rpc, call(stub, &v1::service::Stub::rpc, v1::rpc##Request(), v1::rpc##Response()))
-  EXPECT_NOT_OFFERED(ModelService, models_, LoadModel);
-  EXPECT_NOT_OFFERED(ModelService, models_, ActivateModel);
-  EXPECT_NOT_OFFERED(ModelService, models_, RollbackModel);
-  EXPECT_NOT_OFFERED(ModelService, models_, UnloadModel);
-  EXPECT_NOT_OFFERED(ModelService, models_, DeleteModel);
-  EXPECT_NOT_OFFERED(ModelService, models_, Calibrate);
-  EXPECT_NOT_OFFERED(TrainingService, training, CreateTrainJob);
-  EXPECT_NOT_OFFERED(TrainingService, training, GetTrainJob);
-  EXPECT_NOT_OFFERED(TrainingService, training, ListTrainJobs);
-  EXPECT_NOT_OFFERED(TrainingService, training, CancelTrainJob);
-  EXPECT_NOT_OFFERED(TrainingService, training, ResumeTrainJob);
+#define EXPECT_NOT_OFFERED(rpc) \
+  expect(#rpc, &v1::ModelService::Stub::rpc, v1::rpc##Request(), v1::rpc##Response())
+  EXPECT_NOT_OFFERED(LoadModel);
+  EXPECT_NOT_OFFERED(RollbackModel);
+  EXPECT_NOT_OFFERED(UnloadModel);
+  EXPECT_NOT_OFFERED(DeleteModel);
+  EXPECT_NOT_OFFERED(Calibrate);
 #undef EXPECT_NOT_OFFERED
-  {
-    grpc::ClientContext context;
-    v1::WatchTrainJobResponse response;
-    const auto watch = training->WatchTrainJob(&context, v1::WatchTrainJobRequest());
-    EXPECT_FALSE(watch->Read(&response));
-    expect("WatchTrainJob", watch->Finish());
-  }
-  {
-    grpc::ClientContext context;
-    v1::UploadDatasetResponse response;
-    const auto upload = training->UploadDataset(&context, &response);
-    upload->WritesDone();
-    expect("UploadDataset", upload->Finish());
-  }
   EXPECT_THAT(HttpGet(server_->metrics_address(), "/metrics"),
               HasSubstr("proad_requests_total{code=\"UNIMPLEMENTED\",rpc=\"Calibrate\"} 1\n"));
 }
@@ -533,9 +513,10 @@ TEST_F(ServerTest, APortThatIsTakenIsAnError) {
   Start();
   for (const bool metrics : {false, true}) {
     Config second = config_;
+    second.training.enabled = false;  // its jobs are the first one's
     (metrics ? second.endpoint.metrics_listen : second.endpoint.listen) =
         metrics ? server_->metrics_address() : server_->grpc_address();
-    const auto server = Server::Start(second, loader_, "cpu");
+    const auto server = Server::Start(second, loader_, "cpu", OnTheCpu);
     EXPECT_EQ(server.status().code(), absl::StatusCode::kUnavailable);
     EXPECT_THAT(std::string(server.status().message()),
                 AllOf(HasSubstr(metrics ? "server.metrics_listen" : "server.listen"),
@@ -545,7 +526,7 @@ TEST_F(ServerTest, APortThatIsTakenIsAnError) {
 
 TEST_F(ServerTest, AMissingStoreIsAnError) {
   config_.store = store_ / "missing";
-  const auto server = Server::Start(config_, loader_, "cpu");
+  const auto server = Server::Start(config_, loader_, "cpu", OnTheCpu);
   EXPECT_EQ(server.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(server.status().message()), HasSubstr("missing"));
 }
