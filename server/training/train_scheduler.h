@@ -33,7 +33,8 @@
 
 namespace proad::server {
 
-// Makes a published version the one that serves its name; ModelRegistry::Activate. May block.
+// Makes a published version the one that serves its name; ModelRegistry::Activate. May block. With
+// the reason DRAINING it is tried again by the next server.
 using Activate = std::function<absl::Status(const std::string& name, const std::string& version)>;
 
 // Thread-safety: all methods may be called from any thread. None blocks on a trainer, except Cancel

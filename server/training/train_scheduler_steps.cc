@@ -11,6 +11,7 @@
 #include "server/training/job_decision.h"
 #include "server/training/scheduled_job.h"
 #include "server/training/train_scheduler.h"
+#include "server/util/status_details.h"
 
 namespace proad::server {
 namespace {
@@ -18,6 +19,7 @@ namespace {
 constexpr absl::Duration kRetry = absl::Seconds(1);             // what the disk refused
 constexpr absl::Duration kRemovalInterval = absl::Minutes(10);  // of what is too old
 constexpr size_t kLastWords = 2000;                             // of a trainer that died, in bytes
+constexpr char kDraining[] = "DRAINING";                        // the reason of a server that ends
 
 bool Exists(const std::filesystem::path& path) {
   std::error_code ignored;
@@ -302,6 +304,8 @@ void TrainScheduler::BeginActivation(Job& job) {
 void TrainScheduler::EndActivation(const std::string& id, const absl::Status& status) {
   Job* const job = Find(id);
   if (job == nullptr) return;
+  // The server is on its way out though nobody has called Stop yet: the job stays as it is.
+  if (GetDetails(status).reason == kDraining && !stopping_seen_) return;
   job->activating = false;
   if (stopping_seen_ && !status.ok()) return job->run.reset();  // the next server tries again
   job->record.activation =

@@ -727,6 +727,27 @@ TEST_F(TrainSchedulerTest, AnActivationThatTheServersEndPreventedIsTriedByTheNex
   EXPECT_TRUE(AwaitEnd(id).activation->activated);
 }
 
+TEST_F(TrainSchedulerTest, AnActivationThatAServerOnItsWayOutRefusesIsTriedByTheNext) {
+  Event refused;
+  activate_ = [&](const std::string&, const std::string&) {
+    refused.Set();
+    return MakeError(absl::StatusCode::kUnavailable, "leaving", {.reason = "DRAINING"});
+  };
+  options_.concurrency = 2;
+  Start();
+  JobSpec spec = SpecOf({});
+  spec.activate_on_success = true;
+  const std::string id = scheduler_->Create(spec, "")->id;
+  refused.Wait();
+  AwaitEnd(Create({}));  // it goes on meanwhile
+  EXPECT_EQ(scheduler_->Get(id)->state, JobState::kRunning);
+  scheduler_->Stop();
+  activate_ = [](const std::string&, const std::string&) { return absl::OkStatus(); };
+  Restart();
+  EXPECT_TRUE(AwaitEnd(id).activation->activated);
+  EXPECT_EQ(Attempts(id), "0\n") << "it is not trained again";
+}
+
 // ---------------------------------------------------------------- watching, keeping, measuring
 
 TEST_F(TrainSchedulerTest, AWatcherHearsOfTheEndAndOfNothingOnceItHasGone) {
