@@ -84,6 +84,14 @@ void FillCalibration(const std::string& category, const model::Calibration& from
   to.set_source(v1::CALIBRATION_SOURCE_PUBLISHED);
 }
 
+void FillTraining(const model::TrainingRecord& from, v1::TrainingRecord& to) {
+  to.set_recipe(from.recipe.name);
+  to.set_seed(from.recipe.seed);
+  to.set_steps(static_cast<uint64_t>(from.steps));
+  to.set_images(static_cast<uint64_t>(from.images));
+  to.set_init_from(from.init_from);
+}
+
 }  // namespace
 
 void FillModelSummary(const ListedVersion& listed, v1::ModelSummary& summary) {
@@ -123,6 +131,7 @@ void FillModelCard(const ListedVersion& listed, v1::ModelCard& card) {
   card.mutable_map_range()->set_high(manifest.map_range.high);
   card.set_data_fingerprint(manifest.data_fingerprint);
   card.set_parent_job(manifest.parent_job);
+  if (manifest.training) FillTraining(*manifest.training, *card.mutable_training());
   for (const auto& [name, digest] : manifest.files) {
     v1::ModelFile& file = *card.add_files();
     file.set_name(name);

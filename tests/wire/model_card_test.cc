@@ -15,15 +15,24 @@ TEST(ModelCard, CountsTheTrainableParametersOfThePaper) {
   EXPECT_EQ(TrainableParameters(config), 605'952);
 }
 
-TEST(ModelCard, TellsMeansFromFiguresOfCategories) {
+TEST(ModelCard, TellsHowGoodItIsAndHowItWasTrained) {
   ListedVersion listed;
   listed.name = "pcb";
   listed.version = "1";
   listed.manifest.emplace();
   listed.manifest->metrics = {
       {"image_auroc", 0.75}, {"image_auroc/brick", 0.5}, {"image_auroc/a/b", 1.0}};
+  listed.manifest->training.emplace();
+  listed.manifest->training->recipe.name = "quick";
+  listed.manifest->training->recipe.seed = 7;
+  listed.manifest->training->steps = 200;
+  listed.manifest->training->images = 216;
   v1::ModelCard card;
   FillModelCard(listed, card);
+  EXPECT_EQ(card.training().recipe(), "quick");
+  EXPECT_EQ(card.training().seed(), 7u);
+  EXPECT_EQ(card.training().steps(), 200u);
+  EXPECT_EQ(card.training().images(), 216u);
   ASSERT_EQ(card.metrics_size(), 3);
   EXPECT_EQ(card.metrics(0).name(), "image_auroc");
   EXPECT_EQ(card.metrics(0).category(), "");
