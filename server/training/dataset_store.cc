@@ -190,7 +190,7 @@ absl::StatusOr<std::unique_ptr<DatasetUpload>> DatasetStore::Begin(const std::st
   if (!model::IsValidName(id)) {
     return Invalid("NAME_INVALID", "start.dataset_id",
                    absl::StrCat(Quote(id),
-                                " is not a name: up to 63 of a-z, 0-9, '-', '_' and "
+                                " is not a name: up to 64 of a-z, 0-9, '-', '_' and "
                                 "'.', beginning with a letter or a digit"));
   }
   if (total_bytes > options_.max_dataset_bytes || total_files > options_.max_files) {
@@ -380,11 +380,11 @@ absl::Status DatasetUpload::StartFile(absl::string_view path, int64_t bytes,
   FileDescriptor descriptor(
       open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666));
   if (!descriptor.ok()) return FileFailed(file, "create", errno);
-  Incoming& incoming = incoming_.emplace();
-  incoming.path = std::string(path);
-  incoming.sha256 = absl::BytesToHexString(sha256);
-  incoming.bytes = bytes;
-  incoming.file = std::move(descriptor);
+  incoming_ = std::make_unique<Incoming>();
+  incoming_->path = std::string(path);
+  incoming_->sha256 = absl::BytesToHexString(sha256);
+  incoming_->bytes = bytes;
+  incoming_->file = std::move(descriptor);
   return bytes == 0 ? EndFile() : absl::OkStatus();
 }
 
@@ -409,26 +409,26 @@ absl::Status DatasetUpload::Append(absl::string_view chunk) {
 }
 
 absl::Status DatasetUpload::EndFile() {
-  Incoming file = *std::exchange(incoming_, std::nullopt);
-  if (file.digest.Hex() != file.sha256) {
+  const std::unique_ptr<Incoming> file = std::exchange(incoming_, nullptr);
+  if (file->digest.Hex() != file->sha256) {
     return Invalid("DIGEST_MISMATCH", "file.sha256",
-                   absl::StrCat("the content of ", Quote(file.path),
+                   absl::StrCat("the content of ", Quote(file->path),
                                 " does not have the announced SHA-256; send it again"));
   }
   const fs::path files = store_.Files(dataset_.id);
-  const absl::StatusOr<FileDescriptor> folder = OpenFolderOf(files, file.path);
+  const absl::StatusOr<FileDescriptor> folder = OpenFolderOf(files, file->path);
   if (!folder.ok()) return folder.status();
   const fs::path incoming = directory() / kIncoming;
-  if (renameat(AT_FDCWD, incoming.c_str(), folder->get(), fs::path(file.path).filename().c_str()) !=
-      0) {
-    return FileFailed(files / file.path, "move into place", errno);
+  if (renameat(AT_FDCWD, incoming.c_str(), folder->get(),
+               fs::path(file->path).filename().c_str()) != 0) {
+    return FileFailed(files / file->path, "move into place", errno);
   }
-  if (absl::Status status = journal_.Add({file.path, file.bytes, file.sha256}); !status.ok()) {
+  if (absl::Status status = journal_.Add({file->path, file->bytes, file->sha256}); !status.ok()) {
     return status;
   }
   ++dataset_.files;
-  dataset_.bytes += file.bytes;
-  dataset_.last_path = file.path;
+  dataset_.bytes += file->bytes;
+  dataset_.last_path = file->path;
   return ++unflushed_ < kFlushEvery ? absl::OkStatus() : Flush();
 }
 

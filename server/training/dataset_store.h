@@ -14,7 +14,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <set>
 #include <string>
 
@@ -138,8 +137,8 @@ class DatasetUpload {
   DatasetStore& store_;
   StoredDataset dataset_;
   UploadJournal journal_;
-  std::optional<Incoming> incoming_;
-  int64_t unflushed_ = 0;  // files since the last flush
+  std::unique_ptr<Incoming> incoming_;  // null: none
+  int64_t unflushed_ = 0;               // files since the last flush
 };
 
 }  // namespace proad::server
