@@ -160,10 +160,15 @@ class Run {
   void Enter(TrainPhase phase) {
     progress_.phase = phase;
     progress_.done = progress_.total = 0;
+    progress_.eta_seconds.reset();
     Report();
   }
 
   void Report() {
+    if (progress_.phase == TrainPhase::kEvaluating) {
+      progress_.eta_seconds =
+          static_cast<double>(progress_.total - progress_.done) * seconds_a_picture_;
+    }
     observer_.OnProgress(progress_);
     if (observer_.StopRequested()) throw Interrupted();
   }
@@ -268,7 +273,6 @@ class Run {
   void MeasureModel() {
     const FrozenProAd frozen(subject_.model, subject_.preprocessing);
     progress_.total = PicturesToMeasure();
-    progress_.eta_seconds = static_cast<double>(progress_.total) * seconds_a_picture_;
     Report();
     Calibrate(frozen);
     if (CanEvaluate(data_.dataset)) {
