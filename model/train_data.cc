@@ -37,15 +37,6 @@ void LeaveOut(const std::vector<FileFinding>& unreadable, TrainData& data) {
                 [&](const Sample& sample) { return names.contains(sample.name); });
 }
 
-// Thresholds want three pictures at least; a small category gives a quarter of its own for them.
-int64_t HeldOut(int64_t pictures, double share) {
-  constexpr int64_t kFewest = 3;
-  if (share <= 0 || pictures < 2) return 0;
-  const int64_t fewest = std::clamp<int64_t>(pictures / 4, 1, kFewest);
-  const auto wanted = std::llround(share * static_cast<double>(pictures));
-  return std::clamp<int64_t>(wanted, fewest, pictures - 1);
-}
-
 void Divide(const TrainSpec& spec, TrainData& data) {
   std::map<std::string, std::vector<const Sample*>> categories;
   for (const Sample& sample : data.dataset.samples) {
@@ -57,7 +48,7 @@ void Divide(const TrainSpec& spec, TrainData& data) {
     const auto count = static_cast<int64_t>(samples.size());
     const std::vector<int64_t> order = Shuffled(count, spec.recipe.seed, --stream);
     std::vector<bool> held(samples.size());
-    for (int64_t i = 0; i < HeldOut(count, spec.validation_share); ++i) {
+    for (int64_t i = 0; i < CountHeldOut(count, spec.validation_share); ++i) {
       held[static_cast<size_t>(order[static_cast<size_t>(i)])] = true;
     }
     for (size_t i = 0; i < samples.size(); ++i) {
@@ -67,6 +58,15 @@ void Divide(const TrainSpec& spec, TrainData& data) {
 }
 
 }  // namespace
+
+// Thresholds want three pictures at least; a small category gives a quarter of its own for them.
+int64_t CountHeldOut(int64_t pictures, double share) {
+  constexpr int64_t kFewest = 3;
+  if (share <= 0 || pictures < 2) return 0;
+  const int64_t fewest = std::clamp<int64_t>(pictures / 4, 1, kFewest);
+  const auto wanted = std::llround(share * static_cast<double>(pictures));
+  return std::clamp<int64_t>(wanted, fewest, pictures - 1);
+}
 
 TrainData OpenTrainData(const TrainSpec& spec, const ImageLimits& limits) {
   TrainData data;

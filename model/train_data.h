@@ -3,6 +3,7 @@
 // No LibTorch. Safe to call from any thread.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -20,9 +21,13 @@ struct TrainData {
   std::string fingerprint;           // of everything that the dataset holds
 };
 
+// How many of a category's good training pictures are held out: `share` of them, but at least one
+// stays to be trained on, and where the share is not 0 at least three are held out, or a quarter of
+// fewer than twelve, or one of two or three.
+int64_t CountHeldOut(int64_t pictures, double share);
+
 // Opens and checks the dataset, every file of it, and holds out the share of each category's good
-// training pictures, picked by the seed; at least one stays to be trained on, and where the share
-// is not 0 at least three are held out, or a quarter of fewer than twelve, or one of two or three.
+// training pictures, picked by the seed.
 //
 // Throws InvalidInput (field "dataset"): UNREADABLE_IMAGE naming the pictures, unless they may be
 // skipped; MASK_INVALID naming the masks; and what OpenDataset and CheckTrainable throw.

@@ -1,6 +1,8 @@
 #include "server/training/job_planner.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <map>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -15,6 +17,7 @@
 #include "model/error.h"
 #include "model/manifest.h"
 #include "model/sha256.h"
+#include "model/train_data.h"
 #include "server/serving/model_errors.h"
 #include "server/serving/model_registry.h"
 #include "server/util/quote.h"
@@ -57,6 +60,19 @@ absl::Status OfDataset(const absl::Status& status, const std::string& field, con
   }
   return Refuse(status.code(), field, details.reason.empty() ? "DATASET_INVALID" : details.reason,
                 message);
+}
+
+// Pictures that a job trains on, if all of them can be read.
+int64_t CountTrained(const model::Dataset& dataset, double validation_share) {
+  std::map<std::string, int64_t> good;
+  for (const model::Sample& sample : dataset.samples) {
+    if (sample.split == model::Split::kTrain && sample.good) ++good[sample.category];
+  }
+  int64_t trained = 0;
+  for (const auto& [category, count] : good) {
+    trained += count - model::CountHeldOut(count, validation_share);
+  }
+  return trained;
 }
 
 absl::Status CheckGate(const model::TrainSpec& train) {
@@ -108,11 +124,7 @@ absl::Status JobPlanner::PlanDataset(JobSpec& spec) const {
     model::CheckTrainable(dataset);
     spec.train.dataset_format = dataset.format;
     spec.train.categories = dataset.categories;
-    const int64_t good = std::count_if(dataset.samples.begin(), dataset.samples.end(),
-                                       [](const model::Sample& sample) {
-                                         return sample.split == model::Split::kTrain && sample.good;
-                                       });
-    model::LengthOf(spec.train.recipe, good);
+    model::LengthOf(spec.train.recipe, CountTrained(dataset, spec.train.validation_share));
   } catch (const model::InvalidInput& error) {
     if (error.field().starts_with("overrides.")) {
       return Refuse(absl::StatusCode::kInvalidArgument, "spec." + error.field(), error.reason(),
