@@ -21,7 +21,7 @@ void CheckName(const std::string& field, const std::string& name) {
   throw InvalidInput(
       field, "NAME_INVALID",
       field + " '" + name +
-          "' cannot be used: up to 63 of a-z, 0-9, '.', '_' and '-', beginning with a "
+          "' cannot be used: up to 64 of a-z, 0-9, '.', '_' and '-', beginning with a "
           "letter or a digit, are expected");
 }
 

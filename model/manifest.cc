@@ -32,7 +32,7 @@ void CheckName(const std::string& field, const std::string& value) {
   if (!IsValidName(value)) {
     Refuse(field,
            "is " + Quote(value) +
-               "; it must be 1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit");
+               "; it must be 1 to 64 of a-z, 0-9, '.', '_' and '-', the first a letter or digit");
   }
 }
 
@@ -120,7 +120,7 @@ void CheckConfig(const Manifest& manifest) {
 
 bool IsValidName(std::string_view name) {
   const auto alphanumeric = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  return !name.empty() && name.size() <= 63 && alphanumeric(name.front()) &&
+  return !name.empty() && name.size() <= 64 && alphanumeric(name.front()) &&
          std::all_of(name.begin(), name.end(),
                      [&](char c) { return alphanumeric(c) || c == '.' || c == '_' || c == '-'; });
 }

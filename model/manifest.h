@@ -94,7 +94,7 @@ struct Manifest {
 // Now, as Manifest::created has it.
 std::string NowUtc();
 
-// Whether `name` can name a model or a version: [a-z0-9][a-z0-9._-]{0,62}. Such a name is safe as a
+// Whether `name` can name a model or a version: [a-z0-9][a-z0-9._-]{0,63}. Such a name is safe as a
 // directory.
 bool IsValidName(std::string_view name);
 

@@ -147,7 +147,7 @@ absl::Status Validate(const Config& config) {
     errors.push_back(
         absl::StrCat("models.default: ", Quote(name),
                      " is not possible; expected the name of a model without version, "
-                     "1 to 63 of a-z, 0-9, '.', '_' and '-', the first a letter or digit, "
+                     "1 to 64 of a-z, 0-9, '.', '_' and '-', the first a letter or digit, "
                      "or \"\""));
   }
   const DatasetStore::Options& uploads = config.training.datasets;

@@ -100,7 +100,7 @@ absl::Status UnknownEnum(const std::string& field, int value) {
 
 absl::Status ParseNames(const v1::TrainJobSpec& from, JobSpec& to) {
   constexpr char kAName[] =
-      " is not a name: up to 63 of a-z, 0-9, '-', '_' and '.', beginning with "
+      " is not a name: up to 64 of a-z, 0-9, '-', '_' and '.', beginning with "
       "a letter or a digit, are expected";
   if (!model::IsValidName(from.model_name())) {
     return Invalid("spec.model_name", "NAME_INVALID",

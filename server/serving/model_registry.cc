@@ -58,7 +58,7 @@ absl::StatusOr<ModelName> ModelName::Parse(absl::string_view text) {
     return MakeError(
         absl::StatusCode::kInvalidArgument,
         absl::StrCat("model: ", Quote(text),
-                     " is no model; expected \"name\" or \"name@version\", each 1 to 63 of "
+                     " is no model; expected \"name\" or \"name@version\", each 1 to 64 of "
                      "a-z, 0-9, '.', '_' and '-', the first a letter or digit"),
         {.reason = "MODEL_NAME_INVALID", .field = "model"});
   }

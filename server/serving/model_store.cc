@@ -162,7 +162,7 @@ absl::StatusOr<std::string> ModelStore::ActiveVersion(
     return absl::DataLossError(absl::StrCat(pointer.string(), ": leads out of the store"));
   }
 
-  // A name has 63 bytes at most; what does not fit is no name.
+  // A name has 64 bytes at most; what does not fit is no name.
   char bytes[128] = {};
   std::ifstream in(pointer, std::ios::binary);
   in.read(bytes, sizeof(bytes));

@@ -63,6 +63,7 @@ TEST_F(TrainingRequestTest, WhatIsGivenIsKept) {
   fake::WriteFile(server_.root / "encoders", "mine.pth", "weights");
   Start();
   v1::TrainJobSpec spec = TrainingServer::Spec();
+  spec.set_model_name(std::string(64, 'm'));
   spec.set_recipe("paper-mvtec");
   spec.set_encoder("mine");
   spec.set_validation_share(0);
@@ -96,6 +97,7 @@ TEST_F(TrainingRequestTest, WhatIsGivenIsKept) {
   recipe.set_decoder_layers(job.spec().overrides().decoder_layers());  // left out
   EXPECT_EQ(job.spec().overrides().SerializeAsString(), recipe.SerializeAsString());
   EXPECT_EQ(job.spec().gate().SerializeAsString(), spec.gate().SerializeAsString());
+  EXPECT_EQ(job.spec().model_name(), spec.model_name());
   EXPECT_EQ(job.spec().encoder(), "mine");
   EXPECT_EQ(job.spec().recipe(), "paper-mvtec");
   EXPECT_EQ(job.spec().validation_share(), 0);
@@ -123,6 +125,8 @@ TEST_F(TrainingRequestTest, EachImpossibleValueIsRefusedByName) {
     Refusal refusal;
   } kCases[] = {
       {[](Spec& s) { s.set_model_name(""); }, {kInvalid, "spec.model_name", "is not a name"}},
+      {[](Spec& s) { s.set_model_name(std::string(65, 'm')); },
+       {kInvalid, "spec.model_name", "up to 64"}},
       {[](Spec& s) { s.set_model_name("../pcb"); },
        {kInvalid, "spec.model_name", "\"../pcb\" is not a name"}},
       {[](Spec& s) { s.clear_dataset(); },
@@ -156,13 +160,13 @@ TEST_F(TrainingRequestTest, EachImpossibleValueIsRefusedByName) {
        {kInvalid, "spec.overrides.batch_size", "4096"}},
       {[](Spec& s) { s.mutable_overrides()->set_batch_size(4097); },
        {kInvalid, "spec.overrides.batch_size", "4097"}},
-      {[](Spec& s) { s.mutable_overrides()->set_batch_size(21); },
-       {kInvalid, "spec.overrides.batch_size", "20"}},
+      {[](Spec& s) { s.mutable_overrides()->set_batch_size(18); },
+       {kInvalid, "spec.overrides.batch_size", "only 17 pictures to train on"}},
       {[](Spec& s) { s.mutable_overrides()->set_learning_rate(0); },
        {kInvalid, "spec.overrides.learning_rate", "above 0"}},
       {[](Spec& s) { s.mutable_overrides()->set_learning_rate(1.5); },
        {kInvalid, "spec.overrides.learning_rate", "1.5"}},
-      {[kNaN](Spec& s) { s.mutable_overrides()->set_learning_rate(kNaN); },
+      {[](Spec& s) { s.mutable_overrides()->set_learning_rate(kNaN); },
        {kInvalid, "spec.overrides.learning_rate", "nan"}},
       {[](Spec& s) { s.mutable_overrides()->set_weight_decay(-0.1); },
        {kInvalid, "spec.overrides.weight_decay", "-0.1"}},
@@ -206,8 +210,7 @@ TEST_F(TrainingRequestTest, EachImpossibleValueIsRefusedByName) {
        {StatusCode::FAILED_PRECONDITION, "spec.device", "there is no cuda:1"}},
       {[](Spec& s) { s.set_device("toaster"); }, {kInvalid, "spec.device", "toaster"}},
       {[](Spec& s) { s.set_validation_share(1); }, {kInvalid, "spec.validation_share", "below 1"}},
-      {[kNaN](Spec& s) { s.set_validation_share(kNaN); },
-       {kInvalid, "spec.validation_share", "nan"}},
+      {[](Spec& s) { s.set_validation_share(kNaN); }, {kInvalid, "spec.validation_share", "nan"}},
       {[](Spec& s) { s.set_false_reject_budget(0); },
        {kInvalid, "spec.false_reject_budget", "above 0"}},
       {[](Spec& s) { s.mutable_gate(); }, {kInvalid, "spec.gate", "activate_on_success"}},
