@@ -102,11 +102,11 @@ class FakeTrainer {
     writer_->Report(progress_, absl::Now());
   }
 
-  // False when it was asked to end.
+  // False when it was asked to end, or when its test ended without it and took its folder along.
   bool Wait(bool stoppable) const {
     const timespec moment = {.tv_sec = 0, .tv_nsec = 2'000'000};
     while (!fs::exists(job_ / "go")) {
-      if (stoppable && g_stop) return false;
+      if ((stoppable && g_stop) || !fs::exists(job_)) return false;
       nanosleep(&moment, nullptr);
     }
     return true;

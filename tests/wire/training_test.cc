@@ -245,6 +245,28 @@ TEST_F(TrainingTest, EveryWatchSeesTheEndEvenOneThatComesLate) {
   EXPECT_EQ(late[0].state(), v1::TRAIN_JOB_STATE_SUCCEEDED);
 }
 
+TEST_F(TrainingTest, AWatcherThatReadsSlowlyMissesReportsButNotTheLast) {
+  Start();
+  constexpr int kSteps = 300;  // each is a change
+  const std::string id = server_.Create(With(Held(), fake::kFakeSteps, std::to_string(kSteps)));
+  grpc::ClientContext context;
+  const auto watch = server_.training->WatchTrainJob(&context, Named<v1::WatchTrainJobRequest>(id));
+  v1::WatchTrainJobResponse response;
+  ASSERT_TRUE(watch->Read(&response)) << "the first answer comes though nothing happens";
+  EXPECT_EQ(response.job().job_id(), id);
+  server_.AwaitPhase(id, v1::TRAIN_PHASE_TRAINING);
+  fake::Release(server_.JobDirectory(id));
+  ASSERT_EQ(server_.AwaitEnd(id).progress().step(), static_cast<uint64_t>(kSteps));
+
+  int reports = 1;
+  while (watch->Read(&response)) ++reports;
+  const grpc::Status end = watch->Finish();
+  EXPECT_TRUE(end.ok()) << end.error_message();
+  EXPECT_EQ(response.job().state(), v1::TRAIN_JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(response.job().progress().step(), static_cast<uint64_t>(kSteps));
+  EXPECT_LT(reports, kSteps / 4);
+}
+
 TEST_F(TrainingTest, WatchersThatLeaveMakeRoom) {
   server_.config.training.jobs.max_watchers = 1;
   Start();
