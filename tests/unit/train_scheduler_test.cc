@@ -406,7 +406,10 @@ TEST_F(TrainSchedulerTest, AJobWhoseCheckpointIsDamagedIsNotResumed) {
   ASSERT_TRUE(scheduler_->Cancel(id).ok());
   const fs::path work = JobDirectory(id) / kWorkDirectory;
   WriteText(work / "state-1.safetensors", "weights");
-  model::PointTo(work, {{.step = 1}, work / "state-1.safetensors"});
+  model::SavedCheckpoint saved;
+  saved.mark.step = 1;
+  saved.file = work / "state-1.safetensors";
+  model::PointTo(work, saved);
   WriteText(work / "state-1.safetensors", "WEIGHTS");
   const auto refused = scheduler_->Resume(id);
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kDataLoss) << refused.status();
