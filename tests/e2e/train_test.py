@@ -65,7 +65,7 @@ shutdown:
         self.assertEqual(job.state, STATES.TRAIN_JOB_STATE_SUCCEEDED, f"{job.reason_code}: {job.reason}")
         return job
 
-    def fail(self, code, *words, **fields):
+    def fail_with(self, code, *words, **fields):
         job = self.train(**fields)
         self.assertEqual((STATES.Name(job.state), job.reason_code), ("TRAIN_JOB_STATE_FAILED", code), job.reason)
         for word in words:
@@ -119,7 +119,7 @@ shutdown:
         (good / "leer und ü.png").write_bytes(b"")
         (good / "text.png").write_text("no picture")
         self.start()
-        self.fail("UNREADABLE_IMAGE", "text.png", "skip_unreadable")
+        self.fail_with("UNREADABLE_IMAGE", "text.png", "skip_unreadable")
         self.assertEqual(self.versions(), {})
         job = self.succeed(skip_unreadable=True)
         self.assertEqual(sorted(job.skipped_paths), ["brick/train/good/leer und ü.png", "brick/train/good/text.png"])
@@ -132,11 +132,11 @@ shutdown:
             self.skipTest("a small file system cannot be mounted here")
         self.addCleanup(subprocess.run, ["umount", "-l", disk], check=True)
         self.start()
-        self.fail("DISK_FULL", "No space left on device")
+        self.fail_with("DISK_FULL", "No space left on device")
         self.assertEqual(self.versions(), {})
 
     def test_what_cannot_be_trained_on_is_refused_at_once(self):
-        self.copy("brick")
+        shutil.copytree(SAMPLE / "brick", self.data / "good" / "brick")
         (self.data / "empty").mkdir()
         only_bad = self.data / "only_bad" / "screw" / "test"
         shutil.copytree(SAMPLE / "brick" / "test" / "hole", only_bad / "hole")
@@ -158,7 +158,7 @@ shutdown:
                  "batch_size")):
             with self.subTest(**{key: str(value) for key, value in fields.items()}):
                 with self.assertRaises(grpc.RpcError) as refused:
-                    self.train(**fields)
+                    self.train(**{"dataset_path": "good", **fields})
                 self.assertEqual(refused.exception.code(), code, refused.exception.details())
                 self.assertIn(words, refused.exception.details())
 
