@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "model/error.h"
+#include "model/non_finite_loss.h"
 
 namespace proad::model {
 namespace {
@@ -75,7 +76,11 @@ void StableAdamW::Update(torch::Tensor& parameter, Moments& moments, double lear
   const double steps = static_cast<double>(steps_);
   moments.m.mul_(options_.beta1).add_(gradient, 1 - options_.beta1);
   moments.v.mul_(options_.beta2).addcmul_(gradient, gradient, 1 - options_.beta2);
-  at::maximum_out(moments.u, moments.u, moments.v);
+  if (options_.amsgrad) {
+    at::maximum_out(moments.u, moments.u, moments.v);
+  } else {
+    moments.u.copy_(moments.v);
+  }
 
   const torch::Tensor denominator =
       moments.u.sqrt().div_(std::sqrt(1 - std::pow(options_.beta2, steps))).add_(options_.eps);
@@ -106,6 +111,20 @@ void StableAdamW::Load(const std::map<std::string, torch::Tensor>& state) {
   for (const auto& [name, tensor] : own) {
     if (name != kSteps) torch::Tensor(tensor).copy_(state.at(name));
   }
+}
+
+double Descend(const torch::Tensor& loss, double max_norm, double learning_rate,
+               StableAdamW& optimizer) {
+  const auto fail = [&](const char* what) {
+    throw NonFiniteLoss(optimizer.steps() + 1, learning_rate, what);
+  };
+  const auto value = loss.item<double>();
+  if (!std::isfinite(value)) fail("loss");
+  optimizer.ZeroGradients();
+  loss.backward();
+  if (!std::isfinite(optimizer.ClipGradients(max_norm))) fail("norm of the gradients");
+  optimizer.Step(learning_rate);
+  return value;
 }
 
 Schedule::Schedule(const Options& options) : options_(options) {

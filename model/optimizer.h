@@ -17,8 +17,10 @@ namespace proad::model {
 // AdamW whose update is scaled down, tensor by tensor, when a gradient is much larger than its
 // history lets expect. With gradient g, step t = 1, 2, ... and learning rate lr:
 //   p <- (1 - lr decay) p
-//   m <- beta1 m + (1 - beta1) g,   v <- beta2 v + (1 - beta2) g^2,   u <- max(u, v) (amsgrad) D =
-//   sqrt(u) / sqrt(1 - beta2^t) + eps p <- p - lr / (1 - beta1^t) / max(1, RMS(g / D) / clip) m / D
+//   m <- beta1 m + (1 - beta1) g,   v <- beta2 v + (1 - beta2) g^2
+//   u <- max(u, v), or v without amsgrad
+//   D = sqrt(u) / sqrt(1 - beta2^t) + eps
+//   p <- p - lr / (1 - beta1^t) / max(1, RMS(g / D) / clip) m / D
 // Every tensor decays, prototypes, biases and norms among them.
 class StableAdamW {
  public:
@@ -28,6 +30,7 @@ class StableAdamW {
     double beta2 = 0.999;
     double eps = 1e-10;
     double update_clip = 1.0;  // RMS of g / D above which an update is scaled down
+    bool amsgrad = true;
   };
 
   // Changes `parameters` in place; they are shared with whoever computes the gradients, and stay
@@ -62,7 +65,7 @@ class StableAdamW {
   struct Moments {
     torch::Tensor m;  // running mean of the gradient
     torch::Tensor v;  // running mean of its square
-    torch::Tensor u;  // largest v so far
+    torch::Tensor u;  // largest v so far; without amsgrad the last
   };
 
   void Update(torch::Tensor& parameter, Moments& moments, double learning_rate) const;
@@ -72,6 +75,11 @@ class StableAdamW {
   std::map<std::string, Moments> moments_;  // by the parameter's name
   int64_t steps_ = 0;
 };
+
+// One step down: the gradients of `loss`, together of norm `max_norm` at most, and the update.
+// Returns the loss. Throws NonFiniteLoss (non_finite_loss.h); no parameter is changed then.
+double Descend(const torch::Tensor& loss, double max_norm, double learning_rate,
+               StableAdamW& optimizer);
 
 // Learning rate by step: up from 0 in a straight line, then half a cosine down.
 class Schedule {

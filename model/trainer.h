@@ -15,10 +15,11 @@
 #include "model/optimizer.h"
 #include "model/pro_ad.h"
 #include "model/recipe.h"
+#include "model/training_state.h"
 
 namespace proad::model {
 
-class Trainer {
+class Trainer : public Resumable {
  public:
   // Changes the trainable parameters of `model`, and shares `features`, which outlive it; all
   // pictures in it are trained on. Throws InvalidInput where the recipe does not suit them, or
@@ -36,12 +37,8 @@ class Trainer {
   // Trains on the next batch. Throws NonFiniteLoss; the weights are then those of the step before.
   StepFigures Step();
 
-  // Writes everything that the steps to come depend on, whole and flushed. Throws FileError.
-  void Save(const std::filesystem::path& file) const;
-
-  // Goes on from there. Throws FileError, or CorruptFile for a file that Save did not write for
-  // such a network; nothing is changed then.
-  void Load(const std::filesystem::path& file);
+  void Save(const std::filesystem::path& file) const override;
+  void Load(const std::filesystem::path& file) override;
 
  private:
   std::vector<int64_t> NextBatch();
