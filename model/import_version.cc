@@ -61,7 +61,7 @@ ImportedVersion ImportVersion(const ImportOptions& options) {
   }
   Validate(manifest.config, manifest.preprocessing);
   ProAd model(manifest.config);
-  LoadEncoder(model, encoder);
+  LoadEncoder(model->encoder, encoder);
   LoadTrainable(model, ReadTensorFile(options.weights_file));
   model->eval();
 

@@ -103,7 +103,7 @@ Subject MakeSubject(const TrainSpec& spec) {
                      NameOf(encoder.dialect)};
   at::manual_seed(DeriveSeed(spec.recipe.seed, kInitialWeights));
   subject.model = ProAd(network.config);
-  LoadEncoder(subject.model, encoder);
+  LoadEncoder(subject.model->encoder, encoder);
   if (!spec.init_from.empty()) StartFrom(spec.init_from, subject);
   subject.model->to(torch::Device(ResolveDevice(spec.device)));
   return subject;

@@ -171,21 +171,21 @@ ImportedEncoder ImportEncoder(const TensorFile& file, const EncoderConfig& confi
   return encoder;
 }
 
-void LoadEncoder(ProAd& model, const ImportedEncoder& encoder) {
-  if (encoder.config != model->config().encoder) {
+void LoadEncoder(Encoder encoder, const ImportedEncoder& imported) {
+  if (imported.config != encoder->config()) {
     throw InvalidInput(
         "encoder", "ENCODER_MISMATCH",
         "the encoder was imported for another configuration than the network's (position grid " +
-            std::to_string(encoder.config.position_grid) + " and " +
-            std::to_string(model->config().encoder.position_grid) + ")");
+            std::to_string(imported.config.position_grid) + " and " +
+            std::to_string(encoder->config().position_grid) + ")");
   }
   const at::NoGradGuard no_gradient;
-  const auto parameters = model->encoder->named_parameters();
-  TORCH_CHECK(parameters.size() == encoder.tensors.size(), "the encoder has ", parameters.size(),
-              " parameters, and ", encoder.tensors.size(), " were imported");
+  const auto parameters = encoder->named_parameters();
+  TORCH_CHECK(parameters.size() == imported.tensors.size(), "the encoder has ", parameters.size(),
+              " parameters, and ", imported.tensors.size(), " were imported");
   for (const auto& parameter : parameters) {
-    const auto it = encoder.tensors.find(parameter.key());
-    TORCH_CHECK(it != encoder.tensors.end(), "parameter ", parameter.key(), " was not imported");
+    const auto it = imported.tensors.find(parameter.key());
+    TORCH_CHECK(it != imported.tensors.end(), "parameter ", parameter.key(), " was not imported");
     torch::Tensor target = parameter.value();
     target.copy_(it->second);
   }

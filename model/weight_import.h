@@ -5,7 +5,7 @@
 // names. Whatever the file says, the result has the official names and shapes.
 //
 // All functions copy out of the file, so it may be closed afterwards. Safe to call from any thread;
-// LoadEncoder and LoadTrainable change the model that they are given.
+// LoadEncoder and LoadTrainable change the network that they are given.
 #pragma once
 
 #include <torch/types.h>
@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "model/config.h"
+#include "model/encoder.h"
 #include "model/encoder_names.h"
 #include "model/pro_ad.h"
 #include "model/tensor_file.h"
@@ -39,9 +40,9 @@ struct ImportedEncoder {
 // a bound.
 ImportedEncoder ImportEncoder(const TensorFile& file, const EncoderConfig& config);
 
-// Copies the encoder into `model`, converted to float32. Throws InvalidInput (field "encoder",
-// reason ENCODER_MISMATCH) when it was imported for another configuration than the model's.
-void LoadEncoder(ProAd& model, const ImportedEncoder& encoder);
+// Copies it into `encoder`, converted to float32. Throws InvalidInput (field "encoder", reason
+// ENCODER_MISMATCH) when it was imported for another configuration than the encoder's.
+void LoadEncoder(Encoder encoder, const ImportedEncoder& imported);
 
 // Copies the trained tensors (names of a checkpoint's model.safetensors) into `model`, converted to
 // float32. Throws as ImportEncoder does; no tensor may be there beside the model's own. On an error

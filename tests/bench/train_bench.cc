@@ -37,7 +37,8 @@ Epoch Measure(const TrainSpec& spec, const TrainData& data, bool keep, int64_t s
   const Network network = NetworkOf(spec.preset, spec.recipe);
   at::manual_seed(spec.recipe.seed);
   ProAd model(network.config);
-  LoadEncoder(model, ImportEncoder(ReadTensorFile(spec.encoder_file), network.config.encoder));
+  LoadEncoder(model->encoder,
+              ImportEncoder(ReadTensorFile(spec.encoder_file), network.config.encoder));
   FeatureCache features(model, network.preprocessing, Sha256File(spec.encoder_file),
                         {.keep = keep});
   Epoch epoch;

@@ -59,7 +59,7 @@ class CheckpointTest : public ::testing::Test {
       if (type == at::kBFloat16) tensor = tensor * 1e-20;  // too small for a half
       tensor = tensor.to(type);
     }
-    LoadEncoder(model, ImportEncoder(ToFile(tensors), SmallConfig().encoder));
+    LoadEncoder(model->encoder, ImportEncoder(ToFile(tensors), SmallConfig().encoder));
     model->eval();
     return model;
   }

@@ -48,7 +48,7 @@ TEST(ImportEncoder, TakesOfficialNames) {
   ProAd model = SmallModel();
   const ImportedEncoder encoder = ImportEncoder(ToFile(tensors), SmallConfig().encoder);
   EXPECT_EQ(encoder.dialect, WeightDialect::kOfficial);
-  LoadEncoder(model, encoder);
+  LoadEncoder(model->encoder, encoder);
   const auto parameters = model->encoder->named_parameters();
   ASSERT_EQ(parameters.size(), tensors.size());
   for (const auto& [name, tensor] : tensors) ExpectEqual(parameters[name], tensor, name);
@@ -135,7 +135,7 @@ TEST(ImportEncoder, ConvertsHalfPrecision) {
     ProAd model = SmallModel();
     const ImportedEncoder encoder = ImportEncoder(ToFile(narrow), SmallConfig().encoder);
     EXPECT_EQ(encoder.tensors.at("cls_token").scalar_type(), type);
-    LoadEncoder(model, encoder);
+    LoadEncoder(model->encoder, encoder);
     EXPECT_EQ(model->encoder->cls_token.scalar_type(), at::kFloat);
     ExpectEqual(model->encoder->cls_token, narrow.at("cls_token").to(at::kFloat), "cls_token");
   }
@@ -148,12 +148,12 @@ TEST(ImportEncoder, TakesThePositionGridFromTheFile) {
   const ImportedEncoder encoder = ImportEncoder(ToFile(tensors), SmallConfig().encoder);
   EXPECT_EQ(encoder.config.position_grid, 5);
   ProAd fitting = SmallModel(config);
-  LoadEncoder(fitting, encoder);
+  LoadEncoder(fitting->encoder, encoder);
   ExpectEqual(fitting->encoder->pos_embed, tensors.at("pos_embed"), "pos_embed");
 
   ProAd other = SmallModel();
   try {
-    LoadEncoder(other, encoder);
+    LoadEncoder(other->encoder, encoder);
     FAIL() << "an encoder of another position grid was loaded";
   } catch (const InvalidInput& error) {
     EXPECT_EQ(error.reason(), "ENCODER_MISMATCH");
