@@ -16,6 +16,7 @@ void AddModelsCommand(CLI::App& app, Command& run);
 void AddTrainCommand(CLI::App& app, Command& run);
 void AddJobsCommand(CLI::App& app, Command& run);
 void AddDatasetCommand(CLI::App& app, Command& run);
+void AddEncoderCommand(CLI::App& app, Command& run);
 void AddEvaluateCommand(CLI::App& app, Command& run);
 void AddImportCommand(CLI::App& app, Command& run);
 void AddDoctorCommand(CLI::App& app, Command& run);

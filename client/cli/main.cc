@@ -26,6 +26,7 @@ int Run(int argc, char** argv) {
   proad::client::AddTrainCommand(app, run);
   proad::client::AddJobsCommand(app, run);
   proad::client::AddDatasetCommand(app, run);
+  proad::client::AddEncoderCommand(app, run);
   proad::client::AddEvaluateCommand(app, run);
   proad::client::AddImportCommand(app, run);
   proad::client::AddDoctorCommand(app, run);

@@ -1,4 +1,5 @@
-// proad import and proad evaluate: proad-trainer does them; this hands the words over.
+// proad import, proad evaluate and proad encoder: proad-trainer does them; this hands the words
+// over.
 #include "client/cli/trainer_commands.h"
 
 #include "client/cli/connection.h"
@@ -32,6 +33,14 @@ void AddEvaluateCommand(CLI::App& app, Command& run) {
   HandOver(*app.add_subcommand(
                "evaluate", "Measure a version on a dataset's test split (done by proad-trainer)"),
            {"evaluate"}, run);
+}
+
+void AddEncoderCommand(CLI::App& app, Command& run) {
+  CLI::App* const command = app.add_subcommand("encoder", "Make encoders");
+  HandOver(*command->add_subcommand(
+               "distil",
+               "Make a small encoder that sees what a larger one does (done by proad-trainer)"),
+           {"distil"}, run);
 }
 
 }  // namespace proad::client

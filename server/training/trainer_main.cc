@@ -1,5 +1,6 @@
 // proad-trainer: everything that needs LibTorch but no server. The command line `proad` starts it
-// for `import`, `evaluate`, `dataset` and `doctor`; the server starts it for training jobs.
+// for `import`, `evaluate`, `dataset`, `encoder` and `doctor`; the server starts it for training
+// jobs.
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <map>
@@ -11,6 +12,7 @@
 #include "model/import_version.h"
 #include "server/training/command.h"
 #include "server/training/dataset_command.h"
+#include "server/training/distil_command.h"
 #include "server/training/evaluate_command.h"
 #include "server/training/train_command.h"
 #include "server/util/process_settings.h"
@@ -101,6 +103,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   Command run;
   proad::server::AddDatasetCommand(app, run);
+  proad::server::AddDistilCommand(app, run);
   AddDoctorCommand(app, run);
   proad::server::AddEvaluateCommand(app, run);
   AddImportCommand(app, run);

@@ -11,6 +11,10 @@
 //   job=optimize input=FILE output=FILE weight_decay= type=F32|F64
 //     input: "learning_rate" F64 [S], parameter.<name> and gradient.<name> [S, ...], of the type.
 //     output: parameter.<name> [S, ...], after every step.
+//
+//   job=teach teacher=FILE input=FILE output=FILE groups= grid=
+//     input: "images", RGB in 0..1, [B, 3, S, S], of patches of 14 pixels. output:
+//     <group>.<kind> [B, grid * grid, D].
 
 #include <ATen/ATen.h>
 
@@ -22,6 +26,7 @@
 #include "model/loss.h"
 #include "model/optimizer.h"
 #include "model/pro_ad.h"
+#include "model/teacher.h"
 #include "model/tensor_file.h"
 #include "model/weight_import.h"
 #include "tests/torch/tool_job.h"
@@ -41,7 +46,7 @@ ProAd TakeModel(Options& options) {
       ImportEncoder(ReadTensorFile(Take(options, "encoder")), config.encoder);
   config.encoder = encoder.config;
   ProAd model(config);
-  LoadEncoder(model, encoder);
+  LoadEncoder(model->encoder, encoder);
   LoadTrainable(model, ReadTensorFile(Take(options, "weights")));
   model->set_dropout(std::stod(Take(options, "dropout", "0")));
   model->train();
@@ -121,6 +126,26 @@ std::string Optimize(Options options) {
   return std::to_string(rates.size(0));
 }
 
+std::string Teach(Options options) {
+  const int grid = std::stoi(Take(options, "grid"));
+  const auto teacher = LoadTeacher(Take(options, "teacher"), std::stoi(Take(options, "groups")),
+                                   /*patch=*/14, at::kCPU);
+  const torch::Tensor images =
+      CopyTensor(ReadTensorFile(Take(options, "input")).tensors.at("images"), at::kFloat);
+  const std::string output = Take(options, "output");
+  RefuseRest(options);
+  const torch::NoGradGuard no_grad;
+  Tensors computed;
+  const std::vector<TeacherFeatures> groups = teacher->Features(images, grid);
+  for (size_t g = 0; g < groups.size(); ++g) {
+    for (size_t k = 0; k < groups[g].kinds.size(); ++k) {
+      computed[std::to_string(g) + "." + std::to_string(k)] = groups[g].kinds[k];
+    }
+  }
+  Write(output, std::move(computed));
+  return teacher->name();
+}
+
 }  // namespace
 }  // namespace proad::model::testing
 
@@ -128,8 +153,9 @@ int main() {
   using namespace proad::model::testing;
   at::set_num_threads(1);
   AnswerJobs([](Options options) {
-    return Take(options, "job") == "optimize" ? Optimize(std::move(options))
-                                              : Train(std::move(options));
+    const std::string job = Take(options, "job");
+    if (job == "teach") return Teach(std::move(options));
+    return job == "optimize" ? Optimize(std::move(options)) : Train(std::move(options));
   });
   return 0;
 }

@@ -1,0 +1,202 @@
+#include "model/distil_run.h"
+
+#include <ATen/ATen.h>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "model/atomic_file.h"
+#include "model/device.h"
+#include "model/distiller.h"
+#include "model/error.h"
+#include "model/manifest.h"
+#include "model/photographs.h"
+#include "model/safetensors.h"
+#include "model/sha256.h"
+#include "model/shuffle.h"
+#include "model/tensor_file.h"
+#include "model/weight_import.h"
+
+namespace proad::model {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+using Clock = std::chrono::steady_clock;
+
+// The stream of random numbers that fresh weights come from; views have those from 0 on.
+constexpr uint64_t kInitialWeights = UINT64_MAX / 2;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+Encoder MakeStudent(const DistilSpec& spec) {
+  EncoderConfig config = PresetConfig(spec.preset).encoder;
+  std::optional<ImportedEncoder> start;
+  if (!spec.init_from.empty()) {
+    start = ImportEncoder(ReadTensorFile(spec.init_from), config);
+    config = start->config;
+  }
+  at::manual_seed(DeriveSeed(spec.options.seed, kInitialWeights));
+  Encoder student(config);
+  if (start) LoadEncoder(student, *start);
+  student->to(torch::Device(ResolveDevice(spec.device)));
+  return student;
+}
+
+// As a file of an encoder has it: F16, official names.
+void WriteEncoder(const Encoder& student, const fs::path& path) {
+  std::map<std::string, torch::Tensor> tensors;
+  std::map<std::string, TensorView> views;
+  for (const auto& item : student->named_parameters()) {
+    torch::Tensor& tensor = tensors[item.key()];
+    tensor = item.value().detach().to(at::kCPU, at::kHalf).contiguous();
+    if (!tensor.isfinite().all().item<bool>()) {
+      throw InvalidInput("precision", "OUT_OF_RANGE",
+                         "the weight " + item.key() + " does not fit into half precision");
+    }
+    views[item.key()] = {DType::kF16,
+                         tensor.sizes().vec(),
+                         {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()}};
+  }
+  WriteSafetensors(path, views);
+}
+
+class Run {
+ public:
+  Run(const DistilSpec& spec, const DistilContext& context,
+      const std::function<bool(const DistilProgress&)>& observe)
+      : spec_(spec),
+        context_(context),
+        observe_(observe),
+        student_(MakeStudent(spec)),
+        teacher_(LoadTeacher(spec.teacher, spec.options.groups, student_->config().patch,
+                             student_->cls_token.device())),
+        photographs_(spec.photographs),
+        distiller_(
+            student_, *teacher_, [this](int64_t number) { return photographs_.Read(number); },
+            photographs_.size(), spec.options) {
+    progress_.steps = spec.options.steps;
+    progress_.photographs = photographs_.size();
+  }
+
+  bool operator()() {
+    Checkmark mark{0, 0, photographs_.fingerprint()};
+    if (const auto restored = RestoreTraining(context_.directory, distiller_)) {
+      if (restored->data_fingerprint != mark.data_fingerprint) {
+        throw InvalidInput("photographs", "DATASET_CHANGED",
+                           "the photographs are not those that the run in " +
+                               context_.directory.string() +
+                               " started with; bring them back, or use another directory");
+      }
+      mark = *restored;
+    } else {
+      distiller_.Begin(/*fresh=*/spec_.init_from.empty());
+    }
+    Clock::time_point saved = Clock::now();
+    while (distiller_.step() < spec_.options.steps) {
+      mark.loss = Step();
+      mark.step = distiller_.step();
+      const bool stop = !observe_(progress_);
+      if (stop || mark.step == spec_.options.steps ||
+          SecondsSince(saved) >= context_.checkpoint_seconds) {
+        SaveTraining(context_.directory, distiller_, mark);
+        saved = Clock::now();
+      }
+      if (stop) return false;
+    }
+    WriteEncoder(student_, context_.output);
+    WriteCard(mark.loss);
+    return true;
+  }
+
+ private:
+  double Step() {
+    constexpr double kMemory = 0.98;
+    const Clock::time_point start = Clock::now();
+    const Distiller::StepFigures figures = distiller_.Step();
+    const double rate = static_cast<double>(spec_.options.batch_size) / SecondsSince(start);
+    const bool first = progress_.unexplained.empty();
+    const auto blend = [first](double before, double now) {
+      return first ? now : kMemory * before + (1 - kMemory) * now;
+    };
+    progress_.step = distiller_.step();
+    progress_.loss = blend(progress_.loss, figures.loss);
+    progress_.views_per_second = blend(progress_.views_per_second, rate);
+    progress_.unexplained.resize(figures.unexplained.size());
+    for (size_t g = 0; g < figures.unexplained.size(); ++g) {
+      progress_.unexplained[g] = blend(progress_.unexplained[g], figures.unexplained[g]);
+    }
+    progress_.learning_rate = figures.learning_rate;
+    return progress_.loss;
+  }
+
+  void WriteCard(double loss) const {
+    const DistilOptions& options = spec_.options;
+    Json folders = Json::array();
+    for (const fs::path& folder : spec_.photographs) {
+      folders.push_back(
+          (folder.has_filename() ? folder : folder.parent_path()).filename().string());
+    }
+    const EncoderConfig& config = student_->config();
+    const Json card = {{"format", 1},
+                       {"sha256", Sha256File(context_.output)},
+                       {"created", NowUtc()},
+                       {"code_version", context_.code_version},
+                       {"encoder",
+                        {{"preset", spec_.preset},
+                         {"width", config.width},
+                         {"heads", config.heads},
+                         {"blocks", config.blocks},
+                         {"patch", config.patch},
+                         {"registers", config.registers},
+                         {"position_grid", config.position_grid},
+                         {"taps", config.taps}}},
+                       {"teacher",
+                        {{"kind", teacher_->name()},
+                         {"file", spec_.teacher.filename().string()},
+                         {"sha256", Sha256File(spec_.teacher)}}},
+                       {"photographs",
+                        {{"folders", folders},
+                         {"count", photographs_.size()},
+                         {"fingerprint", photographs_.fingerprint()}}},
+                       {"init_from", spec_.init_from.filename().string()},
+                       {"steps", options.steps},
+                       {"batch_size", options.batch_size},
+                       {"side", options.side},
+                       {"groups", options.groups},
+                       {"learning_rate", options.learning_rate},
+                       {"weight_decay", options.weight_decay},
+                       {"seed", options.seed},
+                       {"precision", NameOf(options.precision)},
+                       {"loss", loss},
+                       {"unexplained", progress_.unexplained}};
+    fs::path path = context_.output;
+    AtomicFile file(path += ".json");
+    file.Write(card.dump(2) + "\n");
+    file.Commit();
+  }
+
+  const DistilSpec& spec_;
+  const DistilContext& context_;
+  const std::function<bool(const DistilProgress&)>& observe_;
+  Encoder student_;
+  const std::unique_ptr<Teacher> teacher_;
+  const Photographs photographs_;
+  Distiller distiller_;
+  DistilProgress progress_;
+};
+
+}  // namespace
+
+bool Distil(const DistilSpec& spec, const DistilContext& context,
+            const std::function<bool(const DistilProgress&)>& observe) {
+  return Run(spec, context, observe)();
+}
+
+}  // namespace proad::model

@@ -1,0 +1,47 @@
+// SqueezeNet 1.1 without its classifier: a small convolutional network that a student encoder can
+// learn from (Iandola et al., "SqueezeNet", 2016; release 1.1).
+//
+// Parameter names are those of the authors' release: conv1.{weight, bias} and
+// fire<i>.{squeeze1x1, expand1x1, expand3x3}.{weight, bias} for i = 2 .. 9. Thread-safety: forward
+// may be called from several threads while no parameter changes.
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
+
+#include <vector>
+
+namespace proad::model {
+
+// relu(W x) squeezed to few channels, and expanded again by a 1x1 and a 3x3 convolution side by
+// side.
+class FireImpl : public torch::nn::Module {
+ public:
+  FireImpl(int inputs, int squeezed, int expanded);
+
+  // x: [B, inputs, H, W] -> [B, 2 * expanded, H, W]
+  torch::Tensor forward(const torch::Tensor& x);
+
+  torch::nn::Conv2d squeeze1x1{nullptr};
+  torch::nn::Conv2d expand1x1{nullptr};
+  torch::nn::Conv2d expand3x3{nullptr};
+};
+TORCH_MODULE(Fire);
+
+class SqueezeNetImpl : public torch::nn::Module {
+ public:
+  SqueezeNetImpl();
+
+  // What conv1 and the fire modules 2 .. `last` give. Strides: 2 for conv1, 4 for fire2 and fire3,
+  // 8 for fire4 and fire5, 16 for the rest. images: RGB in 0..1, float [B, 3, H, W] -> maps of [B,
+  // D, h, w], that of fire i at i - 1
+  std::vector<torch::Tensor> forward(const torch::Tensor& images, int last = 9);
+
+  torch::nn::Conv2d conv1{nullptr};
+  std::vector<Fire> fires;  // fire2 first
+};
+TORCH_MODULE(SqueezeNet);
+
+}  // namespace proad::model
