@@ -120,14 +120,14 @@ class Run {
     constexpr double kMemory = 0.98;
     const Clock::time_point start = Clock::now();
     const Distiller::StepFigures figures = distiller_.Step();
-    const double rate = static_cast<double>(spec_.options.batch_size) / SecondsSince(start);
+    const double rate = 1 / SecondsSince(start);
     const bool first = progress_.unexplained.empty();
     const auto blend = [first](double before, double now) {
       return first ? now : kMemory * before + (1 - kMemory) * now;
     };
     progress_.step = distiller_.step();
     progress_.loss = blend(progress_.loss, figures.loss);
-    progress_.views_per_second = blend(progress_.views_per_second, rate);
+    progress_.steps_per_second = blend(progress_.steps_per_second, rate);
     progress_.unexplained.resize(figures.unexplained.size());
     for (size_t g = 0; g < figures.unexplained.size(); ++g) {
       progress_.unexplained[g] = blend(progress_.unexplained[g], figures.unexplained[g]);
@@ -167,8 +167,8 @@ class Run {
                          {"fingerprint", photographs_.fingerprint()}}},
                        {"init_from", spec_.init_from.filename().string()},
                        {"steps", options.steps},
-                       {"batch_size", options.batch_size},
-                       {"side", options.side},
+                       {"batch_patches", options.batch_patches},
+                       {"sides", options.sides},
                        {"groups", options.groups},
                        {"learning_rate", options.learning_rate},
                        {"weight_decay", options.weight_decay},

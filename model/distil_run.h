@@ -22,7 +22,7 @@ struct DistilProgress {
   double loss = 0;                  // mean over the last steps
   std::vector<double> unexplained;  // likewise, by group of taps
   double learning_rate = 0;
-  double views_per_second = 0;
+  double steps_per_second = 0;
   int64_t photographs = 0;
 };
 

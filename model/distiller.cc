@@ -19,8 +19,8 @@
 namespace proad::model {
 namespace {
 
-constexpr int64_t kSpaceViews = 24;                   // that the targets' directions come from
-constexpr uint64_t kSpaceStream = uint64_t{1} << 62;  // random numbers of those views
+constexpr uint64_t kSpaceBatches = 8;                 // that the targets' directions come from
+constexpr uint64_t kSpaceStream = uint64_t{1} << 62;  // their random numbers
 constexpr char kSpace[] = "space.";
 
 torch::OrderedDict<std::string, torch::Tensor> ParametersOf(const Encoder& student) {
@@ -34,9 +34,12 @@ void Check(const DistilOptions& options, const EncoderConfig& student, int64_t p
   };
   check(photographs > 0, "photographs", "at least one");
   check(options.steps >= 1, "steps", "at least 1");
-  check(options.batch_size >= 1, "batch_size", "at least 1");
-  check(options.side >= student.patch && options.side % student.patch == 0, "side",
-        "a multiple of the patch, " + std::to_string(student.patch) + " pixels");
+  check(options.batch_patches >= 1, "batch_patches", "at least 1");
+  check(!options.sides.empty(), "sides", "at least one");
+  for (const int side : options.sides) {
+    check(side >= student.patch && side % student.patch == 0, "sides",
+          "multiples of the patch, " + std::to_string(student.patch) + " pixels");
+  }
   check(options.groups >= 1 && student.taps.size() % static_cast<size_t>(options.groups) == 0,
         "groups", "a divisor of the number of taps, " + std::to_string(student.taps.size()));
 }
@@ -96,13 +99,20 @@ Distiller::Distiller(const Encoder& student, const Teacher& teacher, PhotographR
   CheckPrecision(options.precision, student->cls_token.device(), "precision");
 }
 
-torch::Tensor Distiller::Views(uint64_t first, int64_t count) const {
+int Distiller::GridOf(const torch::Tensor& views) const {
+  return static_cast<int>(views.size(2)) / student_->config().patch;
+}
+
+torch::Tensor Distiller::Views(uint64_t stream) const {
+  const uint64_t batch_seed = DeriveSeed(options_.seed, stream);
   ViewOptions view = options_.view;
-  view.side = options_.side;
+  view.side = options_.sides[batch_seed % options_.sides.size()];
+  const int64_t grid = view.side / student_->config().patch;
+  const int64_t count = std::max<int64_t>(1, options_.batch_patches / (grid * grid));
   torch::Tensor pixels = at::empty({count, view.side, view.side, 3}, at::kByte);
   at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const uint64_t seed = DeriveSeed(options_.seed, first + static_cast<uint64_t>(i));
+      const uint64_t seed = DeriveSeed(batch_seed, static_cast<uint64_t>(i));
       const Image image = RandomView(photographs_, count_, view, seed);
       std::memcpy(pixels[i].data_ptr(), image.pixels.data(), image.pixels.size());
     }
@@ -115,17 +125,19 @@ void Distiller::Begin(bool fresh) {
   const torch::NoGradGuard no_grad;
   const MixedPrecision mixed(options_.precision, student_->cls_token.device());
   std::vector<TeacherFeatures> all;
-  for (int64_t done = 0; done < kSpaceViews; done += options_.batch_size) {
-    const torch::Tensor views =
-        Views(kSpaceStream + static_cast<uint64_t>(done), options_.batch_size);
-    const std::vector<TeacherFeatures> batch = teacher_.Features(views, grid());
+  for (uint64_t i = 0; i < kSpaceBatches; ++i) {
+    const torch::Tensor views = Views(kSpaceStream + i);
+    std::vector<TeacherFeatures> batch = teacher_.Features(views, GridOf(views));
+    for (TeacherFeatures& group : batch) {
+      for (torch::Tensor& kind : group.kinds) kind = kind.flatten(0, 1).unsqueeze(0);
+    }
     if (all.empty()) {
       all = batch;
       continue;
     }
     for (size_t g = 0; g < batch.size(); ++g) {
       for (size_t k = 0; k < batch[g].kinds.size(); ++k) {
-        all[g].kinds[k] = at::cat({all[g].kinds[k], batch[g].kinds[k]});
+        all[g].kinds[k] = at::cat({all[g].kinds[k], batch[g].kinds[k]}, 1);
       }
     }
   }
@@ -178,7 +190,7 @@ void Distiller::InitialiseStudent() {
 
 std::vector<torch::Tensor> Distiller::Targets(const torch::Tensor& views) const {
   const torch::NoGradGuard no_grad;
-  const std::vector<TeacherFeatures> groups = teacher_.Features(views, grid());
+  const std::vector<TeacherFeatures> groups = teacher_.Features(views, GridOf(views));
   std::vector<torch::Tensor> targets;
   for (size_t g = 0; g < groups.size(); ++g) targets.push_back(spaces_[g](groups[g]));
   return targets;
@@ -202,17 +214,17 @@ Distiller::StepFigures Distiller::Step() {
   const int64_t number = step();
   StepFigures figures;
   figures.learning_rate = schedule_.LearningRate(number);
-  const std::vector<torch::Tensor> missed = Missed(number * options_.batch_size);
+  const std::vector<torch::Tensor> missed = Missed(static_cast<uint64_t>(number));
   for (const torch::Tensor& share : missed) figures.unexplained.push_back(share.item<double>());
   figures.loss =
       Descend(at::stack(missed).mean(), options_.gradient_clip, figures.learning_rate, optimizer_);
   return figures;
 }
 
-std::vector<torch::Tensor> Distiller::Missed(int64_t first_view) {
+std::vector<torch::Tensor> Distiller::Missed(uint64_t stream) {
   TORCH_CHECK(!spaces_.empty(), "Begin or Load must come before the first step");
   const MixedPrecision mixed(options_.precision, student_->cls_token.device());
-  const torch::Tensor views = Views(static_cast<uint64_t>(first_view), options_.batch_size);
+  const torch::Tensor views = Views(stream);
   const std::vector<torch::Tensor> targets = Targets(views);
   const std::vector<torch::Tensor> predictions = Predict(views);
   std::vector<torch::Tensor> missed;

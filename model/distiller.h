@@ -55,14 +55,14 @@ class Distiller : public Resumable {
 
  private:
   void InitialiseStudent();
-  // By group, how much of the targets' variance the student misses in a batch of views.
-  std::vector<torch::Tensor> Missed(int64_t first_view);
+  // By group, how much of the targets' variance the student misses in the views of a stream.
+  std::vector<torch::Tensor> Missed(uint64_t stream);
   std::vector<torch::Tensor> Targets(const torch::Tensor& views) const;
-  // Views `first` to `first + count - 1` of a stream. -> RGB in 0..1, [count, 3, S, S]
-  torch::Tensor Views(uint64_t first, int64_t count) const;
+  // The views of one stream of random numbers: a batch of one side. -> RGB in 0..1, [B, 3, S, S]
+  torch::Tensor Views(uint64_t stream) const;
   // -> by group, [B, patches, C]
   std::vector<torch::Tensor> Predict(const torch::Tensor& views);
-  int grid() const { return options_.side / student_->config().patch; }
+  int GridOf(const torch::Tensor& views) const;
 
   Encoder student_;
   const Teacher& teacher_;

@@ -50,33 +50,33 @@ class Reporter {
   Reporter(const Reporter&) = delete;
   Reporter& operator=(const Reporter&) = delete;
 
-  void Show(const model::DistilProgress& progress, int64_t batch_size) {
+  void Show(const model::DistilProgress& progress) {
     const absl::Time now = absl::Now();
     const bool last = progress.step == progress.steps;
     if (!last && now < next_) return;
     next_ = now + (terminal_ ? absl::Milliseconds(200) : absl::Seconds(10));
-    const double left = static_cast<double>((progress.steps - progress.step) * batch_size) /
-                        progress.views_per_second;
+    const double left =
+        static_cast<double>(progress.steps - progress.step) / progress.steps_per_second;
     if (json_) {
       const nlohmann::ordered_json line = {{"step", progress.step},
                                            {"steps", progress.steps},
                                            {"loss", progress.loss},
                                            {"unexplained", progress.unexplained},
                                            {"learning_rate", progress.learning_rate},
-                                           {"views_per_second", progress.views_per_second},
+                                           {"steps_per_second", progress.steps_per_second},
                                            {"eta_seconds", left}};
       std::cout << line.dump() << std::endl;
       return;
     }
     std::cout << (terminal_ ? "\r\x1b[K" : "")
               << absl::StrFormat(
-                     "step %d/%d  loss %.4f  unexplained %s  lr %.1e  %.1f views/s  ETA %s",
+                     "step %d/%d  loss %.4f  unexplained %s  lr %.1e  %.2f steps/s  ETA %s",
                      progress.step, progress.steps, progress.loss,
                      absl::StrJoin(progress.unexplained, " ",
                                    [](std::string* out, double share) {
                                      absl::StrAppendFormat(out, "%.3f", share);
                                    }),
-                     progress.learning_rate, progress.views_per_second,
+                     progress.learning_rate, progress.steps_per_second,
                      absl::FormatDuration(absl::Seconds(static_cast<int64_t>(left))))
               << (terminal_ ? "" : "\n") << std::flush;
   }
@@ -93,7 +93,7 @@ int Distil(const Options& options) {
   {
     Reporter reporter(options.json);
     done = model::Distil(options.spec, options.context, [&](const model::DistilProgress& progress) {
-      reporter.Show(progress, options.spec.options.batch_size);
+      reporter.Show(progress);
       return !g_stop_requested;
     });
   }
@@ -142,8 +142,11 @@ void AddDistilCommand(CLI::App& app, Command& run) {
       ->check(CLI::ExistingFile);
   command->add_option("--device", spec.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
   command->add_option("--steps", how.steps, "Batches to learn from")->capture_default_str();
-  command->add_option("--batch-size", how.batch_size, "Views in a batch")->capture_default_str();
-  command->add_option("--side", how.side, "Side of a view in the student's pixels")
+  command->add_option("--batch-patches", how.batch_patches, "Patches in a batch")
+      ->capture_default_str();
+  command
+      ->add_option("--sides", how.sides,
+                   "Sides of views in the student's pixels; each batch has one of them")
       ->capture_default_str();
   command->add_option("--learning-rate", how.learning_rate, "The highest")->capture_default_str();
   command->add_option("--seed", how.seed, "Of every random choice")->capture_default_str();

@@ -26,8 +26,8 @@ class DistilTest(unittest.TestCase):
         self.folder = pathlib.Path(folder.name)
 
     def command(self, out, **options):
-        chosen = {"teacher": TEACHER, "photographs": PHOTOGRAPHS, "out": self.folder / out, "steps": 8, "batch-size": 2,
-                  "side": 112, **options}
+        chosen = {"teacher": TEACHER, "photographs": PHOTOGRAPHS, "out": self.folder / out, "steps": 8, "batch-patches": 128,
+                  "sides": 112, **options}
         return [str(PROAD), "encoder", "distil", "--json",
                 *(word for name, value in chosen.items() for word in (f"--{name}", str(value)))]
 
@@ -51,7 +51,7 @@ class DistilTest(unittest.TestCase):
         self.assertEqual(card["teacher"]["sha256"], digest(TEACHER))
         self.assertEqual(card["photographs"]["folders"], ["sample"])
         self.assertEqual(card["photographs"]["count"], sum(1 for _ in PHOTOGRAPHS.rglob("*.png")))
-        self.assertEqual((card["steps"], card["batch_size"], card["side"]), (8, 2, 112))
+        self.assertEqual((card["steps"], card["batch_patches"], card["sides"]), (8, 128, [112]))
 
         version = subprocess.run(
             [str(PROAD), "import", "--store", self.folder / "store", "--name", "small", "--preset", "proad-tiny",
@@ -81,7 +81,7 @@ class DistilTest(unittest.TestCase):
                 ({"photographs": self.folder / "empty"}, "no picture that can be read"),
                 ({"teacher": SOURCE / "model" / "weights" / "proad-tiny.safetensors"}, "trained weights of a Pro-AD"),
                 ({"teacher": SOURCE / "README.md"}, "README.md"),
-                ({"side": 100}, "side must be a multiple of the patch"),
+                ({"sides": 100}, "sides must be multiples of the patch"),
                 ({"steps": 0}, "steps must be at least 1"),
                 ({"precision": "tf32", "device": "cpu"}, "precision tf32 needs a CUDA device")):
             with self.subTest(words):
