@@ -12,7 +12,6 @@
 
 #include "model/error.h"
 #include "model/mixed_precision.h"
-#include "model/preprocess.h"
 #include "model/pro_ad.h"
 #include "model/shuffle.h"
 
@@ -197,11 +196,7 @@ std::vector<torch::Tensor> Distiller::Targets(const torch::Tensor& views) const 
 }
 
 std::vector<torch::Tensor> Distiller::Predict(const torch::Tensor& views) {
-  const Preprocessing preprocessing;  // ImageNet's mean and deviation, as at inspection
-  const auto channel = [&](const std::array<float, 3>& values) {
-    return torch::tensor(at::ArrayRef<float>(values), views.options()).view({1, 3, 1, 1});
-  };
-  const torch::Tensor images = (views - channel(preprocessing.mean)) / channel(preprocessing.std);
+  const torch::Tensor images = Standardize(views, {});  // as at inspection
   std::vector<torch::Tensor> groups;
   for (const torch::Tensor& mean : GroupMeans(student_(images), options_.groups)) {
     const int64_t prefix = 1 + student_->config().registers;

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace proad::model {
@@ -21,6 +22,13 @@ torch::Tensor Normalize(const torch::Tensor& pixels, const Preprocessing& prepro
   const torch::Tensor channels_last =
       (pixels.to(torch::kFloat32) / 255 - mean.to(pixels.device())) / std.to(pixels.device());
   return channels_last.permute({0, 3, 1, 2}).contiguous();
+}
+
+torch::Tensor Standardize(const torch::Tensor& images, const Preprocessing& preprocessing) {
+  const auto channels = [&images](const std::array<float, 3>& values) {
+    return torch::tensor(at::ArrayRef<float>(values), images.options()).view({1, 3, 1, 1});
+  };
+  return (images - channels(preprocessing.mean)) / channels(preprocessing.std);
 }
 
 torch::Tensor InterpolatePositions(const torch::Tensor& positions, int height, int width,

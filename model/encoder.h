@@ -25,6 +25,9 @@ namespace proad::model {
 // pixels: uint8 [B, H, W, 3] -> float [B, 3, H, W]
 torch::Tensor Normalize(const torch::Tensor& pixels, const Preprocessing& preprocessing);
 
+// (x - mean) / std, for pictures in 0..1. images: float [B, 3, H, W] -> the same
+torch::Tensor Standardize(const torch::Tensor& images, const Preprocessing& preprocessing);
+
 // Brings stored positions to a grid of `height` x `width` patches; the class slot stays as it is,
 // and an equal, square grid is returned unchanged. Computed in float32. positions: [1, 1 + G*G, C]
 // -> [1, 1 + height*width, C]

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <array>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -10,7 +9,6 @@
 
 #include "model/encoder.h"
 #include "model/error.h"
-#include "model/preprocess.h"
 #include "model/pro_ad.h"
 #include "model/squeezenet.h"
 #include "model/strict_json.h"
@@ -90,8 +88,8 @@ class SqueezeNetTeacher : public Teacher {
     const torch::Tensor object = roots(maps[8], kCoarsestStride, side);
 
     const TeacherFeatures low = {
-        {AsPatches(texture), AsPatches(fine), AsPatches(contrast)}, {1, 1, 0.5}, 2};
-    const TeacherFeatures high = {{AsPatches(object)}, {1}, 1};
+        {AsPatches(texture), AsPatches(fine), AsPatches(contrast)}, {1, 1, 0.5}, 1};
+    const TeacherFeatures high = {{AsPatches(object)}, {1}, 2};
     std::vector<TeacherFeatures> groups;
     for (int g = 0; g < groups_; ++g) groups.push_back(2 * g < groups_ - 1 ? low : high);
     return groups;
@@ -116,14 +114,9 @@ class EncoderTeacher : public Teacher {
 
   std::vector<TeacherFeatures> Features(const torch::Tensor& images, int grid) const override {
     const EncoderConfig& config = network_->config();
-    const Preprocessing preprocessing;  // ImageNet's mean and deviation
-    const auto channel = [&](const std::array<float, 3>& values) {
-      return torch::tensor(at::ArrayRef<float>(values), images.options()).view({1, 3, 1, 1});
-    };
     const torch::Tensor seen =
         config.patch == patch_ ? images : Enlarged(images, grid * config.patch);
-    const torch::Tensor normalised =
-        (seen - channel(preprocessing.mean)) / channel(preprocessing.std);
+    const torch::Tensor normalised = Standardize(seen, {});  // with ImageNet's mean and deviation
     std::vector<TeacherFeatures> groups;
     for (const torch::Tensor& mean : GroupMeans(Encoder(network_)(normalised), groups_)) {
       const torch::Tensor patches = mean.narrow(1, 1 + config.registers, grid * grid);
