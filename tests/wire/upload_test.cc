@@ -4,10 +4,12 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/escaping.h"
+#include "absl/synchronization/mutex.h"
 #include "model/sha256.h"
 #include "tests/support/training_server.h"
 
@@ -66,9 +68,10 @@ class Upload {
   void Cancel() { context_.TryCancel(); }
   // Closes the sending side and waits for the end.
   grpc::Status End() {
-    stream_->WritesDone();
-    return stream_->Finish();
+    Close();
+    return AwaitEnd();
   }
+  void Close() { stream_->WritesDone(); }
   // Waits for the end without closing.
   grpc::Status AwaitEnd() { return stream_->Finish(); }
 
@@ -312,16 +315,35 @@ TEST_F(UploadTest, OneStreamADatasetAndSoManyAtOnce) {
 TEST_F(UploadTest, StreamsThatNeverBeginDoNotPileUp) {
   server_.config.training.datasets.max_uploads = 1;
   Start();
+  // Two are taken in and wait for their first message; whichever come later are refused unasked.
+  constexpr size_t kStreams = 5, kRefused = 3;
   std::vector<std::unique_ptr<Upload>> idle;
-  grpc::Status status;
-  // Those that are taken in wait for their first message; the first one too many is refused.
-  for (int i = 0; i < 2; ++i) idle.push_back(std::make_unique<Upload>(server_));
-  do {
-    status = SendAll({StartOf("parts")});
-  } while (status.ok());
-  ExpectRefused(status, StatusCode::RESOURCE_EXHAUSTED, "", "1 uploads at once");
+  for (size_t i = 0; i < kStreams; ++i) idle.push_back(std::make_unique<Upload>(server_));
+  absl::Mutex mutex;
+  std::vector<grpc::Status> refused;
+  size_t never_begun = 0;
+  std::vector<std::thread> waiting;
   for (const auto& upload : idle) {
-    EXPECT_EQ(upload->End().error_code(), StatusCode::INVALID_ARGUMENT);
+    waiting.emplace_back([&, stream = upload.get()] {
+      const grpc::Status status = stream->AwaitEnd();
+      absl::MutexLock lock(&mutex);
+      if (status.error_code() == StatusCode::INVALID_ARGUMENT) {
+        ++never_begun;
+      } else {
+        refused.push_back(status);
+      }
+    });
+  }
+  {
+    absl::MutexLock lock(&mutex);
+    const auto all_refused = [&] { return refused.size() == kRefused; };
+    mutex.Await(absl::Condition(&all_refused));
+  }
+  for (const auto& upload : idle) upload->Close();
+  for (std::thread& thread : waiting) thread.join();
+  EXPECT_EQ(never_begun, kStreams - kRefused);
+  for (const grpc::Status& status : refused) {
+    ExpectRefused(status, StatusCode::RESOURCE_EXHAUSTED, "", "1 uploads at once");
   }
 }
 
