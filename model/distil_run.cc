@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <chrono>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -18,6 +17,7 @@
 #include "model/safetensors.h"
 #include "model/sha256.h"
 #include "model/shuffle.h"
+#include "model/stopwatch.h"
 #include "model/tensor_file.h"
 #include "model/weight_import.h"
 
@@ -26,14 +26,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
-using Clock = std::chrono::steady_clock;
-
-// The stream of random numbers that fresh weights come from; views have those from 0 on.
-constexpr uint64_t kInitialWeights = UINT64_MAX / 2;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 Encoder MakeStudent(const DistilSpec& spec) {
   EncoderConfig config = PresetConfig(spec.preset).encoder;
@@ -42,7 +34,7 @@ Encoder MakeStudent(const DistilSpec& spec) {
     start = ImportEncoder(ReadTensorFile(spec.init_from), config);
     config = start->config;
   }
-  at::manual_seed(DeriveSeed(spec.options.seed, kInitialWeights));
+  at::manual_seed(DeriveSeed(spec.options.seed, kInitialWeightsStream));
   Encoder student(config);
   if (start) LoadEncoder(student, *start);
   student->to(torch::Device(ResolveDevice(spec.device)));
@@ -82,7 +74,6 @@ class Run {
             student_, *teacher_, [this](int64_t number) { return photographs_.Read(number); },
             photographs_.size(), spec.options) {
     progress_.steps = spec.options.steps;
-    progress_.photographs = photographs_.size();
   }
 
   bool operator()() {
@@ -98,15 +89,15 @@ class Run {
     } else {
       distiller_.Begin(/*fresh=*/spec_.init_from.empty());
     }
-    Clock::time_point saved = Clock::now();
+    Stopwatch since_checkpoint;
     while (distiller_.step() < spec_.options.steps) {
       mark.loss = Step();
       mark.step = distiller_.step();
       const bool stop = !observe_(progress_);
       if (stop || mark.step == spec_.options.steps ||
-          SecondsSince(saved) >= context_.checkpoint_seconds) {
+          since_checkpoint.Seconds() >= context_.checkpoint_seconds) {
         SaveTraining(context_.directory, distiller_, mark);
-        saved = Clock::now();
+        since_checkpoint.Restart();
       }
       if (stop) return false;
     }
@@ -118,9 +109,9 @@ class Run {
  private:
   double Step() {
     constexpr double kMemory = 0.98;
-    const Clock::time_point start = Clock::now();
+    const Stopwatch watch;
     const Distiller::StepFigures figures = distiller_.Step();
-    const double rate = 1 / SecondsSince(start);
+    const double rate = 1 / watch.Seconds();
     const bool first = progress_.unexplained.empty();
     const auto blend = [first](double before, double now) {
       return first ? now : kMemory * before + (1 - kMemory) * now;

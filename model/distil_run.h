@@ -23,7 +23,6 @@ struct DistilProgress {
   std::vector<double> unexplained;  // likewise, by group of taps
   double learning_rate = 0;
   double steps_per_second = 0;
-  int64_t photographs = 0;
 };
 
 struct DistilContext {

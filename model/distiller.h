@@ -50,9 +50,6 @@ class Distiller : public Resumable {
   void Save(const std::filesystem::path& file) const override;
   void Load(const std::filesystem::path& file) override;
 
-  // By group.
-  const std::vector<TargetSpace>& spaces() const { return spaces_; }
-
  private:
   void InitialiseStudent();
   // By group, how much of the targets' variance the student misses in the views of a stream.

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <system_error>
@@ -21,6 +20,7 @@
 #include "model/probe.h"
 #include "model/sha256.h"
 #include "model/shuffle.h"
+#include "model/stopwatch.h"
 #include "model/tensor_file.h"
 #include "model/train_data.h"
 #include "model/trainer.h"
@@ -32,20 +32,6 @@ namespace proad::model {
 namespace {
 
 namespace fs = std::filesystem;
-
-// The stream of random numbers that fresh weights come from; steps have those from 0 on.
-constexpr uint64_t kInitialWeights = UINT64_MAX / 2;
-
-class Stopwatch {
- public:
-  double Seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-  void Restart() { start_ = std::chrono::steady_clock::now(); }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 // A rate over the last seconds.
 class Speed {
@@ -101,7 +87,7 @@ Subject MakeSubject(const TrainSpec& spec) {
   subject.preprocessing = network.preprocessing;
   subject.encoder = {spec.encoder_file.filename(), Sha256File(spec.encoder_file),
                      NameOf(encoder.dialect)};
-  at::manual_seed(DeriveSeed(spec.recipe.seed, kInitialWeights));
+  at::manual_seed(DeriveSeed(spec.recipe.seed, kInitialWeightsStream));
   subject.model = ProAd(network.config);
   LoadEncoder(subject.model->encoder, encoder);
   if (!spec.init_from.empty()) StartFrom(spec.init_from, subject);

@@ -1,9 +1,7 @@
 #include "server/training/distil_command.h"
 
-#include <signal.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -18,6 +16,7 @@
 #include "absl/time/time.h"
 #include "model/config.h"
 #include "model/distil_run.h"
+#include "server/training/stop_signal.h"
 #include "server/training/trainer_process.h"
 #include "server/version.h"
 
@@ -30,15 +29,6 @@ struct Options {
   std::string precision = "fp32";
   bool json = false;
 };
-
-std::atomic<bool> g_stop_requested = false;
-
-void StopOnSignals() {
-  struct sigaction action = {};
-  action.sa_handler = [](int) { g_stop_requested = true; };
-  sigaction(SIGTERM, &action, nullptr);
-  sigaction(SIGINT, &action, nullptr);
-}
 
 // How far it is: a line that is written over on a terminal, lines now and then elsewhere.
 class Reporter {
@@ -88,13 +78,13 @@ class Reporter {
 };
 
 int Distil(const Options& options) {
-  StopOnSignals();
+  StopOnSignal(/*interrupt=*/true);
   bool done = false;
   {
     Reporter reporter(options.json);
     done = model::Distil(options.spec, options.context, [&](const model::DistilProgress& progress) {
       reporter.Show(progress);
-      return !g_stop_requested;
+      return !StopRequested();
     });
   }
   if (!done) {

@@ -1,9 +1,7 @@
 #include "server/training/train_command.h"
 
-#include <signal.h>
 #include <sys/resource.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -23,21 +21,13 @@
 #include "server/serving/model_store.h"
 #include "server/training/job_files.h"
 #include "server/training/progress_file.h"
+#include "server/training/stop_signal.h"
 #include "server/training/trainer_process.h"
 #include "server/util/status_details.h"
 #include "server/version.h"
 
 namespace proad::server {
 namespace {
-
-std::atomic<bool> g_stop_requested = false;
-static_assert(std::atomic<bool>::is_always_lock_free, "it is set by a signal's handler");
-
-void StopOnSigterm() {
-  struct sigaction action = {};
-  action.sa_handler = [](int) { g_stop_requested = true; };
-  sigaction(SIGTERM, &action, nullptr);
-}
 
 // The server, and whatever else answers people, comes first: for the cores, and when memory ends.
 void StandBack(int nice) {
@@ -56,7 +46,7 @@ class Reporter : public model::TrainObserver {
 
   // Whoever reads that it publishes relies on that it will.
   bool StopRequested() override {
-    return g_stop_requested && phase_ != model::TrainPhase::kPublishing;
+    return server::StopRequested() && phase_ != model::TrainPhase::kPublishing;
   }
 
  private:
@@ -135,7 +125,7 @@ int Fail(const Options& options, const JobError& error) {
 }
 
 int Train(const Options& options) {
-  StopOnSigterm();
+  StopOnSignal(/*interrupt=*/false);
   StandBack(options.nice);
   const auto lock = TrainerLock::Acquire(options.job);
   if (!lock.ok()) {
