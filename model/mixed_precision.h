@@ -1,6 +1,6 @@
 // Arithmetic of a training step.
 //
-// Affects the thread that it lives on, while it lives.
+// Affects the thread that it lives on, while it lives; how a CPU computes attention, all threads.
 #pragma once
 
 #include <c10/core/Device.h>
@@ -23,6 +23,8 @@ class MixedPrecision {
  private:
   const c10::DeviceType device_;
   const bool on_;
+  const bool fused_before_;
+  const bool reduced_before_;
 };
 
 // Throws InvalidInput (field `field`, PRECISION_UNSUPPORTED) where the device cannot compute so.
