@@ -14,10 +14,10 @@
 namespace proad::model {
 
 struct DistilOptions {
-  int64_t steps = 4000;
+  int64_t steps = 12000;
   int64_t warmup_steps = 100;
-  int64_t batch_patches = 3136;  // the student's; as many views as give them, at least one
-  double learning_rate = 1e-3;   // the highest
+  int64_t batch_patches = 1568;  // the student's; as many views as give them, at least one
+  double learning_rate = 2e-3;   // the highest
   double final_ratio = 0.01;     // of it, where the cosine ends
   double weight_decay = 0.05;
   double gradient_clip = 1;  // joint L2 norm of all gradients
@@ -26,7 +26,7 @@ struct DistilOptions {
   int groups = 2;  // of the student's taps
   // Sides of what the student sees, pixels, multiples of its patch: each batch has one of them,
   // each as likely as it is listed. An encoder is good at the sizes that it learned at.
-  std::vector<int> sides = {112, 112, 196, 280, 392};
+  std::vector<int> sides = {196, 280, 392, 392};
   ViewOptions view;  // but for its side
 
   bool operator==(const DistilOptions&) const = default;

@@ -18,8 +18,11 @@
 namespace proad::model {
 namespace {
 
-constexpr uint64_t kSpaceBatches = 8;                 // that the targets' directions come from
-constexpr uint64_t kSpaceStream = uint64_t{1} << 62;  // their random numbers
+constexpr uint64_t kSpaceBatches = 8;  // that the targets' directions come from
+constexpr uint64_t kSpaceStream = uint64_t{1}
+                                  << 62;  // their random numbers; those of steps begin at 0
+constexpr uint64_t kExamStream = uint64_t{3} << 62;
+constexpr uint64_t kShiftSeed = 0x9e3779b97f4a7c15;
 constexpr char kSpace[] = "space.";
 
 torch::OrderedDict<std::string, torch::Tensor> ParametersOf(const Encoder& student) {
@@ -195,12 +198,22 @@ std::vector<torch::Tensor> Distiller::Targets(const torch::Tensor& views) const 
   return targets;
 }
 
-std::vector<torch::Tensor> Distiller::Predict(const torch::Tensor& views) {
-  const torch::Tensor images = Standardize(views, {});  // as at inspection
+std::vector<torch::Tensor> Distiller::Predict(const torch::Tensor& views, uint64_t stream) {
+  // What a patch shows does not depend on where it lies. Each batch is shifted around its edges
+  // against the stored positions, so that these tell where patches lie to each other, and no more.
+  const int64_t grid = GridOf(views);
+  const int64_t patch = student_->config().patch;
+  const uint64_t seed = DeriveSeed(options_.seed ^ kShiftSeed, stream);
+  const auto down = static_cast<int64_t>(seed % static_cast<uint64_t>(grid));
+  const auto right = static_cast<int64_t>((seed >> 32) % static_cast<uint64_t>(grid));
+  const torch::Tensor shifted = views.roll({down * patch, right * patch}, {2, 3});
+  const torch::Tensor images = Standardize(shifted, {});  // as at inspection
   std::vector<torch::Tensor> groups;
   for (const torch::Tensor& mean : GroupMeans(student_(images), options_.groups)) {
     const int64_t prefix = 1 + student_->config().registers;
-    groups.push_back(mean.narrow(1, prefix, mean.size(1) - prefix).to(at::kFloat));
+    const torch::Tensor map =
+        mean.narrow(1, prefix, grid * grid).to(at::kFloat).unflatten(1, {grid, grid});
+    groups.push_back(map.roll({-down, -right}, {1, 2}).flatten(1, 2));
   }
   return groups;
 }
@@ -216,12 +229,24 @@ Distiller::StepFigures Distiller::Step() {
   return figures;
 }
 
+std::vector<double> Distiller::Examine(int64_t batches) {
+  const torch::NoGradGuard no_grad;
+  std::vector<double> mean(spaces_.size());
+  for (int64_t i = 0; i < batches; ++i) {
+    const std::vector<torch::Tensor> missed = Missed(kExamStream + static_cast<uint64_t>(i));
+    for (size_t g = 0; g < mean.size(); ++g) {
+      mean[g] += missed[g].item<double>() / static_cast<double>(batches);
+    }
+  }
+  return mean;
+}
+
 std::vector<torch::Tensor> Distiller::Missed(uint64_t stream) {
   TORCH_CHECK(!spaces_.empty(), "Begin or Load must come before the first step");
   const MixedPrecision mixed(options_.precision, student_->cls_token.device());
   const torch::Tensor views = Views(stream);
   const std::vector<torch::Tensor> targets = Targets(views);
-  const std::vector<torch::Tensor> predictions = Predict(views);
+  const std::vector<torch::Tensor> predictions = Predict(views, stream);
   std::vector<torch::Tensor> missed;
   for (size_t g = 0; g < targets.size(); ++g) {
     // The last dimension, the anchor, does not vary.

@@ -47,6 +47,10 @@ class Distiller : public Resumable {
   // before.
   StepFigures Step();
 
+  // By group, what share of the targets' variance the student misses in `batches` batches of views
+  // that no step sees.
+  std::vector<double> Examine(int64_t batches);
+
   void Save(const std::filesystem::path& file) const override;
   void Load(const std::filesystem::path& file) override;
 
@@ -58,7 +62,7 @@ class Distiller : public Resumable {
   // The views of one stream of random numbers: a batch of one side. -> RGB in 0..1, [B, 3, S, S]
   torch::Tensor Views(uint64_t stream) const;
   // -> by group, [B, patches, C]
-  std::vector<torch::Tensor> Predict(const torch::Tensor& views);
+  std::vector<torch::Tensor> Predict(const torch::Tensor& views, uint64_t stream);
   int GridOf(const torch::Tensor& views) const;
 
   Encoder student_;
