@@ -27,6 +27,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+constexpr int64_t kExaminedViews = 32;  // batches
+
 Encoder MakeStudent(const DistilSpec& spec) {
   EncoderConfig config = PresetConfig(spec.preset).encoder;
   std::optional<ImportedEncoder> start;
@@ -76,14 +78,15 @@ class Run {
     progress_.steps = spec.options.steps;
   }
 
-  bool operator()() {
-    Checkmark mark{0, 0, photographs_.fingerprint()};
+  std::optional<DistilResult> operator()() {
+    // What the run is, to the last bit, apart from the machine.
+    Checkmark mark{0, 0, Sha256Hex(Recipe().dump())};
     if (const auto restored = RestoreTraining(context_.directory, distiller_)) {
       if (restored->data_fingerprint != mark.data_fingerprint) {
-        throw InvalidInput("photographs", "DATASET_CHANGED",
-                           "the photographs are not those that the run in " +
-                               context_.directory.string() +
-                               " started with; bring them back, or use another directory");
+        throw InvalidInput("work", "RUN_CHANGED",
+                           "the run in " + context_.directory.string() +
+                               " began with another teacher, other photographs or other options; "
+                               "repeat those, or use another directory");
       }
       mark = *restored;
     } else {
@@ -99,11 +102,12 @@ class Run {
         SaveTraining(context_.directory, distiller_, mark);
         since_checkpoint.Restart();
       }
-      if (stop) return false;
+      if (stop) return std::nullopt;
     }
+    const DistilResult result = {distiller_.Examine(kExaminedViews), photographs_.skipped()};
     WriteEncoder(student_, context_.output);
-    WriteCard(mark.loss);
-    return true;
+    WriteCard(result);
+    return result;
   }
 
  private:
@@ -127,7 +131,8 @@ class Run {
     return progress_.loss;
   }
 
-  void WriteCard(double loss) const {
+  // All that the student's weights depend on.
+  Json Recipe() const {
     const DistilOptions& options = spec_.options;
     Json folders = Json::array();
     for (const fs::path& folder : spec_.photographs) {
@@ -135,38 +140,47 @@ class Run {
           (folder.has_filename() ? folder : folder.parent_path()).filename().string());
     }
     const EncoderConfig& config = student_->config();
-    const Json card = {{"format", 1},
-                       {"sha256", Sha256File(context_.output)},
-                       {"created", NowUtc()},
-                       {"code_version", context_.code_version},
-                       {"encoder",
-                        {{"preset", spec_.preset},
-                         {"width", config.width},
-                         {"heads", config.heads},
-                         {"blocks", config.blocks},
-                         {"patch", config.patch},
-                         {"registers", config.registers},
-                         {"position_grid", config.position_grid},
-                         {"taps", config.taps}}},
-                       {"teacher",
-                        {{"kind", teacher_->name()},
-                         {"file", spec_.teacher.filename().string()},
-                         {"sha256", Sha256File(spec_.teacher)}}},
-                       {"photographs",
-                        {{"folders", folders},
-                         {"count", photographs_.size()},
-                         {"fingerprint", photographs_.fingerprint()}}},
-                       {"init_from", spec_.init_from.filename().string()},
-                       {"steps", options.steps},
-                       {"batch_patches", options.batch_patches},
-                       {"sides", options.sides},
-                       {"groups", options.groups},
-                       {"learning_rate", options.learning_rate},
-                       {"weight_decay", options.weight_decay},
-                       {"seed", options.seed},
-                       {"precision", NameOf(options.precision)},
-                       {"loss", loss},
-                       {"unexplained", progress_.unexplained}};
+    Json start = nullptr;
+    if (!spec_.init_from.empty()) start = FileEntry(spec_.init_from);
+    return {{"encoder",
+             {{"preset", spec_.preset},
+              {"width", config.width},
+              {"heads", config.heads},
+              {"blocks", config.blocks},
+              {"patch", config.patch},
+              {"registers", config.registers},
+              {"position_grid", config.position_grid},
+              {"taps", config.taps}}},
+            {"teacher", FileEntry(spec_.teacher)},
+            {"photographs",
+             {{"folders", folders},
+              {"count", photographs_.size()},
+              {"fingerprint", photographs_.fingerprint()}}},
+            {"init_from", start},
+            {"steps", options.steps},
+            {"batch_patches", options.batch_patches},
+            {"sides", options.sides},
+            {"tiles", options.view.tiles},
+            {"groups", options.groups},
+            {"learning_rate", options.learning_rate},
+            {"weight_decay", options.weight_decay},
+            {"seed", options.seed},
+            {"precision", NameOf(options.precision)}};
+  }
+
+  static Json FileEntry(const fs::path& path) {
+    return {{"file", path.filename().string()}, {"sha256", Sha256File(path)}};
+  }
+
+  void WriteCard(const DistilResult& result) const {
+    Json card = {{"format", 1},
+                 {"sha256", Sha256File(context_.output)},
+                 {"created", NowUtc()},
+                 {"code_version", context_.code_version}};
+    card.update(Recipe());
+    card["teacher"]["kind"] = teacher_->name();
+    card["photographs"]["skipped"] = result.skipped.size();
+    card["unexplained"] = result.unexplained;
     fs::path path = context_.output;
     AtomicFile file(path += ".json");
     file.Write(card.dump(2) + "\n");
@@ -185,8 +199,8 @@ class Run {
 
 }  // namespace
 
-bool Distil(const DistilSpec& spec, const DistilContext& context,
-            const std::function<bool(const DistilProgress&)>& observe) {
+std::optional<DistilResult> Distil(const DistilSpec& spec, const DistilContext& context,
+                                   const std::function<bool(const DistilProgress&)>& observe) {
   return Run(spec, context, observe)();
 }
 

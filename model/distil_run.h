@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,13 @@ struct DistilProgress {
   double steps_per_second = 0;
 };
 
+struct DistilResult {
+  // By group of taps, what share of the teacher's variance the student misses in views that it
+  // never learned from.
+  std::vector<double> unexplained;
+  std::vector<std::string> skipped;  // pictures that could not be used, with the reason
+};
+
 struct DistilContext {
   std::filesystem::path directory;  // of checkpoints; made when absent
   std::filesystem::path output;     // encoder, safetensors in F16; the card is `output`.json
@@ -32,9 +40,10 @@ struct DistilContext {
   double checkpoint_seconds = 60;
 };
 
-// Returns false where `observe`, asked after every step, did: the run's state is then saved.
-// Throws InvalidInput naming the option or file, NonFiniteLoss, CorruptFile, FileError.
-bool Distil(const DistilSpec& spec, const DistilContext& context,
-            const std::function<bool(const DistilProgress&)>& observe);
+// Absent where `observe`, asked after every step, returned false: the run's state is then saved.
+// Throws InvalidInput naming the option or file (RUN_CHANGED where the directory holds a run of
+// another specification), NonFiniteLoss, CorruptFile, FileError.
+std::optional<DistilResult> Distil(const DistilSpec& spec, const DistilContext& context,
+                                   const std::function<bool(const DistilProgress&)>& observe);
 
 }  // namespace proad::model

@@ -6,8 +6,10 @@
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -29,6 +31,13 @@ struct Options {
   std::string precision = "fp32";
   bool json = false;
 };
+
+// By group of taps.
+std::string Shares(const std::vector<double>& shares) {
+  return absl::StrJoin(shares, " ", [](std::string* out, double share) {
+    absl::StrAppendFormat(out, "%.3f", share);
+  });
+}
 
 // How far it is: a line that is written over on a terminal, lines now and then elsewhere.
 class Reporter {
@@ -61,11 +70,7 @@ class Reporter {
     std::cout << (terminal_ ? "\r\x1b[K" : "")
               << absl::StrFormat(
                      "step %d/%d  loss %.4f  unexplained %s  lr %.1e  %.2f steps/s  ETA %s",
-                     progress.step, progress.steps, progress.loss,
-                     absl::StrJoin(progress.unexplained, " ",
-                                   [](std::string* out, double share) {
-                                     absl::StrAppendFormat(out, "%.3f", share);
-                                   }),
+                     progress.step, progress.steps, progress.loss, Shares(progress.unexplained),
                      progress.learning_rate, progress.steps_per_second,
                      absl::FormatDuration(absl::Seconds(static_cast<int64_t>(left))))
               << (terminal_ ? "" : "\n") << std::flush;
@@ -79,21 +84,25 @@ class Reporter {
 
 int Distil(const Options& options) {
   StopOnSignal(/*interrupt=*/true);
-  bool done = false;
+  std::optional<model::DistilResult> result;
   {
     Reporter reporter(options.json);
-    done = model::Distil(options.spec, options.context, [&](const model::DistilProgress& progress) {
-      reporter.Show(progress);
-      return !StopRequested();
-    });
+    result =
+        model::Distil(options.spec, options.context, [&](const model::DistilProgress& progress) {
+          reporter.Show(progress);
+          return !StopRequested();
+        });
   }
-  if (!done) {
+  if (!result) {
     std::cerr << "proad-trainer: stopped; the same command goes on from "
               << options.context.directory.string() << "\n";
     return kTrainerStopped;
   }
+  for (const std::string& why : result->skipped) std::cerr << "skipped " << why << "\n";
   if (!options.json) {
-    std::cout << "wrote " << options.context.output.string() << " and its card, "
+    std::cout << "it misses " << Shares(result->unexplained)
+              << " of the teacher's variance in views that it never learned from\nwrote "
+              << options.context.output.string() << " and its card, "
               << options.context.output.string() << ".json\n";
   }
   return kTrainerDone;
@@ -137,6 +146,11 @@ void AddDistilCommand(CLI::App& app, Command& run) {
   command
       ->add_option("--sides", how.sides,
                    "Sides of views in the student's pixels; each batch has one of them")
+      ->capture_default_str();
+  command
+      ->add_option("--tiles", how.view.tiles,
+                   "Photographs along a side of a view; each view has one of these numbers")
+      ->check(CLI::Range(1, 8))
       ->capture_default_str();
   command->add_option("--learning-rate", how.learning_rate, "The highest")->capture_default_str();
   command->add_option("--seed", how.seed, "Of every random choice")->capture_default_str();

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -52,6 +53,11 @@ class DistilTest(unittest.TestCase):
         self.assertEqual(card["photographs"]["folders"], ["sample"])
         self.assertEqual(card["photographs"]["count"], sum(1 for _ in PHOTOGRAPHS.rglob("*.png")))
         self.assertEqual((card["steps"], card["batch_patches"], card["sides"]), (8, 128, [112]))
+        self.assertTrue(all(0 < share < 2 for share in card["unexplained"]), card["unexplained"])
+
+        self.distil("student.safetensors")  # done already
+        again = json.loads((self.folder / "student.safetensors.json").read_text())
+        self.assertEqual({**again, "created": card["created"]}, card)
 
         version = subprocess.run(
             [str(PROAD), "import", "--store", self.folder / "store", "--name", "small", "--preset", "proad-tiny",
@@ -74,6 +80,19 @@ class DistilTest(unittest.TestCase):
             self.distil(f"{ending.name}.safetensors", **many)
             self.assertEqual((self.folder / f"{ending.name}.safetensors").read_bytes(),
                              (self.folder / "whole.safetensors").read_bytes(), ending.name)
+
+    def test_a_picture_that_cannot_be_read_is_said(self):
+        shutil.copytree(PHOTOGRAPHS / "pcb", self.folder / "photos")
+        (self.folder / "photos" / "broken.png").write_bytes(b"not a picture")
+        self.assertIn("broken.png", self.distil("student.safetensors", photographs=self.folder / "photos").stderr)
+        card = json.loads((self.folder / "student.safetensors.json").read_text())
+        self.assertEqual(card["photographs"]["skipped"], 1)
+
+    def test_another_run_in_the_same_directory_is_refused(self):
+        self.distil("student.safetensors")
+        for change in ({"learning-rate": 1e-4}, {"photographs": PHOTOGRAPHS / "pcb"}, {"seed": 7}):
+            with self.subTest(change):
+                self.assertIn("use another directory", self.distil("student.safetensors", code=1, **change).stderr)
 
     def test_what_cannot_be_learned_from_is_named(self):
         (self.folder / "empty").mkdir()

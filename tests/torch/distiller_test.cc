@@ -122,6 +122,17 @@ TEST_F(DistillerTest, ARunThatIsSavedGoesOnToTheSameWeights) {
   }
 }
 
+TEST_F(DistillerTest, AnExamTeachesNothing) {
+  Lesson lesson, other;
+  lesson.Losses(3);
+  other.Losses(3);
+  const std::vector<double> missed = lesson.distiller->Examine(4);
+  ASSERT_EQ(missed.size(), 2u);
+  for (const double share : missed) EXPECT_TRUE(share > 0.2 && share < 2) << share;
+  EXPECT_EQ(lesson.distiller->Examine(4), missed);
+  EXPECT_EQ(lesson.Losses(2), other.Losses(2));
+}
+
 TEST_F(DistillerTest, AStateOfAnotherStudentIsRefused) {
   Lesson lesson;
   lesson.Losses(1);
