@@ -57,8 +57,11 @@ torch::Tensor Unit(const torch::Tensor& map) {
   return map / map.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-12);
 }
 
-torch::Tensor Enlarged(const torch::Tensor& images, int64_t side) {
-  return at::upsample_bicubic2d(images, {side, side}, /*align_corners=*/false).clamp(0, 1);
+torch::Tensor Resized(const torch::Tensor& images, int64_t side) {
+  const torch::Tensor resized = side < images.size(2)
+                                    ? at::_upsample_bicubic2d_aa(images, {side, side}, false)
+                                    : at::upsample_bicubic2d(images, {side, side}, false);
+  return resized.clamp(0, 1);
 }
 
 torch::Tensor AsPatches(const torch::Tensor& map) { return map.flatten(2).transpose(1, 2); }
@@ -74,22 +77,25 @@ class SqueezeNetTeacher : public Teacher {
   std::string name() const override { return kSqueezeNetName; }
 
   std::vector<TeacherFeatures> Features(const torch::Tensor& images, int grid) const override {
-    // Of a picture enlarged so, the coarsest maps have one position a patch.
-    const int64_t side = images.size(2) / patch_ * kCoarsestStride;
-    const std::vector<torch::Tensor> maps = SqueezeNet(network_)(Enlarged(images, side));
-    const auto roots = [&](const torch::Tensor& map, double stride, int64_t of_side) {
+    const int64_t seen = images.size(2);
+    // Of a picture resized so, the coarsest maps have one position a patch.
+    const int64_t side = seen / patch_ * kCoarsestStride;
+    const auto maps = [&](int64_t of_side, int last) {
+      return SqueezeNet(network_)(Resized(images, of_side), last);
+    };
+    const auto roots = [&](const torch::Tensor& map, int stride, int64_t of_side) {
       return Pool(map, grid, stride, static_cast<double>(of_side)).clamp_min(0).sqrt();
     };
-    const torch::Tensor texture = Unit(roots(maps[2], 4, side));
-    const int64_t twice = 2 * images.size(2);
-    const torch::Tensor fine =
-        Unit(roots(SqueezeNet(network_)(Enlarged(images, twice), /*last=*/3)[2], 4, twice));
-    const torch::Tensor contrast = LocalContrast(Unit(roots(maps[4], 8, side)));
-    const torch::Tensor object = roots(maps[8], kCoarsestStride, side);
+    const std::vector<torch::Tensor> of_patches = maps(side, 9);
+    const torch::Tensor texture = Unit(roots(of_patches[2], 4, side));
+    const torch::Tensor fine = Unit(roots(maps(2 * seen, 3)[2], 4, 2 * seen));
+    const torch::Tensor contrast = LocalContrast(Unit(roots(of_patches[4], 8, side)));
+    const torch::Tensor coarse = roots(maps(seen / 2, 5)[4], 8, seen / 2);
+    const torch::Tensor object = roots(of_patches[8], kCoarsestStride, side);
 
     const TeacherFeatures low = {
         {AsPatches(texture), AsPatches(fine), AsPatches(contrast)}, {1, 1, 0.5}, 1};
-    const TeacherFeatures high = {{AsPatches(object)}, {1}, 2};
+    const TeacherFeatures high = {{AsPatches(coarse), AsPatches(object)}, {1, 1}, 1};
     std::vector<TeacherFeatures> groups;
     for (int g = 0; g < groups_; ++g) groups.push_back(2 * g < groups_ - 1 ? low : high);
     return groups;
@@ -115,7 +121,7 @@ class EncoderTeacher : public Teacher {
   std::vector<TeacherFeatures> Features(const torch::Tensor& images, int grid) const override {
     const EncoderConfig& config = network_->config();
     const torch::Tensor seen =
-        config.patch == patch_ ? images : Enlarged(images, grid * config.patch);
+        config.patch == patch_ ? images : Resized(images, grid * config.patch);
     const torch::Tensor normalised = Standardize(seen, {});  // with ImageNet's mean and deviation
     std::vector<TeacherFeatures> groups;
     for (const torch::Tensor& mean : GroupMeans(Encoder(network_)(normalised), groups_)) {

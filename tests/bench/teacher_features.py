@@ -7,7 +7,8 @@
 The table of "Making an encoder" in model/README.md. DATASET lies in MVTec-AD's layout; without it, factory4 beside the
 project. The teacher is SqueezeNet 1.1, .npz or .safetensors. Random squares out of 80 random pictures of DIR, whatever
 they show, give all constants below. A picture of 392 x 392 has 28 x 28 patches, each with the means of fire3, fire5,
-fire7 and fire9 of the picture enlarged to 448 x 448, and of fire3 of it at 784 x 784 ("fine3"). Kinds of features:
+fire7 and fire9 of the picture enlarged to 448 x 448, of fire3 of it at 784 x 784 ("fine3"), and of fire5 of it at
+196 x 196 ("coarse5"). Kinds of features:
 
     standardised   each channel less its mean, divided by its standard deviation, cut at five of them
     (unit) root    the square root of each channel (and of length one)
@@ -57,16 +58,20 @@ class Group(NamedTuple):
 
 
 STANDARDISED = tuple(("standardised", f"fire{number}", 1.0) for number in STRIDES)
-TEXTURE, FINE, OBJECT = ("unit root", "fire3", 1.0), ("unit root", "fine3", 1.0), ("root", "fire9", 1.0)
+TEXTURE, FINE = ("unit root", "fire3", 1.0), ("unit root", "fine3", 1.0)
+COARSE, OBJECT = ("root", "coarse5", 1.0), ("root", "fire9", 1.0)
 CONTRAST_5, HALF_CONTRAST_9 = ("contrast 5", "fire5", 1.0), ("contrast 9", "fire5", 0.5)
 SPACES = {
     "layers 3, 5, 7, 9, each channel standardised, one group": [Group(STANDARDISED, 10, 1280)],
     "[unit root of fire3, 5 x 5 contrast of fire5] + root of fire9, no anchors":
         [Group((TEXTURE, CONTRAST_5), 0), Group((OBJECT,), 0)],
     "the same (5 x 5 contrast) with anchors 2 and 1": [Group((TEXTURE, CONTRAST_5), 2), Group((OBJECT,), 1)],
-    "[unit root of fire3, of it enlarged twice, half the 9 x 9 contrast of fire5], anchor 2 + root of fire9, anchor 1":
-        [Group((TEXTURE, FINE, HALF_CONTRAST_9), 2), Group((OBJECT,), 1)],
-    "the same with anchors 1 and 2": [Group((TEXTURE, FINE, HALF_CONTRAST_9), 1), Group((OBJECT,), 2)],
+    "[unit root of fire3, of it enlarged twice, half the 9 x 9 contrast of fire5], anchor 1 + root of fire9, anchor 2":
+        [Group((TEXTURE, FINE, HALF_CONTRAST_9), 1), Group((OBJECT,), 2)],
+    "the same + [root of fire9, of fire5 at half the side], anchors 1 and 1":
+        [Group((TEXTURE, FINE, HALF_CONTRAST_9), 1), Group((COARSE, OBJECT), 1)],
+    "the low group of these alone": [Group((TEXTURE, FINE, HALF_CONTRAST_9), 1)],
+    "the high group of the last alone": [Group((COARSE, OBJECT), 1)],
 }
 
 
@@ -83,11 +88,13 @@ def pooled(features: torch.Tensor, stride: int, side: int) -> torch.Tensor:
 def layers(teacher: reference.Weights, pictures: Iterable[Image.Image]) -> Maps:
     maps: dict[str, list[torch.Tensor]] = {}
     for picture in pictures:
-        resized = picture.convert("RGB").resize((CONFIG.width_px, CONFIG.height), Image.Resampling.BILINEAR)
-        rgb = torch.from_numpy(numpy.asarray(resized).copy())[None].permute(0, 3, 1, 2).float() / 255
-        for side, prefix, numbers in ((16 * GRID, "fire", list(STRIDES)), (2 * CONFIG.height, "fine", [3])):
-            enlarged = F.interpolate(rgb, size=(side, side), mode="bicubic", align_corners=False).clamp(0, 1)
-            fires = teacher_parity.squeezenet(teacher, enlarged)
+        seen = picture.convert("RGB").resize((CONFIG.width_px, CONFIG.height), Image.Resampling.BILINEAR)
+        rgb = torch.from_numpy(numpy.asarray(seen).copy())[None].permute(0, 3, 1, 2).float() / 255
+        for side, prefix, numbers in ((16 * GRID, "fire", list(STRIDES)), (2 * CONFIG.height, "fine", [3]),
+                                      (CONFIG.height // 2, "coarse", [5])):
+            resized = F.interpolate(rgb, size=(side, side), mode="bicubic", align_corners=False,
+                                    antialias=side < CONFIG.height).clamp(0, 1)
+            fires = teacher_parity.squeezenet(teacher, resized)
             for number in numbers:
                 maps.setdefault(f"{prefix}{number}", []).append(pooled(fires[number], STRIDES[number], side))
     return {name: torch.cat(of_pictures) for name, of_pictures in maps.items()}

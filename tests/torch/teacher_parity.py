@@ -63,18 +63,20 @@ def pooled(features: torch.Tensor, stride: int, side: int) -> torch.Tensor:
 
 
 def kinds(weights: parity.Tensors, images: torch.Tensor) -> list[list[torch.Tensor]]:
-    def enlarged(side: int) -> torch.Tensor:
-        return F.interpolate(images, size=(side, side), mode="bicubic", align_corners=False).clamp(0, 1)
+    def resized(side: int) -> torch.Tensor:
+        return F.interpolate(images, size=(side, side), mode="bicubic", align_corners=False,
+                             antialias=side < PATCH * GRID).clamp(0, 1)
 
-    side, twice = 16 * GRID, 2 * PATCH * GRID
-    maps = squeezenet(weights, enlarged(side))
+    side, half, twice = 16 * GRID, PATCH * GRID // 2, 2 * PATCH * GRID
+    maps = squeezenet(weights, resized(side))
     texture = F.normalize(pooled(maps[3], 4, side).sqrt(), dim=1)
-    fine = F.normalize(pooled(squeezenet(weights, enlarged(twice))[3], 4, twice).sqrt(), dim=1)
+    fine = F.normalize(pooled(squeezenet(weights, resized(twice))[3], 4, twice).sqrt(), dim=1)
     fifth = F.normalize(pooled(maps[5], 8, side).sqrt(), dim=1)
     around = torch.stack([torch.stack([
         fifth[:, :, max(0, y - 4):y + 5, max(0, x - 4):x + 5].mean((2, 3)) for x in range(GRID)], 2)
         for y in range(GRID)], 2)
-    return [[texture, fine, fifth - around], [pooled(maps[9], 16, side).sqrt()]]
+    coarse = pooled(squeezenet(weights, resized(half))[5], 8, half).sqrt()
+    return [[texture, fine, fifth - around], [coarse, pooled(maps[9], 16, side).sqrt()]]
 
 
 def check_squeezenet(comparison: parity.Comparison, tool: parity.Tool, directory: pathlib.Path) -> None:
