@@ -4,6 +4,20 @@
 
 namespace proad::client {
 
+template <typename Request, typename Response>
+absl::StatusOr<Response> ModelClient::Call(grpc::Status (proad::v1::ModelService::Stub::*method)(
+                                               grpc::ClientContext*, const Request&, Response*),
+                                           const Request& request, bool repeat) const {
+  CallOptions call = call_;
+  if (!repeat) call.retry.max_attempts = 1;
+  Response response;
+  const absl::Status status = CallWithRetry(call, [&](grpc::ClientContext& context) {
+    return ((*stub_).*method)(&context, request, &response);
+  });
+  if (!status.ok()) return status;
+  return response;
+}
+
 ModelClient::ModelClient(const std::shared_ptr<grpc::Channel>& channel, CallOptions call)
     : stub_(proad::v1::ModelService::NewStub(channel)), call_(call) {}
 
@@ -28,29 +42,46 @@ absl::StatusOr<std::vector<proad::v1::ModelSummary>> ModelClient::ListModels(
 absl::StatusOr<proad::v1::ModelCard> ModelClient::GetModel(const std::string& model) const {
   proad::v1::GetModelRequest request;
   request.set_model(model);
-  proad::v1::GetModelResponse response;
-  const absl::Status status = CallWithRetry(call_, [&](grpc::ClientContext& context) {
-    return stub_->GetModel(&context, request, &response);
-  });
-  if (!status.ok()) return status;
-  return response.model();
+  const auto response = Call(&proad::v1::ModelService::Stub::GetModel, request, /*repeat=*/true);
+  if (!response.ok()) return response.status();
+  return response->model();
 }
 
 absl::StatusOr<proad::v1::ActivateModelResponse> ModelClient::ActivateModel(
     const std::string& model, const std::optional<std::string>& expected) const {
   proad::v1::ActivateModelRequest request;
   request.set_model(model);
-  CallOptions call = call_;
-  if (expected) {
-    request.set_expected_active_version(*expected);
-    call.retry.max_attempts = 1;
-  }
-  proad::v1::ActivateModelResponse response;
-  const absl::Status status = CallWithRetry(call, [&](grpc::ClientContext& context) {
-    return stub_->ActivateModel(&context, request, &response);
-  });
-  if (!status.ok()) return status;
-  return response;
+  if (expected) request.set_expected_active_version(*expected);
+  return Call(&proad::v1::ModelService::Stub::ActivateModel, request, !expected);
+}
+
+absl::StatusOr<proad::v1::RollbackModelResponse> ModelClient::RollbackModel(
+    const std::string& name, const std::optional<std::string>& expected) const {
+  proad::v1::RollbackModelRequest request;
+  request.set_name(name);
+  if (expected) request.set_expected_active_version(*expected);
+  return Call(&proad::v1::ModelService::Stub::RollbackModel, request, /*repeat=*/false);
+}
+
+absl::StatusOr<proad::v1::LoadModelResponse> ModelClient::LoadModel(
+    const std::string& model) const {
+  proad::v1::LoadModelRequest request;
+  request.set_model(model);
+  return Call(&proad::v1::ModelService::Stub::LoadModel, request, /*repeat=*/true);
+}
+
+absl::StatusOr<proad::v1::UnloadModelResponse> ModelClient::UnloadModel(
+    const std::string& model) const {
+  proad::v1::UnloadModelRequest request;
+  request.set_model(model);
+  return Call(&proad::v1::ModelService::Stub::UnloadModel, request, /*repeat=*/true);
+}
+
+absl::StatusOr<proad::v1::DeleteModelResponse> ModelClient::DeleteModel(
+    const std::string& model) const {
+  proad::v1::DeleteModelRequest request;
+  request.set_model(model);
+  return Call(&proad::v1::ModelService::Stub::DeleteModel, request, /*repeat=*/false);
 }
 
 }  // namespace proad::client

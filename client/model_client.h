@@ -32,7 +32,29 @@ class ModelClient {
   absl::StatusOr<proad::v1::ActivateModelResponse> ActivateModel(
       const std::string& model, const std::optional<std::string>& expected = std::nullopt) const;
 
+  // Lets the version that served `name` before the present one serve again; at once where it is
+  // still in memory. `expected` as of ActivateModel. Never repeated by itself: the first attempt
+  // may have rolled back already.
+  absl::StatusOr<proad::v1::RollbackModelResponse> RollbackModel(
+      const std::string& name, const std::optional<std::string>& expected = std::nullopt) const;
+
+  // Brings "name@version" into memory without letting it serve its name; may take a minute.
+  absl::StatusOr<proad::v1::LoadModelResponse> LoadModel(const std::string& model) const;
+
+  // Takes "name@version" out of memory.
+  absl::StatusOr<proad::v1::UnloadModelResponse> UnloadModel(const std::string& model) const;
+
+  // Removes "name@version" from the server's store for good. Never repeated by itself: it would
+  // find nothing.
+  absl::StatusOr<proad::v1::DeleteModelResponse> DeleteModel(const std::string& model) const;
+
  private:
+  // One unary call, repeated where that is safe.
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(grpc::Status (proad::v1::ModelService::Stub::*method)(
+                                    grpc::ClientContext*, const Request&, Response*),
+                                const Request& request, bool repeat) const;
+
   const std::unique_ptr<proad::v1::ModelService::Stub> stub_;
   const CallOptions call_;
 };

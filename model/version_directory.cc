@@ -189,6 +189,20 @@ Manifest WriteVersion(const fs::path& path, Manifest manifest,
   return manifest;
 }
 
+uint64_t RemoveVersion(const fs::path& directory) {
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(directory, error)) {
+    std::error_code gone;
+    if (entry.is_regular_file(gone)) bytes += entry.file_size(gone);
+  }
+  const fs::path hidden = directory.parent_path() / UniqueName(kStagingPrefix);
+  if (rename(directory.c_str(), hidden.c_str()) != 0) throw FileError(directory, "remove", errno);
+  FlushToDisk(directory.parent_path());
+  fs::remove_all(hidden, error);  // what stays is a leftover
+  return bytes;
+}
+
 std::vector<std::string> ListNames(const fs::path& parent) {
   return DirectoriesIn(parent, [](const std::string& name) { return IsValidName(name); });
 }

@@ -1,4 +1,4 @@
-// How a version comes into a model store: STORE/NAME/VERSION/, whole or not at all.
+// How a version comes into a model store, STORE/NAME/VERSION/, and leaves it: whole or not at all.
 //
 // A version is made in a hidden sibling, STORE/NAME/.staging-*, flushed to the disk and renamed
 // into place, so a reader never sees half of one, and a power cut leaves either nothing or
@@ -8,6 +8,7 @@
 // one, and the other is refused.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -29,6 +30,11 @@ namespace proad::model {
 // disk among others); and what `fill` throws. On any of these nothing is left behind.
 Manifest WriteVersion(const std::filesystem::path& directory, Manifest manifest,
                       const std::function<void(const std::filesystem::path& staging)>& fill);
+
+// Takes a published version out of its store: renames it to a hidden sibling, which is the instant
+// in which it is gone, and removes that; RemoveStale finishes after a crash. Returns the bytes of
+// its files. Throws FileError; a version that could not be renamed is as it was.
+uint64_t RemoveVersion(const std::filesystem::path& directory);
 
 // Sorted names of the subdirectories whose names IsValidName: versions of a model, or models of a
 // store. Staging directories are never among them. Empty when `parent` does not exist. Throws

@@ -15,12 +15,16 @@ void FillTime(absl::Time time, google::protobuf::Timestamp& timestamp) {
       static_cast<int32_t>((time - absl::FromUnixSeconds(seconds)) / absl::Nanoseconds(1)));
 }
 
+}  // namespace
+
 v1::ModelState ToProto(ModelState state) {
   switch (state) {
     case ModelState::kStored:
       return v1::MODEL_STATE_STORED;
     case ModelState::kLoading:
       return v1::MODEL_STATE_LOADING;
+    case ModelState::kLoaded:
+      return v1::MODEL_STATE_LOADED;
     case ModelState::kActive:
       return v1::MODEL_STATE_ACTIVE;
     case ModelState::kFailed:
@@ -28,6 +32,8 @@ v1::ModelState ToProto(ModelState state) {
   }
   return v1::MODEL_STATE_UNSPECIFIED;
 }
+
+namespace {
 
 // What summary and card have in common.
 template <typename Message>
@@ -143,6 +149,7 @@ void FillModelCard(const ListedVersion& listed, v1::ModelCard& card) {
     card.mutable_probe()->set_score(manifest.probe->score);
   }
   card.set_trainable_parameters(TrainableParameters(manifest.config));
+  card.set_device_memory_bytes(listed.memory_bytes);
 }
 
 int64_t TrainableParameters(const model::ModelConfig& config) {

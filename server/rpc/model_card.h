@@ -11,6 +11,8 @@
 
 namespace proad::server {
 
+v1::ModelState ToProto(ModelState state);
+
 void FillModelSummary(const ListedVersion& listed, v1::ModelSummary& summary);
 
 // The version's manifest must be readable.

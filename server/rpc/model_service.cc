@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "model/manifest.h"
 #include "server/rpc/model_card.h"
 #include "server/util/quote.h"
 #include "server/util/status_details.h"
@@ -20,12 +21,42 @@ namespace {
 constexpr int kDefaultPageSize = 100;
 constexpr int kMaxPageSize = 1000;
 
-constexpr char kActivateInstead[] = "activate the version that served before, with ActivateModel";
-
 // Whether `listed` comes after "name@version" in the order of ListModels.
 bool ComesAfter(const ListedVersion& listed, const ModelName& last) {
   if (listed.name != last.name) return listed.name > last.name;
   return VersionLess(listed.version, last.version);
+}
+
+// "name@version" of a request, both parts.
+absl::StatusOr<ModelName> ParseVersion(const std::string& text) {
+  absl::StatusOr<ModelName> model = ModelName::Parse(text);
+  if (!model.ok() || !model->version.empty()) return model;
+  return MakeError(
+      absl::StatusCode::kInvalidArgument,
+      absl::StrCat("model: ", Quote(text), " names no version; NAME@VERSION is expected"),
+      {.reason = "VERSION_MISSING", .field = "model"});
+}
+
+void Fill(const std::string& name, const std::string& version, const std::string& hash,
+          v1::ModelVersion& to) {
+  to.set_name(name);
+  to.set_version(version);
+  to.set_hash(hash);
+}
+
+google::protobuf::Duration ToProto(absl::Duration duration) {
+  return google::protobuf::util::TimeUtil::NanosecondsToDuration(
+      absl::ToInt64Nanoseconds(duration));
+}
+
+// What ActivateModel and RollbackModel answer alike.
+template <typename Response>
+void FillSwap(const std::string& name, const ModelSwap& swap, Response& response) {
+  Fill(name, swap.version, swap.hash, *response.mutable_active());
+  if (!swap.previous.empty()) {
+    Fill(name, swap.previous, swap.previous_hash, *response.mutable_previous());
+  }
+  *response.mutable_duration() = ToProto(swap.took);
 }
 
 }  // namespace
@@ -35,19 +66,18 @@ ModelService::ModelService(ModelRegistry& registry, SwapVersion swap_version, Th
     : registry_(registry),
       swap_version_(std::move(swap_version)),
       pool_(pool),
-      loading_({.name = "activate", .threads = 1, .max_queued = 16}),
+      changing_({.name = "models", .threads = 1, .max_queued = 16}),
       list_metrics_(metrics, "ListModels"),
       get_metrics_(metrics, "GetModel"),
+      load_metrics_(metrics, "LoadModel"),
       activate_metrics_(metrics, "ActivateModel"),
-      load_(metrics, "LoadModel",
-            "the active version of every model is loaded when the server starts"),
-      rollback_(metrics, "RollbackModel", kActivateInstead),
-      unload_(metrics, "UnloadModel", "versions stay loaded until the server ends"),
-      delete_(metrics, "DeleteModel", "remove the version's directory from the store"),
+      rollback_metrics_(metrics, "RollbackModel"),
+      unload_metrics_(metrics, "UnloadModel"),
+      delete_metrics_(metrics, "DeleteModel"),
       calibrate_(metrics, "Calibrate",
                  "publish the version with its thresholds, or send DetectRequest.threshold") {}
 
-ModelService::~ModelService() { loading_.Stop(); }
+ModelService::~ModelService() { changing_.Stop(); }
 
 grpc::ServerUnaryReactor* ModelService::ListModels(grpc::CallbackServerContext* context,
                                                    const v1::ListModelsRequest* request,
@@ -63,11 +93,39 @@ grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* co
                       [this, request, response] { return Get(*request, *response); });
 }
 
+grpc::ServerUnaryReactor* ModelService::LoadModel(grpc::CallbackServerContext* context,
+                                                  const v1::LoadModelRequest* request,
+                                                  v1::LoadModelResponse* response) {
+  return AnswerOnPool(*context, changing_, load_metrics_,
+                      [this, request, response] { return Load(*request, *response); });
+}
+
 grpc::ServerUnaryReactor* ModelService::ActivateModel(grpc::CallbackServerContext* context,
                                                       const v1::ActivateModelRequest* request,
                                                       v1::ActivateModelResponse* response) {
-  return AnswerOnPool(*context, loading_, activate_metrics_,
+  return AnswerOnPool(*context, changing_, activate_metrics_,
                       [this, request, response] { return Activate(*request, *response); });
+}
+
+grpc::ServerUnaryReactor* ModelService::RollbackModel(grpc::CallbackServerContext* context,
+                                                      const v1::RollbackModelRequest* request,
+                                                      v1::RollbackModelResponse* response) {
+  return AnswerOnPool(*context, changing_, rollback_metrics_,
+                      [this, request, response] { return RollBack(*request, *response); });
+}
+
+grpc::ServerUnaryReactor* ModelService::UnloadModel(grpc::CallbackServerContext* context,
+                                                    const v1::UnloadModelRequest* request,
+                                                    v1::UnloadModelResponse* response) {
+  return AnswerOnPool(*context, changing_, unload_metrics_,
+                      [this, request, response] { return Unload(*request, *response); });
+}
+
+grpc::ServerUnaryReactor* ModelService::DeleteModel(grpc::CallbackServerContext* context,
+                                                    const v1::DeleteModelRequest* request,
+                                                    v1::DeleteModelResponse* response) {
+  return AnswerOnPool(*context, changing_, delete_metrics_,
+                      [this, request, response] { return Delete(*request, *response); });
 }
 
 absl::Status ModelService::List(const v1::ListModelsRequest& request,
@@ -119,34 +177,79 @@ absl::Status ModelService::Get(const v1::GetModelRequest& request, v1::GetModelR
   return absl::OkStatus();
 }
 
+absl::Status ModelService::Load(const v1::LoadModelRequest& request,
+                                v1::LoadModelResponse& response) {
+  const absl::StatusOr<ModelName> model = ParseVersion(request.model());
+  if (!model.ok()) return model.status();
+  const absl::StatusOr<LoadedVersion> loaded = registry_.Load(model->name, model->version);
+  if (!loaded.ok()) return loaded.status();
+  const model::Manifest& manifest = loaded->handle->manifest();
+  Fill(model->name, model->version, manifest.hash, *response.mutable_model_version());
+  response.set_state(server::ToProto(loaded->state));
+  *response.mutable_load_duration() = ToProto(loaded->took.value_or(absl::ZeroDuration()));
+  response.set_device_memory_bytes(loaded->handle->memory_bytes());
+  const std::optional<double> score = loaded->handle->probe_score();
+  if (loaded->took && score && manifest.probe) {
+    response.mutable_probe()->set_score(*score);
+    response.mutable_probe()->set_expected_score(manifest.probe->score);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ModelService::Activate(const v1::ActivateModelRequest& request,
                                     v1::ActivateModelResponse& response) {
-  const absl::StatusOr<ModelName> model = ModelName::Parse(request.model());
+  const absl::StatusOr<ModelName> model = ParseVersion(request.model());
   if (!model.ok()) return model.status();
-  if (model->version.empty()) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     absl::StrCat("model: ", Quote(request.model()),
-                                  " names no version; NAME@VERSION is expected"),
-                     {.reason = "VERSION_MISSING", .field = "model"});
-  }
   std::optional<std::string> expected;
   if (request.has_expected_active_version()) expected = request.expected_active_version();
   const absl::StatusOr<ModelSwap> swap = swap_version_(model->name, model->version, expected);
   if (!swap.ok()) return swap.status();
-  response.mutable_active()->set_name(model->name);
-  response.mutable_active()->set_version(swap->version);
-  response.mutable_active()->set_hash(swap->hash);
-  if (!swap->previous.empty()) {
-    response.mutable_previous()->set_name(model->name);
-    response.mutable_previous()->set_version(swap->previous);
-    response.mutable_previous()->set_hash(swap->previous_hash);
-  }
-  *response.mutable_duration() =
-      google::protobuf::util::TimeUtil::NanosecondsToDuration(absl::ToInt64Nanoseconds(swap->took));
+  FillSwap(model->name, *swap, response);
   if (swap->probe_score) {
     response.mutable_probe()->set_score(*swap->probe_score);
     if (swap->expected_score) response.mutable_probe()->set_expected_score(*swap->expected_score);
   }
+  return absl::OkStatus();
+}
+
+absl::Status ModelService::RollBack(const v1::RollbackModelRequest& request,
+                                    v1::RollbackModelResponse& response) {
+  if (!model::IsValidName(request.name())) {
+    return MakeError(absl::StatusCode::kInvalidArgument,
+                     absl::StrCat("name: ", Quote(request.name()),
+                                  " is no model's name; a name without version is expected"),
+                     {.reason = "MODEL_NAME_INVALID", .field = "name"});
+  }
+  const absl::StatusOr<ReplacedVersion> replaced = registry_.Replaced(request.name());
+  if (!replaced.ok()) return replaced.status();
+  // Who else changes the model meanwhile makes another version the one before.
+  const std::string expected =
+      request.has_expected_active_version() ? request.expected_active_version() : replaced->active;
+  const absl::StatusOr<ModelSwap> swap = swap_version_(request.name(), replaced->version, expected);
+  if (!swap.ok()) return swap.status();
+  FillSwap(request.name(), *swap, response);
+  return absl::OkStatus();
+}
+
+absl::Status ModelService::Unload(const v1::UnloadModelRequest& request,
+                                  v1::UnloadModelResponse& response) {
+  const absl::StatusOr<ModelName> model = ParseVersion(request.model());
+  if (!model.ok()) return model.status();
+  const absl::StatusOr<ReleasedVersion> unloaded = registry_.Unload(model->name, model->version);
+  if (!unloaded.ok()) return unloaded.status();
+  Fill(model->name, model->version, unloaded->hash, *response.mutable_model_version());
+  response.set_freed_bytes(unloaded->freed_bytes);
+  return absl::OkStatus();
+}
+
+absl::Status ModelService::Delete(const v1::DeleteModelRequest& request,
+                                  v1::DeleteModelResponse& response) {
+  const absl::StatusOr<ModelName> model = ParseVersion(request.model());
+  if (!model.ok()) return model.status();
+  const absl::StatusOr<ReleasedVersion> deleted = registry_.Delete(model->name, model->version);
+  if (!deleted.ok()) return deleted.status();
+  Fill(model->name, model->version, deleted->hash, *response.mutable_model_version());
+  response.set_freed_bytes(deleted->freed_bytes);
   return absl::OkStatus();
 }
 

@@ -21,8 +21,9 @@ using SwapVersion =
     std::function<absl::StatusOr<ModelSwap>(const std::string& name, const std::string& version,
                                             const std::optional<std::string>& expected_active)>;
 
-// Thread-safety: gRPC calls it from its threads. Looking at the store happens on `pool`, loading
-// on a thread of its own. The registry, the pool and the metrics must outlive it.
+// Thread-safety: gRPC calls it from its threads. Looking at the store happens on `pool`, whatever
+// changes something on a thread of its own, one at a time. The registry, the pool and the metrics
+// must outlive it.
 class ModelService final : public v1::ModelService::CallbackService {
  public:
   ModelService(ModelRegistry& registry, SwapVersion swap_version, ThreadPool& pool,
@@ -36,28 +37,20 @@ class ModelService final : public v1::ModelService::CallbackService {
                                      const v1::GetModelRequest* request,
                                      v1::GetModelResponse* response) override;
   grpc::ServerUnaryReactor* LoadModel(grpc::CallbackServerContext* context,
-                                      const v1::LoadModelRequest*,
-                                      v1::LoadModelResponse*) override {
-    return load_.Refuse(*context);
-  }
+                                      const v1::LoadModelRequest* request,
+                                      v1::LoadModelResponse* response) override;
   grpc::ServerUnaryReactor* ActivateModel(grpc::CallbackServerContext* context,
                                           const v1::ActivateModelRequest* request,
                                           v1::ActivateModelResponse* response) override;
   grpc::ServerUnaryReactor* RollbackModel(grpc::CallbackServerContext* context,
-                                          const v1::RollbackModelRequest*,
-                                          v1::RollbackModelResponse*) override {
-    return rollback_.Refuse(*context);
-  }
+                                          const v1::RollbackModelRequest* request,
+                                          v1::RollbackModelResponse* response) override;
   grpc::ServerUnaryReactor* UnloadModel(grpc::CallbackServerContext* context,
-                                        const v1::UnloadModelRequest*,
-                                        v1::UnloadModelResponse*) override {
-    return unload_.Refuse(*context);
-  }
+                                        const v1::UnloadModelRequest* request,
+                                        v1::UnloadModelResponse* response) override;
   grpc::ServerUnaryReactor* DeleteModel(grpc::CallbackServerContext* context,
-                                        const v1::DeleteModelRequest*,
-                                        v1::DeleteModelResponse*) override {
-    return delete_.Refuse(*context);
-  }
+                                        const v1::DeleteModelRequest* request,
+                                        v1::DeleteModelResponse* response) override;
   grpc::ServerUnaryReactor* Calibrate(grpc::CallbackServerContext* context,
                                       const v1::CalibrateRequest*,
                                       v1::CalibrateResponse*) override {
@@ -67,20 +60,25 @@ class ModelService final : public v1::ModelService::CallbackService {
  private:
   absl::Status List(const v1::ListModelsRequest& request, v1::ListModelsResponse& response);
   absl::Status Get(const v1::GetModelRequest& request, v1::GetModelResponse& response);
+  absl::Status Load(const v1::LoadModelRequest& request, v1::LoadModelResponse& response);
   absl::Status Activate(const v1::ActivateModelRequest& request,
                         v1::ActivateModelResponse& response);
+  absl::Status RollBack(const v1::RollbackModelRequest& request,
+                        v1::RollbackModelResponse& response);
+  absl::Status Unload(const v1::UnloadModelRequest& request, v1::UnloadModelResponse& response);
+  absl::Status Delete(const v1::DeleteModelRequest& request, v1::DeleteModelResponse& response);
 
   ModelRegistry& registry_;
   const SwapVersion swap_version_;
   ThreadPool& pool_;
-  ThreadPool loading_;  // one at a time: a load takes seconds, and memory for two versions
+  ThreadPool changing_;  // one at a time: a load takes seconds, and memory for two versions
   RpcMetrics list_metrics_;
   RpcMetrics get_metrics_;
+  RpcMetrics load_metrics_;
   RpcMetrics activate_metrics_;
-  UnofferedRpc load_;
-  UnofferedRpc rollback_;
-  UnofferedRpc unload_;
-  UnofferedRpc delete_;
+  RpcMetrics rollback_metrics_;
+  RpcMetrics unload_metrics_;
+  RpcMetrics delete_metrics_;
   UnofferedRpc calibrate_;
 };
 

@@ -14,10 +14,6 @@ namespace {
 
 constexpr absl::Duration kRetryWhileLoading = absl::Seconds(1);
 
-std::string FullName(absl::string_view name, absl::string_view version) {
-  return absl::StrCat(name, "@", version);
-}
-
 absl::Status NotFound(absl::string_view message) {
   return MakeError(absl::StatusCode::kNotFound, message,
                    {.reason = "MODEL_NOT_FOUND", .field = "model"});
@@ -26,24 +22,6 @@ absl::Status NotFound(absl::string_view message) {
 absl::Status NoModelReady(absl::string_view message) {
   return MakeError(absl::StatusCode::kUnavailable, message,
                    {.reason = "NO_MODEL_READY", .retry_after = kRetryWhileLoading});
-}
-
-// The manifest of a version, which must be of the version that its directory says.
-absl::StatusOr<model::Manifest> ReadManifest(const ModelStore& store, const std::string& name,
-                                             const std::string& version) {
-  const auto directory = store.Directory(name, version);
-  if (!directory.ok()) return directory.status();
-  try {
-    model::Manifest manifest = model::ReadManifest(*directory);
-    if (manifest.name != name || manifest.version != version) {
-      return absl::DataLossError(absl::StrCat((*directory / model::kManifestFile).string(),
-                                              ": is of ", FullName(manifest.name, manifest.version),
-                                              ", not of ", FullName(name, version)));
-    }
-    return manifest;
-  } catch (...) {
-    return StatusOfCurrentException();
-  }
 }
 
 }  // namespace
@@ -93,7 +71,7 @@ absl::Status ModelRegistry::Scan() {
   std::map<std::pair<std::string, std::string>, Version> read;
   for (const auto& [name, version] : unknown) {
     Version& entry = read[{name, version}];
-    entry.manifest = ReadManifest(store_, name, version);
+    entry.manifest = store_.ReadManifest(name, version);
     if (!entry.manifest.ok()) {
       entry.state = ModelState::kFailed;
       entry.problem = entry.manifest.status();
@@ -103,7 +81,7 @@ absl::Status ModelRegistry::Scan() {
   MutexLock lock(mutex_);
   std::map<std::string, Model> models;
   const auto in_memory = [](const Version& entry) {
-    return entry.state == ModelState::kActive || entry.state == ModelState::kLoading;
+    return entry.handle != nullptr || entry.state == ModelState::kLoading;
   };
   for (const StoredModel& model : *stored) {
     Model& merged = models[model.name];
@@ -138,265 +116,6 @@ absl::Status ModelRegistry::Scan() {
   return absl::OkStatus();
 }
 
-void ModelRegistry::LoadActive(absl::FunctionRef<void()> changed) {
-  std::vector<std::pair<std::string, std::string>> wanted;
-  std::vector<std::pair<std::string, absl::Status>> without;
-  std::string default_name;
-  {
-    MutexLock lock(mutex_);
-    default_name = default_;
-    for (auto& [name, model] : models_) {
-      model.settled = true;
-      if (model.active.ok()) {
-        wanted.emplace_back(name, *model.active);
-      } else {
-        without.emplace_back(name, model.active.status());
-      }
-    }
-  }
-  for (const auto& [name, problem] : without) {
-    // None may have been activated yet; a pointer to nothing is somebody's mistake.
-    Log(absl::IsNotFound(problem) ? LogLevel::kInfo : LogLevel::kError,
-        "model has no active version", {{"model", name}, {"reason", problem}});
-  }
-  std::stable_partition(wanted.begin(), wanted.end(),
-                        [&](const auto& entry) { return entry.first == default_name; });
-  for (const auto& [name, version] : wanted) {
-    {
-      MutexLock lock(mutex_);
-      if (stopped_) return;
-    }
-    Load(name, version);
-    changed();
-  }
-  {
-    MutexLock lock(mutex_);
-    loading_ended_ = true;
-  }
-  changed();
-}
-
-void ModelRegistry::Stop() {
-  {
-    MutexLock lock(mutex_);
-    stopped_ = true;
-  }
-  load_turn_over_.NotifyAll();
-}
-
-class ModelRegistry::LoadTurn {
- public:
-  explicit LoadTurn(ModelRegistry& registry) : registry_(registry) {
-    MutexLock lock(registry_.mutex_);
-    while (registry_.load_turn_taken_ && !registry_.stopped_) {
-      registry_.load_turn_over_.Wait(registry_.mutex_);
-    }
-    taken_ = !registry_.stopped_;
-    if (taken_) registry_.load_turn_taken_ = true;
-  }
-  ~LoadTurn() {
-    if (!taken_) return;
-    {
-      MutexLock lock(registry_.mutex_);
-      registry_.load_turn_taken_ = false;
-    }
-    registry_.load_turn_over_.NotifyAll();
-  }
-  LoadTurn(const LoadTurn&) = delete;
-  LoadTurn& operator=(const LoadTurn&) = delete;
-
-  // False once the registry is stopped: nothing may be loaded any more.
-  bool taken() const { return taken_; }
-
- private:
-  ModelRegistry& registry_;
-  bool taken_ = false;
-};
-
-void ModelRegistry::Load(const std::string& name, const std::string& version) {
-  const LoadTurn turn(*this);
-  if (!turn.taken()) return;
-  absl::Status damaged;  // what the scan found
-  {
-    MutexLock lock(mutex_);
-    Model& model = models_[name];
-    // Somebody may have activated another one while this waited.
-    if (!model.active.ok() || *model.active != version) return;
-    Version& entry = model.versions[version];
-    if (entry.state == ModelState::kActive) return;
-    damaged = entry.problem;
-    if (entry.state == ModelState::kStored) entry.state = ModelState::kLoading;
-  }
-  if (!damaged.ok()) {
-    Log(LogLevel::kError, "model failed to load",
-        {{"model", name}, {"version", version}, {"reason", damaged}});
-    return;
-  }
-  const absl::Time start = absl::Now();
-  const absl::StatusOr<ModelHandle> loaded = LoadChecked(name, version);
-  const absl::Duration took = absl::Now() - start;
-  if (loaded.ok()) {
-    const model::Manifest& manifest = (*loaded)->manifest();
-    metrics_.model_load_seconds.Observe(absl::ToDoubleSeconds(took));
-    metrics_.SetModelInfo(name, version, manifest.hash);
-    Log(LogLevel::kInfo, "model active",
-        {{"model", name}, {"version", version}, {"hash", manifest.hash}, {"took", took}});
-  }
-
-  MutexLock lock(mutex_);
-  Version& entry = models_[name].versions[version];
-  if (loaded.ok()) {
-    entry.state = ModelState::kActive;
-    entry.handle = *loaded;
-    entry.activated = absl::Now();
-  } else {
-    entry.state = ModelState::kFailed;
-    entry.problem = loaded.status();
-  }
-}
-
-absl::StatusOr<ModelSwap> ModelRegistry::Activate(
-    const std::string& name, const std::string& version,
-    const std::optional<std::string>& expected_active) {
-  const absl::Time start = absl::Now();
-  const LoadTurn turn(*this);
-  if (!turn.taken()) {
-    return MakeError(absl::StatusCode::kUnavailable, "the server is shutting down; try another",
-                     {.reason = "DRAINING", .retry_after = absl::ZeroDuration()});
-  }
-  if (const absl::Status scanned = Scan(); !scanned.ok()) return scanned;
-  ModelHandle serving;
-  {
-    MutexLock lock(mutex_);
-    const absl::Status allowed = CheckActivation(name, version, expected_active);
-    if (!allowed.ok()) return allowed;
-    const Version& entry = models_.at(name).versions.at(version);
-    if (entry.state == ModelState::kActive) serving = entry.handle;
-  }
-  if (serving != nullptr) {
-    // It may have served only because it was the newest.
-    if (absl::Status pinned = store_.SetActive(name, version); !pinned.ok()) return pinned;
-    const std::string& hash = serving->manifest().hash;
-    return ModelSwap{.version = version,
-                     .hash = hash,
-                     .previous = version,
-                     .previous_hash = hash,
-                     .took = absl::Now() - start};
-  }
-  absl::StatusOr<ModelHandle> loaded = Prepare(name, version);
-  if (!loaded.ok()) {
-    metrics_.model_swaps.failed.Increment();
-    return loaded.status();
-  }
-  ModelSwap swap = SwapIn(name, version, *std::move(loaded));
-  swap.took = absl::Now() - start;
-  metrics_.model_swaps.ok.Increment();
-  Log(LogLevel::kInfo, "model active",
-      {{"model", name},
-       {"version", version},
-       {"previous", swap.previous},
-       {"hash", swap.hash},
-       {"took", swap.took}});
-  return swap;
-}
-
-absl::Status ModelRegistry::CheckActivation(
-    const std::string& name, const std::string& version,
-    const std::optional<std::string>& expected_active) const {
-  if (const auto found = Resolve({.name = name, .version = version}); !found.ok()) {
-    return found.status();
-  }
-  const absl::StatusOr<std::string>& active = models_.at(name).active;
-  if (!expected_active || *expected_active == active.value_or("")) return absl::OkStatus();
-  return MakeError(
-      absl::StatusCode::kAborted,
-      absl::StrCat("expected_active_version: ",
-                   expected_active->empty() ? absl::StrCat("no version of ", name)
-                                            : FullName(name, Quote(*expected_active)),
-                   " is not what is active; ",
-                   active.ok() ? FullName(name, *active) : absl::StrCat("no version of ", name),
-                   " is"),
-      {.reason = "ACTIVE_VERSION_CHANGED",
-       .field = "expected_active_version",
-       .metadata = {{"active_version", active.value_or("")}}});
-}
-
-absl::StatusOr<ModelHandle> ModelRegistry::Prepare(const std::string& name,
-                                                   const std::string& version) {
-  // What was damaged when it was last looked at may have been repaired.
-  absl::StatusOr<model::Manifest> manifest = ReadManifest(store_, name, version);
-  {
-    MutexLock lock(mutex_);
-    Version& entry = models_[name].versions[version];
-    entry.state = ModelState::kLoading;
-    entry.problem = absl::OkStatus();
-  }
-  const absl::Time start = absl::Now();
-  absl::StatusOr<ModelHandle> loaded =
-      manifest.ok() ? LoadChecked(name, version) : absl::StatusOr<ModelHandle>(manifest.status());
-  absl::Status written;
-  if (loaded.ok()) {
-    metrics_.model_load_seconds.Observe(absl::ToDoubleSeconds(absl::Now() - start));
-    written = store_.SetActive(name, version);
-  }
-  MutexLock lock(mutex_);
-  Version& entry = models_[name].versions[version];
-  entry.manifest = std::move(manifest);
-  if (!loaded.ok()) {
-    entry.state = ModelState::kFailed;
-    entry.problem = loaded.status();
-  } else if (!written.ok()) {
-    entry.state = ModelState::kStored;
-    return written;
-  }
-  return loaded;
-}
-
-ModelSwap ModelRegistry::SwapIn(const std::string& name, const std::string& version,
-                                ModelHandle loaded) {
-  const model::Manifest& manifest = loaded->manifest();
-  ModelSwap swap{.version = version, .hash = manifest.hash, .probe_score = loaded->probe_score()};
-  if (swap.probe_score && manifest.probe) swap.expected_score = manifest.probe->score;
-  metrics_.SetModelInfo(name, version, swap.hash);
-  ModelHandle previous;  // let go outside the lock: it may be the last one
-  {
-    MutexLock lock(mutex_);
-    Model& model = models_[name];
-    if (model.active.ok() && *model.active != version) {
-      Version& old = model.versions[*model.active];
-      previous = std::move(old.handle);
-      if (old.state == ModelState::kActive) {
-        old.state = ModelState::kStored;
-        swap.previous = *model.active;
-      }
-    }
-    Version& entry = model.versions[version];
-    entry.state = ModelState::kActive;
-    entry.problem = absl::OkStatus();
-    entry.handle = std::move(loaded);
-    entry.activated = absl::Now();
-    model.active = version;
-    model.settled = true;
-  }
-  if (previous != nullptr) {
-    swap.previous_hash = previous->manifest().hash;
-    metrics_.ClearModelInfo(name, swap.previous, swap.previous_hash);
-  }
-  return swap;
-}
-
-absl::StatusOr<ModelHandle> ModelRegistry::LoadChecked(const std::string& name,
-                                                       const std::string& version) {
-  const auto directory = store_.Directory(name, version);
-  absl::StatusOr<ModelHandle> loaded =
-      directory.ok() ? loader_(*directory) : absl::StatusOr<ModelHandle>(directory.status());
-  if (!loaded.ok()) {
-    Log(LogLevel::kError, "model failed to load",
-        {{"model", name}, {"version", version}, {"reason", loaded.status()}});
-  }
-  return loaded;
-}
-
 absl::StatusOr<ModelHandle> ModelRegistry::Acquire(absl::string_view model) const {
   if (model.empty()) {
     MutexLock lock(mutex_);
@@ -411,6 +130,7 @@ absl::StatusOr<ModelHandle> ModelRegistry::Acquire(absl::string_view model) cons
   const Version& entry = models_.at(name).versions.at(version);
   const std::string full_name = FullName(name, version);
   switch (entry.state) {
+    case ModelState::kLoaded:
     case ModelState::kActive:
       return entry.handle;
     case ModelState::kLoading:
@@ -424,11 +144,10 @@ absl::StatusOr<ModelHandle> ModelRegistry::Acquire(absl::string_view model) cons
     case ModelState::kStored:
       break;
   }
-  return MakeError(absl::StatusCode::kFailedPrecondition,
-                   absl::StrCat(full_name,
-                                " is in the store but not in memory: it is not the active "
-                                "version of its name"),
-                   {.reason = "MODEL_NOT_LOADED", .field = "model"});
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition,
+      absl::StrCat(full_name, " is in the store but not in memory; load it with LoadModel"),
+      {.reason = "MODEL_NOT_LOADED", .field = "model"});
 }
 
 absl::StatusOr<ModelHandle> ModelRegistry::AcquireDefault() const {
@@ -540,6 +259,7 @@ ListedVersion ModelRegistry::Listed(const std::string& name, const std::string& 
   listed.is_default = name == default_ && model.active.ok() && *model.active == version;
   if (entry.manifest.ok()) listed.manifest = *entry.manifest;
   listed.activated = entry.activated;
+  if (entry.handle != nullptr) listed.memory_bytes = entry.handle->memory_bytes();
   return listed;
 }
 

@@ -1,7 +1,8 @@
 // Which model versions there are, which are in memory, and which of them answers a name; changes
-// that under load.
+// that under load (model_lifecycle.cc).
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -24,6 +25,7 @@ namespace proad::server {
 enum class ModelState {
   kStored,   // in the store, not in memory
   kLoading,  // on its way into memory
+  kLoaded,   // in memory, and answers to its full name
   kActive,   // in memory, and serves its name
   kFailed,   // could not be read or loaded
 };
@@ -37,6 +39,7 @@ struct ListedVersion {
   bool is_default = false;                      // requests that name no model go to it
   std::optional<model::Manifest> manifest;      // nullopt: cannot be read
   absl::Time activated = absl::InfinitePast();  // when it became active
+  uint64_t memory_bytes = 0;                    // that its weights take; 0 when not in memory
 };
 
 // "name" or "name@version", taken apart.
@@ -57,6 +60,19 @@ struct ModelSwap {
   absl::Duration took;                   // from the request to the swap
   std::optional<double> probe_score;     // nullopt: no probe, or nothing had to be loaded
   std::optional<double> expected_score;  // of the probe, when the version was published
+};
+
+// One version that is in memory.
+struct LoadedVersion {
+  ModelHandle handle;
+  ModelState state = ModelState::kLoaded;  // or kActive
+  std::optional<absl::Duration> took;      // to load it; nullopt: it was in memory already
+};
+
+// One version that is not in memory any more, or not in the store.
+struct ReleasedVersion {
+  std::string hash;          // "": not known
+  uint64_t freed_bytes = 0;  // once the last request that holds it is answered
 };
 
 // Thread-safety: all methods may be called from any thread; LoadActive from one at a time.
@@ -81,11 +97,12 @@ class ModelRegistry {
   void LoadActive(absl::FunctionRef<void()> changed);
   void Stop();
 
-  // Makes a version the one that serves its name: loads it beside the one that serves now, writes
-  // the choice down in the store, swaps by one assignment. Requests that were admitted before end
-  // on the version that they hold. Whatever goes wrong, nothing changes. One version is loaded at a
-  // time: waits for those before. Scans first, so a version or name published meanwhile is found.
-  // To activate the active version is OK.
+  // Makes a version the one that serves its name: loads it beside the one that serves now unless it
+  // is in memory, writes the choice down in the store, swaps by one assignment. Requests that were
+  // admitted before end on the version that they hold. Whatever goes wrong, nothing changes. The
+  // version that served stays in memory until the next swap of its name, to come back at once. One
+  // version is loaded at a time: waits for those before. Scans first, so a version or name
+  // published meanwhile is found. To activate the active version is OK.
   //   NOT_FOUND    unknown name or version; lists what there is, bounded
   //   ABORTED      ACTIVE_VERSION_CHANGED: another version is active than `expected_active`; "":
   //                none may be, nullopt: whatever is
@@ -93,6 +110,28 @@ class ModelRegistry {
   //   else         as the loader, or RESOURCE_EXHAUSTED when the store's disk is full
   absl::StatusOr<ModelSwap> Activate(const std::string& name, const std::string& version,
                                      const std::optional<std::string>& expected_active);
+
+  // Brings a version into memory without letting it serve its name; it stays there until Unload.
+  // One that is in memory already is left as it is. Waits and scans as Activate.
+  //   NOT_FOUND, UNAVAILABLE, else  as Activate
+  absl::StatusOr<LoadedVersion> Load(const std::string& name, const std::string& version);
+
+  // Takes a version out of memory; requests that hold it end on it first. One that is not there is
+  // left as it is. Waits and scans as Activate.
+  //   NOT_FOUND            as Activate
+  //   FAILED_PRECONDITION  MODEL_ACTIVE: it serves its name
+  absl::StatusOr<ReleasedVersion> Unload(const std::string& name, const std::string& version);
+
+  // Removes a version that is not in memory from the store. Waits and scans as Activate.
+  //   NOT_FOUND            as Activate
+  //   FAILED_PRECONDITION  MODEL_ACTIVE or MODEL_LOADED: it is in use
+  //   INTERNAL             the system refuses
+  absl::StatusOr<ReleasedVersion> Delete(const std::string& name, const std::string& version);
+
+  // The version that served `name` before the one that does, which is in the answer as well.
+  //   NOT_FOUND            unknown name
+  //   FAILED_PRECONDITION  NO_VERSION_BEFORE
+  absl::StatusOr<ReplacedVersion> Replaced(const std::string& name);
 
   // The version that answers `model`: "" (the default), "name" or "name@version". Never touches the
   // disk.
@@ -119,7 +158,8 @@ class ModelRegistry {
   struct Version {
     ModelState state = ModelState::kStored;
     absl::Status problem;
-    ModelHandle handle;  // set while kActive
+    ModelHandle handle;      // set while kLoaded and kActive
+    bool requested = false;  // by Load: a swap does not let it go
     absl::StatusOr<model::Manifest> manifest = absl::UnknownError("");
     absl::Time activated = absl::InfinitePast();
   };
@@ -133,13 +173,16 @@ class ModelRegistry {
   // Held while a version is loaded; waits for whoever holds it.
   class LoadTurn;
 
-  void Load(const std::string& name, const std::string& version);
+  void LoadAtStart(const std::string& name, const std::string& version);
   absl::Status CheckActivation(const std::string& name, const std::string& version,
                                const std::optional<std::string>& expected_active) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Loads a version that does not serve and writes it down as the active one.
-  absl::StatusOr<ModelHandle> Prepare(const std::string& name, const std::string& version);
-  ModelSwap SwapIn(const std::string& name, const std::string& version, ModelHandle loaded);
+  // Loads a version unless it is in memory.
+  absl::StatusOr<LoadedVersion> BringIn(const std::string& name, const std::string& version);
+  // The other way; the handle is the caller's to let go, outside the lock.
+  ModelHandle TakeOut(Version& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  ModelSwap SwapIn(const std::string& name, const std::string& version,
+                   const LoadedVersion& loaded);
   absl::StatusOr<ModelHandle> LoadChecked(const std::string& name, const std::string& version);
   absl::StatusOr<ModelHandle> AcquireDefault() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::pair<std::string, std::string>> Resolve(const ModelName& wanted) const

@@ -11,6 +11,8 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "model/atomic_file.h"
 #include "model/error.h"
 #include "model/manifest.h"
@@ -42,6 +44,42 @@ absl::string_view TakeNumber(absl::string_view& text) {
   text.remove_prefix(length);
   while (number.size() > 1 && number.front() == '0') number.remove_prefix(1);
   return number;
+}
+
+// What a pointer file says.
+struct Pointer {
+  std::string active;  // "": no version
+  std::string before;  // "": none served before
+};
+
+constexpr absl::string_view kBefore = "before ";
+
+std::string ToText(const Pointer& pointer) {
+  return absl::StrCat(pointer.active, "\n",
+                      pointer.before.empty() ? "" : absl::StrCat(kBefore, pointer.before, "\n"));
+}
+
+// DATA_LOSS for what ToText does not write.
+absl::StatusOr<Pointer> ReadPointer(const fs::path& path) {
+  // Two names of 64 bytes at most; what does not fit is damaged.
+  char bytes[256] = {};
+  std::ifstream in(path, std::ios::binary);
+  in.read(bytes, sizeof(bytes));
+  const absl::string_view text(bytes, static_cast<size_t>(in.gcount()));
+  std::vector<absl::string_view> lines =
+      absl::StrSplit(absl::StripTrailingAsciiWhitespace(text), '\n');
+  Pointer pointer = {.active = std::string(absl::StripAsciiWhitespace(lines[0])), .before = {}};
+  if (lines.size() > 1) {
+    absl::string_view before = lines[1];
+    if (lines.size() > 2 || !absl::ConsumePrefix(&before, kBefore) ||
+        !model::IsValidName(std::string(before))) {
+      return absl::DataLossError(
+          absl::StrCat(path.string(), ": ", Quote(text),
+                       " is no pointer; a version is expected, and \"before VERSION\" below it"));
+    }
+    pointer.before = std::string(before);
+  }
+  return pointer;
 }
 
 // Writes the pointer unless there is one. Another that was written meanwhile stays: the link fails.
@@ -104,13 +142,73 @@ absl::StatusOr<fs::path> ModelStore::Directory(const std::string& name,
   return directory;
 }
 
+absl::StatusOr<model::Manifest> ModelStore::ReadManifest(const std::string& name,
+                                                         const std::string& version) const {
+  const auto directory = Directory(name, version);
+  if (!directory.ok()) return directory.status();
+  try {
+    model::Manifest manifest = model::ReadManifest(*directory);
+    if (manifest.name != name || manifest.version != version) {
+      return absl::DataLossError(absl::StrCat((*directory / model::kManifestFile).string(),
+                                              ": is of ", FullName(manifest.name, manifest.version),
+                                              ", not of ", FullName(name, version)));
+    }
+    return manifest;
+  } catch (...) {
+    return StatusOfCurrentException();
+  }
+}
+
 absl::Status ModelStore::SetActive(const std::string& name, const std::string& version) const {
   if (auto directory = Directory(name, version); !directory.ok()) return directory.status();
+  const fs::path path = root_ / name / kActivePointer;
   try {
-    model::AtomicFile pointer(root_ / name / kActivePointer);
-    pointer.Write(absl::StrCat(version, "\n"));
-    pointer.Commit();
+    Pointer pointer = {.active = version, .before = {}};
+    const absl::StatusOr<std::string> active = ActiveVersion(name, Versions(name));
+    if (active.ok() && *active != version) {
+      pointer.before = *active;
+    } else if (const auto present = ReadPointer(path); present.ok()) {
+      // A version that is not there, or was active already, took over from nobody.
+      if (present->active == version) pointer.before = present->before;
+    }
+    model::AtomicFile file(path);
+    file.Write(ToText(pointer));
+    file.Commit();
     return absl::OkStatus();
+  } catch (...) {
+    return StatusOfCurrentException();
+  }
+}
+
+absl::StatusOr<ReplacedVersion> ModelStore::Replaced(const std::string& name) const {
+  if (!model::IsValidName(name)) {
+    return absl::InvalidArgumentError(absl::StrCat(Quote(name), " cannot name a model"));
+  }
+  const absl::StatusOr<Pointer> pointer = ReadPointer(root_ / name / kActivePointer);
+  if (!pointer.ok()) return pointer.status();
+  if (pointer->before.empty()) {
+    return absl::NotFoundError(
+        absl::StrCat("no version of ", name, " served before the present one"));
+  }
+  if (const auto directory = Directory(name, pointer->before); !directory.ok()) {
+    return absl::NotFoundError(
+        absl::StrCat("the version that served before, ", name, "@", pointer->before,
+                     ", is not in the store any more; activate another one"));
+  }
+  return ReplacedVersion{.version = pointer->before, .active = pointer->active};
+}
+
+absl::StatusOr<uint64_t> ModelStore::Remove(const std::string& name,
+                                            const std::string& version) const {
+  const absl::StatusOr<fs::path> directory = Directory(name, version);
+  if (!directory.ok()) return directory.status();
+  try {
+    if (const auto active = ActiveVersion(name, Versions(name));
+        active.ok() && *active == version) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          name, "@", version, " is the active version of its name; activate another one first"));
+    }
+    return model::RemoveVersion(*directory);
   } catch (...) {
     return StatusOfCurrentException();
   }
@@ -162,12 +260,9 @@ absl::StatusOr<std::string> ModelStore::ActiveVersion(
     return absl::DataLossError(absl::StrCat(pointer.string(), ": leads out of the store"));
   }
 
-  // A name has 64 bytes at most; what does not fit is no name.
-  char bytes[128] = {};
-  std::ifstream in(pointer, std::ios::binary);
-  in.read(bytes, sizeof(bytes));
-  const std::string version(
-      absl::StripAsciiWhitespace(absl::string_view(bytes, static_cast<size_t>(in.gcount()))));
+  const absl::StatusOr<Pointer> read = ReadPointer(pointer);
+  if (!read.ok()) return read.status();
+  const std::string& version = read->active;
   if (version.empty()) {
     return absl::NotFoundError(
         absl::StrCat("no version of ", name, " is active; activate one of them"));
@@ -177,6 +272,10 @@ absl::StatusOr<std::string> ModelStore::ActiveVersion(
                                             ", which is no version of ", name));
   }
   return version;
+}
+
+std::string FullName(absl::string_view name, absl::string_view version) {
+  return absl::StrCat(name, "@", version);
 }
 
 bool VersionLess(absl::string_view a, absl::string_view b) {

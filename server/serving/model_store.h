@@ -1,12 +1,14 @@
 // The directory that holds model versions: STORE/NAME/VERSION/, as model/version_directory.h
 // publishes them.
 //
-// Which version serves a model stands in its pointer file, STORE/NAME/active: the version, or
-// nothing for "none". Without the file it is the newest version.
+// Which version serves a model stands in its pointer file, STORE/NAME/active: the version, and
+// below it "before VERSION" where another one served before it; or nothing for "none". Without the
+// file it is the newest version.
 //
 // Nothing is cached: every call looks at the disk, which other processes write to.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -14,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "model/manifest.h"
 
 namespace proad::server {
 
@@ -27,6 +30,12 @@ struct StoredModel {
   // The version that serves the name. NOT_FOUND when there is none, DATA_LOSS for a pointer that
   // names no version.
   absl::StatusOr<std::string> active;
+};
+
+// Who took over from whom.
+struct ReplacedVersion {
+  std::string version;
+  std::string active;
 };
 
 // Thread-safety: const after construction.
@@ -44,9 +53,15 @@ class ModelStore {
   absl::StatusOr<std::filesystem::path> Directory(const std::string& name,
                                                   const std::string& version) const;
 
-  // Makes `version` the one that serves `name`, now and after a restart: writes the pointer,
-  // flushed to the disk. On any failure the pointer stays as it was. As Directory;
-  // RESOURCE_EXHAUSTED when the disk is full, INTERNAL where the system refuses.
+  // The manifest of a version, which must be of the version that its directory says. As Directory;
+  // DATA_LOSS naming the file and what is wrong with it.
+  absl::StatusOr<model::Manifest> ReadManifest(const std::string& name,
+                                               const std::string& version) const;
+
+  // Makes `version` the one that serves `name`, now and after a restart: writes the pointer, and
+  // with it the version that served before, flushed to the disk. On any failure the pointer stays
+  // as it was. As Directory; RESOURCE_EXHAUSTED when the disk is full, INTERNAL where the system
+  // refuses.
   absl::Status SetActive(const std::string& name, const std::string& version) const;
 
   // Makes what serves `name` now last until SetActive: a version that is published meanwhile,
@@ -54,6 +69,14 @@ class ModelStore {
   // directory when absent. Idempotent. INVALID_ARGUMENT for what is no name; otherwise as
   // SetActive.
   absl::Status Pin(const std::string& name) const;
+
+  // The version that served `name` before the one that its pointer names, which is `active` in the
+  // answer. NOT_FOUND when none did, or it has been removed.
+  absl::StatusOr<ReplacedVersion> Replaced(const std::string& name) const;
+
+  // Removes a version for good, in one step as others see it; the caller knows that nobody uses it.
+  // Returns the bytes that became free. As Directory; FAILED_PRECONDITION for the active version.
+  absl::StatusOr<uint64_t> Remove(const std::string& name, const std::string& version) const;
 
   const std::filesystem::path& root() const { return root_; }
 
@@ -65,6 +88,9 @@ class ModelStore {
 
   const std::filesystem::path root_;
 };
+
+// "name@version".
+std::string FullName(absl::string_view name, absl::string_view version);
 
 // Orders versions: runs of digits by their value, the rest by its characters. "9" < "10", "1.9" <
 // "1.10".

@@ -1,6 +1,7 @@
 // One version of a model, ready on its devices: the seam between serving and the mathematics.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -29,6 +30,9 @@ class ServableModel {
 
   // What its probe scored when it was loaded; nullopt when it has none.
   virtual std::optional<double> probe_score() const { return std::nullopt; }
+
+  // What its weights take on its device.
+  virtual uint64_t memory_bytes() const { return 0; }
 
   // Rows and columns of a map.
   virtual int map_side() const = 0;

@@ -62,10 +62,13 @@ absl::Status StatusOfCurrentTorchException() {
 class TorchModel : public ServableModel {
  public:
   TorchModel(model::Manifest manifest, const model::ProAd& model)
-      : manifest_(std::move(manifest)), network_(model, manifest_.preprocessing) {}
+      : manifest_(std::move(manifest)), network_(model, manifest_.preprocessing) {
+    for (const at::Tensor& weight : model->parameters()) memory_bytes_ += weight.nbytes();
+  }
 
   const model::Manifest& manifest() const override { return manifest_; }
   std::optional<double> probe_score() const override { return probe_score_; }
+  uint64_t memory_bytes() const override { return memory_bytes_; }
   int map_side() const override { return model::kMapSide; }
 
   absl::StatusOr<std::vector<Inference>> Infer(absl::Span<const model::PreparedImage* const> images,
@@ -157,6 +160,7 @@ class TorchModel : public ServableModel {
 
   const model::Manifest manifest_;
   const model::FrozenProAd network_;
+  uint64_t memory_bytes_ = 0;
   std::optional<double> probe_score_;  // constant once CheckProbe has returned
 };
 

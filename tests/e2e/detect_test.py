@@ -114,6 +114,33 @@ class DetectTest(unittest.TestCase):
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertIn("280", shown.stdout)
 
+    def test_versions_come_serve_go_back_and_leave(self):
+        weights = SOURCE / "model" / "weights"
+        for _ in range(2):
+            done = run(PROAD, "import", "--store", self.server.store, "--name", "second", "--preset", "proad-tiny",
+                       "--encoder", weights / "encoder-tiny.safetensors", "--weights", weights / "proad-tiny.safetensors")
+            self.assertEqual(done.returncode, 0, done.stderr)
+        picture = SAMPLE / "brick/test/hole/002.png"
+
+        def version(model):
+            return self.server.proad_json("detect", picture, "--model", model)[0]["version"]
+
+        (loaded,) = self.server.proad_json("models", "load", "second@2")
+        self.assertEqual(loaded["state"], "MODEL_STATE_LOADED")
+        self.assertGreater(int(loaded["device_memory_bytes"]), 1e7)
+        self.assertAlmostEqual(loaded["probe"]["score"], loaded["probe"]["expected_score"], delta=1e-5)
+        self.assertEqual(version("second@2"), "2")
+        self.server.proad_json("models", "activate", "second@1")
+        self.server.proad_json("models", "activate", "second@2")
+        self.assertEqual(version("second"), "2")
+        self.server.proad_json("models", "rollback", "second")
+        self.assertEqual(version("second"), "1")
+        self.assertEqual(self.server.proad("models", "delete", "second@2").returncode, 1, "it is in memory")
+        self.server.proad_json("models", "unload", "second@2")
+        self.server.proad_json("models", "delete", "second@2")
+        self.assertFalse((self.server.store / "second" / "2").exists())
+        self.assertNotEqual(self.server.proad("detect", picture, "--model", "second@2").returncode, 0)
+
     def test_a_server_that_is_not_there_has_its_own_exit_code(self):
         done = run(PROAD, "detect", SAMPLE / "brick/test/hole/002.png", "--server", "127.0.0.1:1", "--deadline", "2s")
         self.assertEqual(done.returncode, 3, done.stdout + done.stderr)

@@ -315,6 +315,50 @@ grpc::Status ScriptedModelService::ActivateModel(grpc::ServerContext*,
   return grpc::Status::OK;
 }
 
+grpc::Status ScriptedModelService::RollbackModel(grpc::ServerContext*,
+                                                 const proad::v1::RollbackModelRequest* request,
+                                                 proad::v1::RollbackModelResponse* response) {
+  if (request->name() != "proad-tiny") {
+    return ToGrpc(MakeError(grpc::StatusCode::FAILED_PRECONDITION,
+                            absl::StrCat("no version of ", request->name(), " served before"),
+                            "NO_VERSION_BEFORE"));
+  }
+  *response->mutable_active() = Summary("proad-tiny", "1", {}).model_version();
+  *response->mutable_previous() = Summary("proad-tiny", "2", {}).model_version();
+  response->mutable_duration()->set_nanos(100'000'000);
+  return grpc::Status::OK;
+}
+
+grpc::Status ScriptedModelService::LoadModel(grpc::ServerContext*,
+                                             const proad::v1::LoadModelRequest*,
+                                             proad::v1::LoadModelResponse* response) {
+  *response->mutable_model_version() = Summary("proad-tiny", "1", {}).model_version();
+  response->set_state(proad::v1::MODEL_STATE_LOADED);
+  response->mutable_load_duration()->set_seconds(1);
+  response->set_device_memory_bytes(27'000'000);
+  return grpc::Status::OK;
+}
+
+grpc::Status ScriptedModelService::UnloadModel(grpc::ServerContext*,
+                                               const proad::v1::UnloadModelRequest*,
+                                               proad::v1::UnloadModelResponse* response) {
+  *response->mutable_model_version() = Summary("proad-tiny", "1", {}).model_version();
+  response->set_freed_bytes(27'000'000);
+  return grpc::Status::OK;
+}
+
+grpc::Status ScriptedModelService::DeleteModel(grpc::ServerContext*,
+                                               const proad::v1::DeleteModelRequest* request,
+                                               proad::v1::DeleteModelResponse* response) {
+  if (request->model() == "proad-tiny@2") {
+    return ToGrpc(MakeError(grpc::StatusCode::FAILED_PRECONDITION,
+                            "proad-tiny@2 is the active version of its name", "MODEL_ACTIVE"));
+  }
+  *response->mutable_model_version() = Summary("proad-tiny", "1", {}).model_version();
+  response->set_freed_bytes(18'000'000);
+  return grpc::Status::OK;
+}
+
 ScriptedServer::ScriptedServer() {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();

@@ -62,6 +62,17 @@ class ScriptedModelService final : public proad::v1::ModelService::Service {
   grpc::Status ActivateModel(grpc::ServerContext* context,
                              const proad::v1::ActivateModelRequest* request,
                              proad::v1::ActivateModelResponse* response) override;
+  grpc::Status RollbackModel(grpc::ServerContext* context,
+                             const proad::v1::RollbackModelRequest* request,
+                             proad::v1::RollbackModelResponse* response) override;
+  grpc::Status LoadModel(grpc::ServerContext* context, const proad::v1::LoadModelRequest* request,
+                         proad::v1::LoadModelResponse* response) override;
+  grpc::Status UnloadModel(grpc::ServerContext* context,
+                           const proad::v1::UnloadModelRequest* request,
+                           proad::v1::UnloadModelResponse* response) override;
+  grpc::Status DeleteModel(grpc::ServerContext* context,
+                           const proad::v1::DeleteModelRequest* request,
+                           proad::v1::DeleteModelResponse* response) override;
 };
 
 // All on a free port of the loopback, with health and reflection. Stops when destroyed.

@@ -160,5 +160,64 @@ TEST_F(ActivationTest, ActivateModelThatIsRefusedChangesNothing) {
   EXPECT_EQ(ActiveVersion("pcb"), "pcb@2");
 }
 
+TEST_F(ActivationTest, RollbackModelBringsBackTheVersionBefore) {
+  StartWithTwoVersions();
+  const auto roll_back = [&](const std::string& name, v1::RollbackModelResponse& response,
+                             const char* expected = nullptr) {
+    v1::RollbackModelRequest request;
+    request.set_name(name);
+    if (expected != nullptr) request.set_expected_active_version(expected);
+    return server_.Call(server_.models, &v1::ModelService::Stub::RollbackModel, request, response);
+  };
+  v1::RollbackModelResponse response;
+  ExpectRefused(roll_back("pcb", response),
+                {StatusCode::FAILED_PRECONDITION, "name", "no version of pcb served before"});
+  ExpectRefused(roll_back("gravel", response), {StatusCode::NOT_FOUND, "model", "pcb"});
+  ExpectRefused(roll_back("pcb@2", response), {StatusCode::INVALID_ARGUMENT, "name", "no model"});
+  v1::ActivateModelResponse activated;
+  ASSERT_TRUE(Activate("pcb@1", activated).ok());
+  EXPECT_EQ(roll_back("pcb", response, "2").error_code(), StatusCode::ABORTED);
+  EXPECT_EQ(ActiveVersion("pcb"), "pcb@1");
+
+  const grpc::Status status = roll_back("pcb", response, "1");
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.active().version(), "2");
+  EXPECT_EQ(response.active().hash().size(), 64u);
+  EXPECT_EQ(response.previous().version(), "1");
+  EXPECT_EQ(ActiveVersion("pcb"), "pcb@2");
+}
+
+TEST_F(ActivationTest, AVersionIsLoadedUnloadedAndDeleted) {
+  StartWithTwoVersions();
+  const auto call = [&](auto method, auto request, auto& response) {
+    request.set_model("pcb@1");
+    return server_.Call(server_.models, method, request, response);
+  };
+  using Stub = v1::ModelService::Stub;
+  v1::LoadModelResponse loaded;
+  ASSERT_TRUE(call(&Stub::LoadModel, v1::LoadModelRequest(), loaded).ok());
+  EXPECT_EQ(loaded.state(), v1::MODEL_STATE_LOADED);
+  EXPECT_EQ(loaded.model_version().hash().size(), 64u);
+  EXPECT_TRUE(loaded.has_load_duration());
+  EXPECT_EQ(ActiveVersion("pcb"), "pcb@2") << "it does not serve its name";
+
+  v1::DeleteModelResponse deleted;
+  ExpectRefused(call(&Stub::DeleteModel, v1::DeleteModelRequest(), deleted),
+                {StatusCode::FAILED_PRECONDITION, "model", "unload it first"});
+  v1::UnloadModelResponse unloaded;
+  ASSERT_TRUE(call(&Stub::UnloadModel, v1::UnloadModelRequest(), unloaded).ok());
+  EXPECT_EQ(unloaded.model_version().version(), "1");
+  ASSERT_TRUE(call(&Stub::DeleteModel, v1::DeleteModelRequest(), deleted).ok());
+  EXPECT_GT(deleted.freed_bytes(), 0u);
+  EXPECT_FALSE(fs::exists(fs::path(server_.config.store) / "pcb" / "1"));
+  ExpectRefused(call(&Stub::LoadModel, v1::LoadModelRequest(), loaded),
+                {StatusCode::NOT_FOUND, "model", "there are: 2"});
+
+  v1::UnloadModelRequest active;
+  active.set_model("pcb@2");
+  ExpectRefused(server_.Call(server_.models, &Stub::UnloadModel, active, unloaded),
+                {StatusCode::FAILED_PRECONDITION, "model", "activate another one first"});
+}
+
 }  // namespace
 }  // namespace proad::server

@@ -257,6 +257,20 @@ class CommandLineTest(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             self.assertIn(hint, done.stderr)
 
+    def test_a_version_is_rolled_back_loaded_unloaded_and_deleted(self):
+        for words, said in (
+                (("rollback", "proad-tiny"), "proad-tiny@1 serves now; before: proad-tiny@2. It took 0.1 s"),
+                (("load", "proad-tiny@1"), "proad-tiny@1 is in memory, LOADED, with 27.0 MB of weights. It took 1.0 s"),
+                (("unload", "proad-tiny@1"), "proad-tiny@1 is not in memory; 27.0 MB of weights became free"),
+                (("delete", "proad-tiny@1"), "proad-tiny@1 is removed; 18.0 MB of disk became free")):
+            done = self.proad("models", *words)
+            self.assertEqual((done.returncode, done.stdout), (0, said + "\n"), done.stderr)
+        for words, hint in ((("rollback", "screws"), "served before"), (("delete", "proad-tiny@2"), "active version")):
+            done = self.proad("models", *words)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(hint, done.stderr)
+        self.assertEqual(self.proad("models", "delete", "proad-tiny").returncode, 2)
+
     # ---- what proad-trainer does
 
     def trainer(self, script):

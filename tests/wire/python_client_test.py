@@ -437,6 +437,18 @@ class TrainingTest(unittest.TestCase):
         models.close()  # the connection is the other client's
         self.assertEqual(self.client.list(), [])
 
+    def test_a_version_is_rolled_back_loaded_unloaded_and_deleted(self):
+        models = proad.ModelClient(self.client)
+        done = models.rollback("proad-tiny")
+        self.assertEqual((done.active.version, done.previous.version, done.seconds), ("1", "2", 0.1))
+        self.assertIs(self.failure(models.rollback, "screws").code, grpc.StatusCode.FAILED_PRECONDITION)
+        loaded = models.load("proad-tiny@1")
+        self.assertEqual((loaded.version.version, loaded.state, loaded.seconds, loaded.memory_bytes),
+                         ("1", proad.ModelState.LOADED, 1.0, 27_000_000))
+        self.assertEqual(models.unload("proad-tiny@1"), 27_000_000)
+        self.assertEqual(models.delete("proad-tiny@1"), 18_000_000)
+        self.assertIs(self.failure(models.delete, "proad-tiny@2").code, grpc.StatusCode.FAILED_PRECONDITION)
+
 
 class RetryTest(unittest.TestCase):
     def test_the_table(self):

@@ -18,7 +18,7 @@ from proad.detection import Box, Detection, ModelVersion, ThresholdSource, Timin
 from proad.errors import ProadError
 from proad.images import Image
 from proad.jobs import Gate, GateResult, JobState, Metric, Minimum, TrainJob, TrainPhase, TrainProgress
-from proad.models import Activation, Model, ModelClient, ModelState
+from proad.models import Activation, Loaded, Model, ModelClient, ModelState
 from proad.retry import RetryPolicy
 from proad.training import TrainingClient
 
@@ -32,6 +32,7 @@ __all__ = [
     "GateResult",
     "Image",
     "JobState",
+    "Loaded",
     "Metric",
     "Minimum",
     "Model",

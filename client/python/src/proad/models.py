@@ -44,6 +44,11 @@ class Model:
     categories: tuple[str, ...]
 
 
+def to_state(value: int) -> ModelState:
+    """A ModelState of the contract; UNKNOWN for one that this client does not know."""
+    return ModelState(value) if value in {state.value for state in ModelState} else ModelState.UNKNOWN
+
+
 def to_version(version: Any) -> ModelVersion:
     """A ModelVersion of the contract as plain Python."""
     return ModelVersion(version.name, version.version, version.hash)
@@ -51,13 +56,12 @@ def to_version(version: Any) -> ModelVersion:
 
 def from_summary(summary: model_pb2.ModelSummary) -> Model:
     """The server's answer as plain Python."""
-    states = {state.value for state in ModelState}
     created = None
     if summary.HasField("create_time"):
         created = summary.create_time.ToDatetime(tzinfo=datetime.timezone.utc)
     return Model(
         version=to_version(summary.model_version),
-        state=ModelState(summary.state) if summary.state in states else ModelState.UNKNOWN,
+        state=to_state(summary.state),
         state_reason=summary.state_reason,
         default=summary.default_model,
         created=created,
@@ -78,6 +82,30 @@ class Activation:
     active: ModelVersion
     previous: ModelVersion | None
     seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A version that is in memory.
+
+    state         LOADED, or ACTIVE when it was that before
+    seconds       that loading took; 0 when it was in memory already
+    memory_bytes  what its weights take
+    """
+
+    version: ModelVersion
+    state: ModelState
+    seconds: float
+    memory_bytes: int
+
+
+def to_activation(response: model_pb2.ActivateModelResponse | model_pb2.RollbackModelResponse) -> Activation:
+    """The server's answer as plain Python."""
+    return Activation(
+        active=to_version(response.active),
+        previous=to_version(response.previous) if response.HasField("previous") else None,
+        seconds=response.duration.ToNanoseconds() / 1e9,
+    )
 
 
 class ModelClient(Connection):
@@ -110,9 +138,33 @@ class ModelClient(Connection):
         request = model_pb2.ActivateModelRequest(model=model)
         if expected is not None:
             request.expected_active_version = expected
-        response = self._call(self._models.ActivateModel, request, timeout, repeat=expected is None)
-        return Activation(
-            active=to_version(response.active),
-            previous=to_version(response.previous) if response.HasField("previous") else None,
-            seconds=response.duration.ToNanoseconds() / 1e9,
+        return to_activation(self._call(self._models.ActivateModel, request, timeout, repeat=expected is None))
+
+    def rollback(self, name: str, *, expected: str | None = None, timeout: float = _ACTIVATION_TIMEOUT) -> Activation:
+        """Lets the version that served `name` before the present one serve again; at once where it is in memory.
+
+        expected  as of activate: the version that is to be left
+        """
+        request = model_pb2.RollbackModelRequest(name=name)
+        if expected is not None:
+            request.expected_active_version = expected
+        return to_activation(self._call(self._models.RollbackModel, request, timeout, repeat=False))
+
+    def load(self, model: str, *, timeout: float = _ACTIVATION_TIMEOUT) -> Loaded:
+        """Brings "name@version" into memory without letting it serve its name."""
+        response = self._call(self._models.LoadModel, model_pb2.LoadModelRequest(model=model), timeout)
+        return Loaded(
+            version=to_version(response.model_version),
+            state=to_state(response.state),
+            seconds=response.load_duration.ToNanoseconds() / 1e9,
+            memory_bytes=response.device_memory_bytes,
         )
+
+    def unload(self, model: str) -> int:
+        """Takes "name@version" out of memory. Returns the bytes of weights that became free."""
+        return int(self._call(self._models.UnloadModel, model_pb2.UnloadModelRequest(model=model)).freed_bytes)
+
+    def delete(self, model: str) -> int:
+        """Removes "name@version" from the server's store for good. Returns the bytes of disk that became free."""
+        request = model_pb2.DeleteModelRequest(model=model)
+        return int(self._call(self._models.DeleteModel, request, repeat=False).freed_bytes)

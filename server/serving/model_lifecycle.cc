@@ -1,0 +1,374 @@
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "server/serving/model_registry.h"
+#include "server/telemetry/log.h"
+#include "server/util/quote.h"
+#include "server/util/status_details.h"
+
+namespace proad::server {
+namespace {
+
+absl::Status Draining() {
+  return MakeError(absl::StatusCode::kUnavailable, "the server is shutting down; try another",
+                   {.reason = "DRAINING", .retry_after = absl::ZeroDuration()});
+}
+
+// Why a version cannot go.
+absl::Status InUse(absl::string_view name, absl::string_view version, ModelState state) {
+  const bool active = state == ModelState::kActive;
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition,
+      absl::StrCat("model: ", FullName(name, version),
+                   active ? " is the active version of its name; activate another one first"
+                          : " is in memory; unload it first"),
+      {.reason = active ? "MODEL_ACTIVE" : "MODEL_LOADED", .field = "model"});
+}
+
+}  // namespace
+
+void ModelRegistry::LoadActive(absl::FunctionRef<void()> changed) {
+  std::vector<std::pair<std::string, std::string>> wanted;
+  std::vector<std::pair<std::string, absl::Status>> without;
+  std::string default_name;
+  {
+    MutexLock lock(mutex_);
+    default_name = default_;
+    for (auto& [name, model] : models_) {
+      model.settled = true;
+      if (model.active.ok()) {
+        wanted.emplace_back(name, *model.active);
+      } else {
+        without.emplace_back(name, model.active.status());
+      }
+    }
+  }
+  for (const auto& [name, problem] : without) {
+    // None may have been activated yet; a pointer to nothing is somebody's mistake.
+    Log(absl::IsNotFound(problem) ? LogLevel::kInfo : LogLevel::kError,
+        "model has no active version", {{"model", name}, {"reason", problem}});
+  }
+  std::stable_partition(wanted.begin(), wanted.end(),
+                        [&](const auto& entry) { return entry.first == default_name; });
+  for (const auto& [name, version] : wanted) {
+    {
+      MutexLock lock(mutex_);
+      if (stopped_) return;
+    }
+    LoadAtStart(name, version);
+    changed();
+  }
+  {
+    MutexLock lock(mutex_);
+    loading_ended_ = true;
+  }
+  changed();
+}
+
+void ModelRegistry::Stop() {
+  {
+    MutexLock lock(mutex_);
+    stopped_ = true;
+  }
+  load_turn_over_.NotifyAll();
+}
+
+class ModelRegistry::LoadTurn {
+ public:
+  explicit LoadTurn(ModelRegistry& registry) : registry_(registry) {
+    MutexLock lock(registry_.mutex_);
+    while (registry_.load_turn_taken_ && !registry_.stopped_) {
+      registry_.load_turn_over_.Wait(registry_.mutex_);
+    }
+    taken_ = !registry_.stopped_;
+    if (taken_) registry_.load_turn_taken_ = true;
+  }
+  ~LoadTurn() {
+    if (!taken_) return;
+    {
+      MutexLock lock(registry_.mutex_);
+      registry_.load_turn_taken_ = false;
+    }
+    registry_.load_turn_over_.NotifyAll();
+  }
+  LoadTurn(const LoadTurn&) = delete;
+  LoadTurn& operator=(const LoadTurn&) = delete;
+
+  // False once the registry is stopped: nothing may be loaded any more.
+  bool taken() const { return taken_; }
+
+ private:
+  ModelRegistry& registry_;
+  bool taken_ = false;
+};
+
+void ModelRegistry::LoadAtStart(const std::string& name, const std::string& version) {
+  const LoadTurn turn(*this);
+  if (!turn.taken()) return;
+  absl::Status damaged;  // what the scan found
+  {
+    MutexLock lock(mutex_);
+    Model& model = models_[name];
+    // Somebody may have activated another one while this waited.
+    if (!model.active.ok() || *model.active != version) return;
+    Version& entry = model.versions[version];
+    if (entry.state == ModelState::kActive) return;
+    damaged = entry.problem;
+    if (entry.state == ModelState::kStored) entry.state = ModelState::kLoading;
+  }
+  if (!damaged.ok()) {
+    Log(LogLevel::kError, "model failed to load",
+        {{"model", name}, {"version", version}, {"reason", damaged}});
+    return;
+  }
+  const absl::Time start = absl::Now();
+  const absl::StatusOr<ModelHandle> loaded = LoadChecked(name, version);
+  const absl::Duration took = absl::Now() - start;
+  if (loaded.ok()) {
+    const model::Manifest& manifest = (*loaded)->manifest();
+    metrics_.model_load_seconds.Observe(absl::ToDoubleSeconds(took));
+    metrics_.SetModelInfo(name, version, manifest.hash);
+    Log(LogLevel::kInfo, "model active",
+        {{"model", name}, {"version", version}, {"hash", manifest.hash}, {"took", took}});
+  }
+
+  MutexLock lock(mutex_);
+  Version& entry = models_[name].versions[version];
+  if (loaded.ok()) {
+    entry.state = ModelState::kActive;
+    entry.handle = *loaded;
+    entry.activated = absl::Now();
+  } else {
+    entry.state = ModelState::kFailed;
+    entry.problem = loaded.status();
+  }
+}
+
+absl::StatusOr<ModelSwap> ModelRegistry::Activate(
+    const std::string& name, const std::string& version,
+    const std::optional<std::string>& expected_active) {
+  const absl::Time start = absl::Now();
+  const LoadTurn turn(*this);
+  if (!turn.taken()) return Draining();
+  if (const absl::Status scanned = Scan(); !scanned.ok()) return scanned;
+  ModelHandle serving;
+  {
+    MutexLock lock(mutex_);
+    const absl::Status allowed = CheckActivation(name, version, expected_active);
+    if (!allowed.ok()) return allowed;
+    const Version& entry = models_.at(name).versions.at(version);
+    if (entry.state == ModelState::kActive) serving = entry.handle;
+  }
+  if (serving != nullptr) {
+    // It may have served only because it was the newest.
+    if (absl::Status pinned = store_.SetActive(name, version); !pinned.ok()) return pinned;
+    const std::string& hash = serving->manifest().hash;
+    return ModelSwap{.version = version,
+                     .hash = hash,
+                     .previous = version,
+                     .previous_hash = hash,
+                     .took = absl::Now() - start};
+  }
+  const absl::StatusOr<LoadedVersion> loaded = BringIn(name, version);
+  absl::Status done = loaded.status();
+  if (loaded.ok()) {
+    done = store_.SetActive(name, version);
+    ModelHandle let_go;  // outside the lock
+    MutexLock lock(mutex_);
+    Version& entry = models_.at(name).versions.at(version);
+    if (!done.ok() && loaded->took) let_go = TakeOut(entry);
+  }
+  if (!done.ok()) {
+    metrics_.model_swaps.failed.Increment();
+    return done;
+  }
+  ModelSwap swap = SwapIn(name, version, *loaded);
+  swap.took = absl::Now() - start;
+  metrics_.model_swaps.ok.Increment();
+  Log(LogLevel::kInfo, "model active",
+      {{"model", name},
+       {"version", version},
+       {"previous", swap.previous},
+       {"hash", swap.hash},
+       {"took", swap.took}});
+  return swap;
+}
+
+absl::Status ModelRegistry::CheckActivation(
+    const std::string& name, const std::string& version,
+    const std::optional<std::string>& expected_active) const {
+  if (const auto found = Resolve({.name = name, .version = version}); !found.ok()) {
+    return found.status();
+  }
+  const absl::StatusOr<std::string>& active = models_.at(name).active;
+  if (!expected_active || *expected_active == active.value_or("")) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kAborted,
+      absl::StrCat("expected_active_version: ",
+                   expected_active->empty() ? absl::StrCat("no version of ", name)
+                                            : FullName(name, Quote(*expected_active)),
+                   " is not what is active; ",
+                   active.ok() ? FullName(name, *active) : absl::StrCat("no version of ", name),
+                   " is"),
+      {.reason = "ACTIVE_VERSION_CHANGED",
+       .field = "expected_active_version",
+       .metadata = {{"active_version", active.value_or("")}}});
+}
+
+absl::StatusOr<LoadedVersion> ModelRegistry::BringIn(const std::string& name,
+                                                     const std::string& version) {
+  {
+    MutexLock lock(mutex_);
+    Version& entry = models_[name].versions[version];
+    if (entry.handle != nullptr) return LoadedVersion{.handle = entry.handle, .state = entry.state};
+    entry.state = ModelState::kLoading;
+    entry.problem = absl::OkStatus();
+  }
+  const absl::Time start = absl::Now();
+  // What was damaged when it was last looked at may have been repaired.
+  absl::StatusOr<model::Manifest> manifest = store_.ReadManifest(name, version);
+  const absl::StatusOr<ModelHandle> loaded =
+      manifest.ok() ? LoadChecked(name, version) : absl::StatusOr<ModelHandle>(manifest.status());
+  const absl::Duration took = absl::Now() - start;
+  if (loaded.ok()) metrics_.model_load_seconds.Observe(absl::ToDoubleSeconds(took));
+
+  MutexLock lock(mutex_);
+  Version& entry = models_[name].versions[version];
+  entry.manifest = std::move(manifest);
+  if (!loaded.ok()) {
+    entry.state = ModelState::kFailed;
+    entry.problem = loaded.status();
+    return loaded.status();
+  }
+  entry.state = ModelState::kLoaded;
+  entry.handle = *loaded;
+  return LoadedVersion{.handle = *loaded, .took = took};
+}
+
+ModelSwap ModelRegistry::SwapIn(const std::string& name, const std::string& version,
+                                const LoadedVersion& loaded) {
+  const model::Manifest& manifest = loaded.handle->manifest();
+  ModelSwap swap{.version = version, .hash = manifest.hash};
+  if (loaded.took) swap.probe_score = loaded.handle->probe_score();
+  if (swap.probe_score && manifest.probe) swap.expected_score = manifest.probe->score;
+  metrics_.SetModelInfo(name, version, swap.hash);
+  std::vector<ModelHandle> let_go;  // outside the lock: each may be the last one
+  {
+    MutexLock lock(mutex_);
+    Model& model = models_[name];
+    for (auto& [other, entry] : model.versions) {
+      if (entry.state == ModelState::kActive) {
+        entry.state = ModelState::kLoaded;
+        swap.previous = other;
+        swap.previous_hash = entry.handle->manifest().hash;
+      } else if (entry.state == ModelState::kLoaded && !entry.requested && other != version) {
+        let_go.push_back(TakeOut(entry));
+      }
+    }
+    Version& entry = model.versions[version];
+    entry.state = ModelState::kActive;
+    entry.activated = absl::Now();
+    model.active = version;
+    model.settled = true;
+  }
+  if (!swap.previous.empty()) metrics_.ClearModelInfo(name, swap.previous, swap.previous_hash);
+  return swap;
+}
+
+absl::StatusOr<LoadedVersion> ModelRegistry::Load(const std::string& name,
+                                                  const std::string& version) {
+  const LoadTurn turn(*this);
+  if (!turn.taken()) return Draining();
+  if (const absl::Status scanned = Scan(); !scanned.ok()) return scanned;
+  {
+    MutexLock lock(mutex_);
+    if (const auto found = Resolve({.name = name, .version = version}); !found.ok()) {
+      return found.status();
+    }
+  }
+  absl::StatusOr<LoadedVersion> loaded = BringIn(name, version);
+  if (!loaded.ok()) return loaded;
+  MutexLock lock(mutex_);
+  models_.at(name).versions.at(version).requested = true;
+  return loaded;
+}
+
+ModelHandle ModelRegistry::TakeOut(Version& entry) {
+  if (entry.state == ModelState::kLoaded) entry.state = ModelState::kStored;
+  entry.requested = false;
+  return std::exchange(entry.handle, nullptr);
+}
+
+absl::StatusOr<ReleasedVersion> ModelRegistry::Unload(const std::string& name,
+                                                      const std::string& version) {
+  const LoadTurn turn(*this);
+  if (!turn.taken()) return Draining();
+  if (const absl::Status scanned = Scan(); !scanned.ok()) return scanned;
+  ModelHandle let_go;  // outside the lock: it may be the last one
+  MutexLock lock(mutex_);
+  if (const auto found = Resolve({.name = name, .version = version}); !found.ok()) {
+    return found.status();
+  }
+  Version& entry = models_.at(name).versions.at(version);
+  if (entry.state == ModelState::kActive) return InUse(name, version, entry.state);
+  let_go = TakeOut(entry);
+  return ReleasedVersion{.hash = entry.manifest.ok() ? entry.manifest->hash : "",
+                         .freed_bytes = let_go == nullptr ? 0 : let_go->memory_bytes()};
+}
+
+absl::StatusOr<ReleasedVersion> ModelRegistry::Delete(const std::string& name,
+                                                      const std::string& version) {
+  const LoadTurn turn(*this);
+  if (!turn.taken()) return Draining();
+  if (const absl::Status scanned = Scan(); !scanned.ok()) return scanned;
+  ReleasedVersion released;
+  {
+    MutexLock lock(mutex_);
+    if (const auto found = Resolve({.name = name, .version = version}); !found.ok()) {
+      return found.status();
+    }
+    const Version& entry = models_.at(name).versions.at(version);
+    if (entry.handle != nullptr) return InUse(name, version, entry.state);
+    if (entry.manifest.ok()) released.hash = entry.manifest->hash;
+  }
+  const absl::StatusOr<uint64_t> freed = store_.Remove(name, version);
+  if (absl::IsFailedPrecondition(freed.status())) {  // it serves on servers that share the store
+    return InUse(name, version, ModelState::kActive);
+  }
+  if (!freed.ok()) return freed.status();
+  Log(LogLevel::kInfo, "model version removed",
+      {{"model", name}, {"version", version}, {"bytes", *freed}});
+  MutexLock lock(mutex_);
+  models_.at(name).versions.erase(version);
+  released.freed_bytes = *freed;
+  return released;
+}
+
+absl::StatusOr<ReplacedVersion> ModelRegistry::Replaced(const std::string& name) {
+  if (const absl::Status scanned = Scan(); !scanned.ok()) return scanned;
+  {
+    MutexLock lock(mutex_);
+    if (!models_.contains(name)) return Resolve({.name = name, .version = ""}).status();
+  }
+  absl::StatusOr<ReplacedVersion> replaced = store_.Replaced(name);
+  if (!absl::IsNotFound(replaced.status())) return replaced;
+  return MakeError(absl::StatusCode::kFailedPrecondition, replaced.status().message(),
+                   {.reason = "NO_VERSION_BEFORE", .field = "name"});
+}
+
+absl::StatusOr<ModelHandle> ModelRegistry::LoadChecked(const std::string& name,
+                                                       const std::string& version) {
+  const auto directory = store_.Directory(name, version);
+  absl::StatusOr<ModelHandle> loaded =
+      directory.ok() ? loader_(*directory) : absl::StatusOr<ModelHandle>(directory.status());
+  if (!loaded.ok()) {
+    Log(LogLevel::kError, "model failed to load",
+        {{"model", name}, {"version", version}, {"reason", loaded.status()}});
+  }
+  return loaded;
+}
+
+}  // namespace proad::server

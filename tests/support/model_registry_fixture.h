@@ -1,0 +1,71 @@
+// A registry over a store of fake versions.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "server/serving/model_registry.h"
+#include "server/util/status_details.h"
+#include "tests/support/fake_store.h"
+
+namespace proad::server {
+
+class ModelRegistryFixture : public ::testing::Test {
+ protected:
+  void Make(const std::string& default_model = "") {
+    registry_ = std::make_unique<ModelRegistry>(
+        ModelRegistry::Options{.default_model = default_model}, store_,
+        [this](const std::filesystem::path& directory) { return loader_(directory); }, metrics_);
+  }
+
+  void Start(const std::string& default_model = "") {
+    Make(default_model);
+    ASSERT_TRUE(registry_->Scan().ok());
+    registry_->LoadActive([] {});
+  }
+
+  // "name@version" of the handle that answers.
+  std::string Answering(const std::string& model) {
+    const auto handle = registry_->Acquire(model);
+    if (!handle.ok()) return absl::StrCat("error: ", handle.status().ToString());
+    return absl::StrCat((*handle)->manifest().name, "@", (*handle)->manifest().version);
+  }
+
+  void ExpectError(const std::string& model, absl::StatusCode code, const std::string& reason,
+                   const ::testing::Matcher<std::string>& message) {
+    const absl::Status status = registry_->Acquire(model).status();
+    EXPECT_EQ(status.code(), code) << status;
+    EXPECT_EQ(GetDetails(status).reason, reason);
+    EXPECT_THAT(std::string(status.message()), message);
+  }
+
+  std::vector<std::string> ListedStates() {
+    static const std::map<ModelState, std::string> kNames = {{ModelState::kStored, "stored"},
+                                                             {ModelState::kLoading, "loading"},
+                                                             {ModelState::kLoaded, "loaded"},
+                                                             {ModelState::kActive, "active"},
+                                                             {ModelState::kFailed, "failed"}};
+    std::vector<std::string> states;
+    const std::vector<ListedVersion> versions = registry_->List().value();
+    for (const ListedVersion& listed : versions) {
+      states.push_back(absl::StrCat(listed.name, "@", listed.version, " ", kNames.at(listed.state),
+                                    listed.is_default ? " default" : ""));
+    }
+    return states;
+  }
+
+  testing::TempDirectory root_;
+  ModelStore store_{root_.path()};
+  Metrics metrics_;
+  ModelLoader loader_ = LoadFake;
+  std::unique_ptr<ModelRegistry> registry_;
+};
+
+}  // namespace proad::server
