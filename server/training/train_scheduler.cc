@@ -192,6 +192,7 @@ void TrainScheduler::RunCommands() {
   {
     MutexLock lock(mutex_);
     commands.swap(commands_);
+    stopping_seen_ = stopping_;  // what ended may have ended because of that
   }
   for (auto& command : commands) command();
 }
