@@ -73,7 +73,8 @@ def specification(options: argparse.Namespace, seed: int) -> dict[str, Any]:
             "world_size": 1,
             "active_version": "",
         },
-        "dataset_path": "", "dataset_id": "", "encoder": "", "init_from": "", "activate_on_success": False,
+        "request_digest": "", "dataset_path": "", "dataset_id": "", "encoder": "", "init_from": "",
+        "activate_on_success": False,
         "labels": {},
     }
 
