@@ -74,13 +74,14 @@ class Run {
         photographs_(spec.photographs),
         distiller_(
             student_, *teacher_, [this](int64_t number) { return photographs_.Read(number); },
-            photographs_.size(), spec.options) {
+            photographs_.size(), spec.options),
+        recipe_(Recipe()) {
     progress_.steps = spec.options.steps;
   }
 
   std::optional<DistilResult> operator()() {
     // What the run is, to the last bit, apart from the machine.
-    Checkmark mark{0, 0, Sha256Hex(Recipe().dump())};
+    Checkmark mark{0, 0, Sha256Hex(recipe_.dump())};
     if (const auto restored = RestoreTraining(context_.directory, distiller_)) {
       if (restored->data_fingerprint != mark.data_fingerprint) {
         throw InvalidInput("work", "RUN_CHANGED",
@@ -177,7 +178,7 @@ class Run {
                  {"sha256", Sha256File(context_.output)},
                  {"created", NowUtc()},
                  {"code_version", context_.code_version}};
-    card.update(Recipe());
+    card.update(recipe_);
     card["teacher"]["kind"] = teacher_->name();
     card["photographs"]["skipped"] = result.skipped.size();
     card["unexplained"] = result.unexplained;
@@ -194,6 +195,7 @@ class Run {
   const std::unique_ptr<Teacher> teacher_;
   const Photographs photographs_;
   Distiller distiller_;
+  const Json recipe_;
   DistilProgress progress_;
 };
 

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "server/rpc/proto_time.h"
 #include "server/serving/model_registry.h"
 #include "server/util/quote.h"
 #include "server/util/status_details.h"
@@ -234,19 +235,12 @@ v1::ThresholdSource ToProto(ThresholdSource source) {
   return v1::THRESHOLD_SOURCE_NONE;
 }
 
-void SetDuration(absl::Duration duration, google::protobuf::Duration& out) {
-  // A wall clock that was set back must not make a duration that no reader accepts.
-  absl::Duration rest = std::max(duration, absl::ZeroDuration());
-  out.set_seconds(absl::IDivDuration(rest, absl::Seconds(1), &rest));
-  out.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
-}
-
 void FillTiming(const StageTimes& times, v1::Timing& timing) {
-  SetDuration(times.queue, *timing.mutable_queue());
-  SetDuration(times.preprocess, *timing.mutable_preprocess());
-  SetDuration(times.batch_wait, *timing.mutable_batch_wait());
-  SetDuration(times.inference, *timing.mutable_inference());
-  SetDuration(times.postprocess, *timing.mutable_postprocess());
+  *timing.mutable_queue() = ToProtoDuration(times.queue);
+  *timing.mutable_preprocess() = ToProtoDuration(times.preprocess);
+  *timing.mutable_batch_wait() = ToProtoDuration(times.batch_wait);
+  *timing.mutable_inference() = ToProtoDuration(times.inference);
+  *timing.mutable_postprocess() = ToProtoDuration(times.postprocess);
   timing.set_batch_size(static_cast<uint32_t>(times.batch_size));
 }
 

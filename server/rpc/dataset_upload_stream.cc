@@ -1,13 +1,12 @@
 #include "server/rpc/dataset_upload_stream.h"
 
-#include <google/protobuf/util/time_util.h>
-
 #include <algorithm>
 #include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "server/rpc/proto_time.h"
 #include "server/rpc/status.h"
 #include "server/util/status_details.h"
 
@@ -33,8 +32,7 @@ void Fill(const StoredDataset& dataset, v1::UploadDatasetResponse& response) {
   response.set_size_bytes(static_cast<uint64_t>(dataset.bytes));
   response.set_last_path(dataset.last_path);
   if (dataset.expires != absl::InfiniteFuture()) {
-    *response.mutable_expire_time() = google::protobuf::util::TimeUtil::NanosecondsToTimestamp(
-        absl::ToUnixNanos(dataset.expires));
+    *response.mutable_expire_time() = ToProtoTimestamp(dataset.expires);
   }
 }
 

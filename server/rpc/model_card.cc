@@ -4,35 +4,9 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "server/rpc/proto_time.h"
 
 namespace proad::server {
-namespace {
-
-void FillTime(absl::Time time, google::protobuf::Timestamp& timestamp) {
-  const int64_t seconds = absl::ToUnixSeconds(time);
-  timestamp.set_seconds(seconds);
-  timestamp.set_nanos(
-      static_cast<int32_t>((time - absl::FromUnixSeconds(seconds)) / absl::Nanoseconds(1)));
-}
-
-}  // namespace
-
-v1::ModelState ToProto(ModelState state) {
-  switch (state) {
-    case ModelState::kStored:
-      return v1::MODEL_STATE_STORED;
-    case ModelState::kLoading:
-      return v1::MODEL_STATE_LOADING;
-    case ModelState::kLoaded:
-      return v1::MODEL_STATE_LOADED;
-    case ModelState::kActive:
-      return v1::MODEL_STATE_ACTIVE;
-    case ModelState::kFailed:
-      return v1::MODEL_STATE_FAILED;
-  }
-  return v1::MODEL_STATE_UNSPECIFIED;
-}
-
 namespace {
 
 // What summary and card have in common.
@@ -47,7 +21,7 @@ void FillIdentity(const ListedVersion& listed, Message& message) {
   message.mutable_model_version()->set_hash(listed.manifest->hash);
   absl::Time created;
   if (absl::ParseTime(absl::RFC3339_full, listed.manifest->created, &created, nullptr)) {
-    FillTime(created, *message.mutable_create_time());
+    *message.mutable_create_time() = ToProtoTimestamp(created);
   }
 }
 
@@ -100,6 +74,22 @@ void FillTraining(const model::TrainingRecord& from, v1::TrainingRecord& to) {
 
 }  // namespace
 
+v1::ModelState ToProto(ModelState state) {
+  switch (state) {
+    case ModelState::kStored:
+      return v1::MODEL_STATE_STORED;
+    case ModelState::kLoading:
+      return v1::MODEL_STATE_LOADING;
+    case ModelState::kLoaded:
+      return v1::MODEL_STATE_LOADED;
+    case ModelState::kActive:
+      return v1::MODEL_STATE_ACTIVE;
+    case ModelState::kFailed:
+      return v1::MODEL_STATE_FAILED;
+  }
+  return v1::MODEL_STATE_UNSPECIFIED;
+}
+
 void FillModelSummary(const ListedVersion& listed, v1::ModelSummary& summary) {
   FillIdentity(listed, summary);
   if (!listed.manifest) return;
@@ -113,7 +103,7 @@ void FillModelCard(const ListedVersion& listed, v1::ModelCard& card) {
   FillIdentity(listed, card);
   const model::Manifest& manifest = *listed.manifest;
   if (listed.activated != absl::InfinitePast()) {
-    FillTime(listed.activated, *card.mutable_activate_time());
+    *card.mutable_activate_time() = ToProtoTimestamp(listed.activated);
   }
   card.set_code_version(manifest.code_version);
   FillNetwork(manifest.config, *card.mutable_network());

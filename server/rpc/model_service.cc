@@ -1,7 +1,5 @@
 #include "server/rpc/model_service.h"
 
-#include <google/protobuf/util/time_util.h>
-
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -12,6 +10,7 @@
 #include "absl/time/time.h"
 #include "model/manifest.h"
 #include "server/rpc/model_card.h"
+#include "server/rpc/proto_time.h"
 #include "server/util/quote.h"
 #include "server/util/status_details.h"
 
@@ -44,11 +43,6 @@ void Fill(const std::string& name, const std::string& version, const std::string
   to.set_hash(hash);
 }
 
-google::protobuf::Duration ToProto(absl::Duration duration) {
-  return google::protobuf::util::TimeUtil::NanosecondsToDuration(
-      absl::ToInt64Nanoseconds(duration));
-}
-
 // What ActivateModel and RollbackModel answer alike.
 template <typename Response>
 void FillSwap(const std::string& name, const ModelSwap& swap, Response& response) {
@@ -56,7 +50,7 @@ void FillSwap(const std::string& name, const ModelSwap& swap, Response& response
   if (!swap.previous.empty()) {
     Fill(name, swap.previous, swap.previous_hash, *response.mutable_previous());
   }
-  *response.mutable_duration() = ToProto(swap.took);
+  *response.mutable_duration() = ToProtoDuration(swap.took);
 }
 
 }  // namespace
@@ -185,8 +179,8 @@ absl::Status ModelService::Load(const v1::LoadModelRequest& request,
   if (!loaded.ok()) return loaded.status();
   const model::Manifest& manifest = loaded->handle->manifest();
   Fill(model->name, model->version, manifest.hash, *response.mutable_model_version());
-  response.set_state(server::ToProto(loaded->state));
-  *response.mutable_load_duration() = ToProto(loaded->took.value_or(absl::ZeroDuration()));
+  response.set_state(ToProto(loaded->state));
+  *response.mutable_load_duration() = ToProtoDuration(loaded->took.value_or(absl::ZeroDuration()));
   response.set_device_memory_bytes(loaded->handle->memory_bytes());
   const std::optional<double> score = loaded->handle->probe_score();
   if (loaded->took && score && manifest.probe) {

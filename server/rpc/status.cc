@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "server/rpc/proto_time.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -23,18 +24,6 @@ std::string Message(const absl::Status& status) {
   // Not within a character: protobuf's strings are UTF-8.
   while (end > 0 && end < message.size() && (message[end] & 0xC0) == 0x80) --end;
   return std::string(message.substr(0, end));
-}
-
-absl::Duration NotNegative(absl::Duration duration) {
-  return std::max(duration, absl::ZeroDuration());
-}
-
-google::rpc::RetryInfo ToRetryInfo(absl::Duration retry_after) {
-  google::rpc::RetryInfo info;
-  absl::Duration rest = NotNegative(retry_after);
-  info.mutable_retry_delay()->set_seconds(absl::IDivDuration(rest, absl::Seconds(1), &rest));
-  info.mutable_retry_delay()->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
-  return info;
 }
 
 }  // namespace
@@ -59,7 +48,11 @@ google::rpc::Status ToRpcStatus(const absl::Status& status) {
     violation->set_description(Message(status));
     rpc.add_details()->PackFrom(bad);
   }
-  if (details.retry_after) rpc.add_details()->PackFrom(ToRetryInfo(*details.retry_after));
+  if (details.retry_after) {
+    google::rpc::RetryInfo retry;
+    *retry.mutable_retry_delay() = ToProtoDuration(*details.retry_after);
+    rpc.add_details()->PackFrom(retry);
+  }
   return rpc;
 }
 
@@ -73,7 +66,7 @@ grpc::Status FinishStatus(const absl::Status& status, grpc::ServerContextBase& c
   if (absl::IsResourceExhausted(status)) {
     if (const StatusDetails details = GetDetails(status); details.retry_after) {
       const absl::Duration wait =
-          absl::Ceil(NotNegative(*details.retry_after), absl::Milliseconds(1));
+          absl::Ceil(std::max(*details.retry_after, absl::ZeroDuration()), absl::Milliseconds(1));
       context.AddTrailingMetadata(kPushbackTrailer, absl::StrCat(absl::ToInt64Milliseconds(wait)));
     }
   }

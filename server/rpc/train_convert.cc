@@ -2,7 +2,6 @@
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-#include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
 #include <cmath>
@@ -16,6 +15,7 @@
 #include "model/evaluation.h"
 #include "model/manifest.h"
 #include "model/sha256.h"
+#include "server/rpc/proto_time.h"
 #include "server/serving/model_registry.h"
 #include "server/util/quote.h"
 #include "server/util/status_details.h"
@@ -311,14 +311,6 @@ std::string DigestOf(const v1::TrainJobSpec& spec) {
 
 // ---- to the message
 
-void FillTime(absl::Time from, google::protobuf::Timestamp& to) {
-  to = google::protobuf::util::TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(from));
-}
-
-void FillDuration(absl::Duration from, google::protobuf::Duration& to) {
-  to = google::protobuf::util::TimeUtil::NanosecondsToDuration(absl::ToInt64Nanoseconds(from));
-}
-
 void FillOverrides(const model::TrainSpec& train, v1::RecipeOverrides& to) {
   const model::Recipe& recipe = train.recipe;
   if (recipe.epochs > 0) to.set_epochs(static_cast<uint32_t>(recipe.epochs));
@@ -385,8 +377,8 @@ void FillProgress(const JobProgress& from, v1::TrainProgress& to) {
   to.set_loss(train.loss);
   to.set_learning_rate(train.learning_rate);
   to.set_images_per_second(train.images_per_second);
-  if (train.eta_seconds) FillDuration(absl::Seconds(*train.eta_seconds), *to.mutable_eta());
-  FillDuration(from.elapsed, *to.mutable_elapsed());
+  if (train.eta_seconds) *to.mutable_eta() = ToProtoDuration(absl::Seconds(*train.eta_seconds));
+  *to.mutable_elapsed() = ToProtoDuration(from.elapsed);
   to.set_checkpoint_step(static_cast<uint64_t>(train.checkpoint_step));
   to.set_train_images(static_cast<uint64_t>(train.train_images));
   to.set_device(train.device);
@@ -428,7 +420,7 @@ void FillOutcome(const TrainJob& job, v1::TrainJob& to) {
   if (outcome.evaluation) {
     v1::Evaluation& evaluation = *to.mutable_evaluation();
     evaluation.set_step(static_cast<uint64_t>(outcome.steps));
-    FillTime(job.updated, *evaluation.mutable_create_time());
+    *evaluation.mutable_create_time() = ToProtoTimestamp(job.updated);
     FillMetrics(outcome.evaluation->metrics, *evaluation.mutable_metrics());
     int64_t images = 0;  // that the means are over
     for (const model::Metric& metric : outcome.evaluation->metrics) {
@@ -466,7 +458,7 @@ void FillTrainJob(const TrainJob& job, v1::TrainJob& message) {
   message.set_reason(job.reason);
   message.set_reason_code(job.reason_code);
   const auto fill = [](absl::Time time, auto* (v1::TrainJob::*field)(), v1::TrainJob& to) {
-    if (time != absl::InfinitePast()) FillTime(time, *(to.*field)());
+    if (time != absl::InfinitePast()) *(to.*field)() = ToProtoTimestamp(time);
   };
   fill(job.created, &v1::TrainJob::mutable_create_time, message);
   fill(job.started, &v1::TrainJob::mutable_start_time, message);

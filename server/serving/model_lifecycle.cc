@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 #include <vector>
 
@@ -11,11 +12,6 @@
 
 namespace proad::server {
 namespace {
-
-absl::Status Draining() {
-  return MakeError(absl::StatusCode::kUnavailable, "the server is shutting down; try another",
-                   {.reason = "DRAINING", .retry_after = absl::ZeroDuration()});
-}
 
 // Why a version cannot go.
 absl::Status InUse(absl::string_view name, absl::string_view version, ModelState state) {
@@ -105,46 +101,35 @@ class ModelRegistry::LoadTurn {
   bool taken_ = false;
 };
 
+absl::Status ModelRegistry::BeginChange(const LoadTurn& turn, const std::string& name,
+                                        const std::string& version) {
+  if (!turn.taken()) {
+    return MakeError(absl::StatusCode::kUnavailable, "the server is shutting down; try another",
+                     {.reason = "DRAINING", .retry_after = absl::ZeroDuration()});
+  }
+  if (const absl::Status scanned = Scan(); !scanned.ok()) return scanned;
+  MutexLock lock(mutex_);
+  return Resolve({.name = name, .version = version}).status();
+}
+
 void ModelRegistry::LoadAtStart(const std::string& name, const std::string& version) {
   const LoadTurn turn(*this);
   if (!turn.taken()) return;
-  absl::Status damaged;  // what the scan found
   {
     MutexLock lock(mutex_);
     Model& model = models_[name];
-    // Somebody may have activated another one while this waited.
+    // Somebody may have activated another one, or this one, while this waited.
     if (!model.active.ok() || *model.active != version) return;
-    Version& entry = model.versions[version];
-    if (entry.state == ModelState::kActive) return;
-    damaged = entry.problem;
-    if (entry.state == ModelState::kStored) entry.state = ModelState::kLoading;
+    if (model.versions[version].state == ModelState::kActive) return;
   }
-  if (!damaged.ok()) {
-    Log(LogLevel::kError, "model failed to load",
-        {{"model", name}, {"version", version}, {"reason", damaged}});
-    return;
-  }
-  const absl::Time start = absl::Now();
-  const absl::StatusOr<ModelHandle> loaded = LoadChecked(name, version);
-  const absl::Duration took = absl::Now() - start;
-  if (loaded.ok()) {
-    const model::Manifest& manifest = (*loaded)->manifest();
-    metrics_.model_load_seconds.Observe(absl::ToDoubleSeconds(took));
-    metrics_.SetModelInfo(name, version, manifest.hash);
-    Log(LogLevel::kInfo, "model active",
-        {{"model", name}, {"version", version}, {"hash", manifest.hash}, {"took", took}});
-  }
-
-  MutexLock lock(mutex_);
-  Version& entry = models_[name].versions[version];
-  if (loaded.ok()) {
-    entry.state = ModelState::kActive;
-    entry.handle = *loaded;
-    entry.activated = absl::Now();
-  } else {
-    entry.state = ModelState::kFailed;
-    entry.problem = loaded.status();
-  }
+  const absl::StatusOr<LoadedVersion> loaded = BringIn(name, version);
+  if (!loaded.ok()) return;
+  const ModelSwap swap = SwapIn(name, version, *loaded);
+  Log(LogLevel::kInfo, "model active",
+      {{"model", name},
+       {"version", version},
+       {"hash", swap.hash},
+       {"took", loaded->took.value_or(absl::ZeroDuration())}});
 }
 
 absl::StatusOr<ModelSwap> ModelRegistry::Activate(
@@ -152,14 +137,13 @@ absl::StatusOr<ModelSwap> ModelRegistry::Activate(
     const std::optional<std::string>& expected_active) {
   const absl::Time start = absl::Now();
   const LoadTurn turn(*this);
-  if (!turn.taken()) return Draining();
-  if (const absl::Status scanned = Scan(); !scanned.ok()) return scanned;
+  if (absl::Status known = BeginChange(turn, name, version); !known.ok()) return known;
   ModelHandle serving;
   {
     MutexLock lock(mutex_);
-    const absl::Status allowed = CheckActivation(name, version, expected_active);
+    const absl::Status allowed = CheckExpected(name, expected_active);
     if (!allowed.ok()) return allowed;
-    const Version& entry = models_.at(name).versions.at(version);
+    const Version& entry = models_[name].versions[version];
     if (entry.state == ModelState::kActive) serving = entry.handle;
   }
   if (serving != nullptr) {
@@ -173,17 +157,14 @@ absl::StatusOr<ModelSwap> ModelRegistry::Activate(
                      .took = absl::Now() - start};
   }
   const absl::StatusOr<LoadedVersion> loaded = BringIn(name, version);
-  absl::Status done = loaded.status();
-  if (loaded.ok()) {
-    done = store_.SetActive(name, version);
-    ModelHandle let_go;  // outside the lock
-    MutexLock lock(mutex_);
-    Version& entry = models_.at(name).versions.at(version);
-    if (!done.ok() && loaded->took) let_go = TakeOut(entry);
-  }
-  if (!done.ok()) {
+  const absl::Status written = loaded.ok() ? store_.SetActive(name, version) : loaded.status();
+  if (!written.ok()) {
     metrics_.model_swaps.failed.Increment();
-    return done;
+    if (loaded.ok() && loaded->took) {
+      MutexLock lock(mutex_);
+      TakeOut(models_[name].versions[version]);  // `loaded` lets it go, outside the lock
+    }
+    return written;
   }
   ModelSwap swap = SwapIn(name, version, *loaded);
   swap.took = absl::Now() - start;
@@ -197,13 +178,9 @@ absl::StatusOr<ModelSwap> ModelRegistry::Activate(
   return swap;
 }
 
-absl::Status ModelRegistry::CheckActivation(
-    const std::string& name, const std::string& version,
-    const std::optional<std::string>& expected_active) const {
-  if (const auto found = Resolve({.name = name, .version = version}); !found.ok()) {
-    return found.status();
-  }
-  const absl::StatusOr<std::string>& active = models_.at(name).active;
+absl::Status ModelRegistry::CheckExpected(const std::string& name,
+                                          const std::optional<std::string>& expected_active) {
+  const absl::StatusOr<std::string>& active = models_[name].active;
   if (!expected_active || *expected_active == active.value_or("")) return absl::OkStatus();
   return MakeError(
       absl::StatusCode::kAborted,
@@ -230,10 +207,18 @@ absl::StatusOr<LoadedVersion> ModelRegistry::BringIn(const std::string& name,
   const absl::Time start = absl::Now();
   // What was damaged when it was last looked at may have been repaired.
   absl::StatusOr<model::Manifest> manifest = store_.ReadManifest(name, version);
+  const absl::StatusOr<std::filesystem::path> directory = store_.Directory(name, version);
   const absl::StatusOr<ModelHandle> loaded =
-      manifest.ok() ? LoadChecked(name, version) : absl::StatusOr<ModelHandle>(manifest.status());
+      manifest.ok() && directory.ok()
+          ? loader_(*directory)
+          : absl::StatusOr<ModelHandle>(manifest.ok() ? directory.status() : manifest.status());
   const absl::Duration took = absl::Now() - start;
-  if (loaded.ok()) metrics_.model_load_seconds.Observe(absl::ToDoubleSeconds(took));
+  if (loaded.ok()) {
+    metrics_.model_load_seconds.Observe(absl::ToDoubleSeconds(took));
+  } else {
+    Log(LogLevel::kError, "model failed to load",
+        {{"model", name}, {"version", version}, {"reason", loaded.status()}});
+  }
 
   MutexLock lock(mutex_);
   Version& entry = models_[name].versions[version];
@@ -281,18 +266,11 @@ ModelSwap ModelRegistry::SwapIn(const std::string& name, const std::string& vers
 absl::StatusOr<LoadedVersion> ModelRegistry::Load(const std::string& name,
                                                   const std::string& version) {
   const LoadTurn turn(*this);
-  if (!turn.taken()) return Draining();
-  if (const absl::Status scanned = Scan(); !scanned.ok()) return scanned;
-  {
-    MutexLock lock(mutex_);
-    if (const auto found = Resolve({.name = name, .version = version}); !found.ok()) {
-      return found.status();
-    }
-  }
+  if (absl::Status known = BeginChange(turn, name, version); !known.ok()) return known;
   absl::StatusOr<LoadedVersion> loaded = BringIn(name, version);
   if (!loaded.ok()) return loaded;
   MutexLock lock(mutex_);
-  models_.at(name).versions.at(version).requested = true;
+  models_[name].versions[version].requested = true;
   return loaded;
 }
 
@@ -305,14 +283,10 @@ ModelHandle ModelRegistry::TakeOut(Version& entry) {
 absl::StatusOr<ReleasedVersion> ModelRegistry::Unload(const std::string& name,
                                                       const std::string& version) {
   const LoadTurn turn(*this);
-  if (!turn.taken()) return Draining();
-  if (const absl::Status scanned = Scan(); !scanned.ok()) return scanned;
+  if (absl::Status known = BeginChange(turn, name, version); !known.ok()) return known;
   ModelHandle let_go;  // outside the lock: it may be the last one
   MutexLock lock(mutex_);
-  if (const auto found = Resolve({.name = name, .version = version}); !found.ok()) {
-    return found.status();
-  }
-  Version& entry = models_.at(name).versions.at(version);
+  Version& entry = models_[name].versions[version];
   if (entry.state == ModelState::kActive) return InUse(name, version, entry.state);
   let_go = TakeOut(entry);
   return ReleasedVersion{.hash = entry.manifest.ok() ? entry.manifest->hash : "",
@@ -322,15 +296,11 @@ absl::StatusOr<ReleasedVersion> ModelRegistry::Unload(const std::string& name,
 absl::StatusOr<ReleasedVersion> ModelRegistry::Delete(const std::string& name,
                                                       const std::string& version) {
   const LoadTurn turn(*this);
-  if (!turn.taken()) return Draining();
-  if (const absl::Status scanned = Scan(); !scanned.ok()) return scanned;
+  if (absl::Status known = BeginChange(turn, name, version); !known.ok()) return known;
   ReleasedVersion released;
   {
     MutexLock lock(mutex_);
-    if (const auto found = Resolve({.name = name, .version = version}); !found.ok()) {
-      return found.status();
-    }
-    const Version& entry = models_.at(name).versions.at(version);
+    const Version& entry = models_[name].versions[version];
     if (entry.handle != nullptr) return InUse(name, version, entry.state);
     if (entry.manifest.ok()) released.hash = entry.manifest->hash;
   }
@@ -342,7 +312,7 @@ absl::StatusOr<ReleasedVersion> ModelRegistry::Delete(const std::string& name,
   Log(LogLevel::kInfo, "model version removed",
       {{"model", name}, {"version", version}, {"bytes", *freed}});
   MutexLock lock(mutex_);
-  models_.at(name).versions.erase(version);
+  models_[name].versions.erase(version);
   released.freed_bytes = *freed;
   return released;
 }
@@ -357,18 +327,6 @@ absl::StatusOr<ReplacedVersion> ModelRegistry::Replaced(const std::string& name)
   if (!absl::IsNotFound(replaced.status())) return replaced;
   return MakeError(absl::StatusCode::kFailedPrecondition, replaced.status().message(),
                    {.reason = "NO_VERSION_BEFORE", .field = "name"});
-}
-
-absl::StatusOr<ModelHandle> ModelRegistry::LoadChecked(const std::string& name,
-                                                       const std::string& version) {
-  const auto directory = store_.Directory(name, version);
-  absl::StatusOr<ModelHandle> loaded =
-      directory.ok() ? loader_(*directory) : absl::StatusOr<ModelHandle>(directory.status());
-  if (!loaded.ok()) {
-    Log(LogLevel::kError, "model failed to load",
-        {{"model", name}, {"version", version}, {"reason", loaded.status()}});
-  }
-  return loaded;
 }
 
 }  // namespace proad::server

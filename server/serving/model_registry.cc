@@ -3,9 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "server/serving/model_errors.h"
-#include "server/telemetry/log.h"
 #include "server/util/quote.h"
 #include "server/util/status_details.h"
 

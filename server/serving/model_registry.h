@@ -174,8 +174,11 @@ class ModelRegistry {
   class LoadTurn;
 
   void LoadAtStart(const std::string& name, const std::string& version);
-  absl::Status CheckActivation(const std::string& name, const std::string& version,
-                               const std::optional<std::string>& expected_active) const
+  // What every change begins with, in its turn: a scan, and whether there is such a version.
+  absl::Status BeginChange(const LoadTurn& turn, const std::string& name,
+                           const std::string& version);
+  absl::Status CheckExpected(const std::string& name,
+                             const std::optional<std::string>& expected_active)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Loads a version unless it is in memory.
   absl::StatusOr<LoadedVersion> BringIn(const std::string& name, const std::string& version);
@@ -183,7 +186,6 @@ class ModelRegistry {
   ModelHandle TakeOut(Version& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   ModelSwap SwapIn(const std::string& name, const std::string& version,
                    const LoadedVersion& loaded);
-  absl::StatusOr<ModelHandle> LoadChecked(const std::string& name, const std::string& version);
   absl::StatusOr<ModelHandle> AcquireDefault() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::pair<std::string, std::string>> Resolve(const ModelName& wanted) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
