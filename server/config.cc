@@ -56,13 +56,15 @@ std::vector<Option> ConfigOptions(Config& c) {
       Option::Integer("admission.max_images", c.admission.max_images, 1, 1'000'000),
       Option::Bytes("admission.max_bytes", c.admission.max_bytes, 1 << 10, 1LL << 40),
 
-      Option::Integer("preprocessing.threads", c.threads.preprocessing, 0, 1024),
+      Option::Integer("preprocessing.threads", c.preprocessing_threads, 0, 1024),
 
       Option::Integer("batching.max_batch", c.batching.batch.max_batch, 1, 256),
       Option::Time("batching.max_delay", c.batching.batch.max_delay, zero, absl::Seconds(10)),
       Option::Switch("batching.take_when_idle", c.batching.batch.take_when_idle),
       Option::Integer("batching.max_waiting", c.batching.max_waiting, 1, 1'000'000),
-      Option::Integer("batching.workers", c.threads.workers, 1, 64),
+      Option::Integer("batching.workers", c.workers.workers, 1, 64),
+      Option::Time("batching.hang_timeout", c.workers.hang_timeout, absl::Milliseconds(10),
+                   absl::Hours(1)),
 
       Option::Time("detect.default_deadline", c.detector.default_deadline, absl::Milliseconds(1),
                    absl::Hours(1)),

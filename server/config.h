@@ -12,6 +12,7 @@
 #include "server/batching/admission.h"
 #include "server/batching/detector.h"
 #include "server/batching/dynamic_batcher.h"
+#include "server/batching/worker_pool.h"
 #include "server/serving/model_registry.h"
 #include "server/serving/torch_model.h"
 #include "server/telemetry/log.h"
@@ -38,12 +39,6 @@ struct ShutdownOptions {
   absl::Duration drain_grace = absl::Seconds(30);  // for what was accepted to be answered
 };
 
-// The threads of the road of an image.
-struct ThreadOptions {
-  int preprocessing = 0;  // decode, resize, draw; 0: one a core
-  int workers = 1;        // batches run at once on the device
-};
-
 // Training jobs. Paths that are empty have a place of their own, see ResolvePaths.
 struct TrainingOptions {
   bool enabled = true;              // false: TrainingService answers UNIMPLEMENTED
@@ -60,10 +55,11 @@ struct Config {
   std::filesystem::path store = "/var/lib/proad/models";
   ModelRegistry::Options models;
   TorchModelOptions torch;
-  ThreadOptions threads;
+  int preprocessing_threads = 0;  // decode, resize, draw; 0: one a core
   Detector::Options detector;
   Admission::Options admission;
   DynamicBatcher::Options batching;
+  WorkerPool::Options workers;
   int stream_window = 16;  // frames of one DetectStream that are read and not yet answered
   TrainingOptions training;
 };

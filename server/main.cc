@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <future>
 #include <iostream>
@@ -66,7 +67,7 @@ int Run(const Config& config, const sigset_t& signals) {
   Log(LogLevel::kInfo, "starting", {{"version", Version()}, {"compiler", Compiler()}});
   const absl::StatusOr<std::string> device = ResolveTorchDevice(config.torch);
   if (!device.ok()) return Fail(device.status(), 1);
-  const auto loader = MakeTorchModelLoader(config.torch, *device, config.threads.workers,
+  const auto loader = MakeTorchModelLoader(config.torch, *device, config.workers.workers,
                                            static_cast<int>(config.batching.batch.max_batch));
   // Both lines are for whoever started this: where to find it, and when it serves.
   std::promise<void> printed;
@@ -89,6 +90,11 @@ int Run(const Config& config, const sigset_t& signals) {
   // A second signal is from somebody who does not want to wait.
   AwaitSignal(signals, config.shutdown.lame_duck);
   (*server)->Stop();
+  if ((*server)->left_threads()) {
+    // One may be anywhere in LibTorch: what it uses is not torn down under it.
+    std::cout.flush();
+    std::_Exit(0);
+  }
   return 0;
 }
 

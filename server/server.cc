@@ -57,8 +57,11 @@ void SetChannelArguments(const EndpointOptions& options, grpc::ServerBuilder& bu
                              Milliseconds(options.min_ping_interval));
 }
 
-Config WithPaths(Config config) {
+// With what follows from other keys.
+Config Complete(Config config) {
   ResolvePaths(config);
+  config.admission.at_once =
+      config.workers.workers * static_cast<int64_t>(config.batching.batch.max_batch);
   return config;
 }
 
@@ -90,15 +93,16 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, Mode
 
 Server::Server(const Config& config, ModelLoader loader, const std::string& device,
                std::function<void()> on_ready)
-    : config_(WithPaths(config)),
+    : config_(Complete(config)),
       on_ready_(std::move(on_ready)),
       store_(config.store),
       registry_(config.models, store_, std::move(loader), metrics_),
-      admission_(config.admission, metrics_),
+      admission_(config_.admission, metrics_),
       batcher_(config.batching, metrics_),
-      preprocessing_({.name = "preprocess", .threads = OneACore(config.threads.preprocessing)}),
+      preprocessing_({.name = "preprocess", .threads = OneACore(config.preprocessing_threads)}),
       administration_(Administration()),
       detector_(config.detector, registry_, admission_, preprocessing_, batcher_, metrics_),
+      workers_(config_.workers, device, batcher_, metrics_, [this] { UpdateHealth(); }),
       detection_service_({.stream_window = config.stream_window}, detector_, metrics_),
       model_service_(
           registry_,
@@ -107,13 +111,10 @@ Server::Server(const Config& config, ModelLoader loader, const std::string& devi
             return SwapVersion(name, version, expected);
           },
           administration_, metrics_) {
-  for (int i = 0; i < config.threads.workers; ++i) {
-    workers_.push_back(std::make_unique<Worker>(i, device, batcher_, metrics_));
-  }
   metrics_.AddRefresher([this] {
     metrics_.queue_depth.Set(static_cast<double>(batcher_.waiting()));
     metrics_.queue_oldest_seconds.Set(absl::ToDoubleSeconds(batcher_.oldest()));
-    metrics_.ready.Set(!leaving_ && registry_.Ready() ? 1 : 0);
+    metrics_.ready.Set(!leaving_ && Ready() ? 1 : 0);
   });
 }
 
@@ -207,11 +208,13 @@ absl::Status Server::ExposeMetrics() {
   return absl::OkStatus();
 }
 
+bool Server::Ready() const { return registry_.Ready() && workers_.serving() > 0; }
+
 void Server::UpdateHealth() {
   // A job that ended while no server ran may activate its version before there is a port.
   if (!listening_) return;
   grpc::HealthCheckServiceInterface& health = *grpc_server_->GetHealthCheckService();
-  const bool ready = registry_.Ready();
+  const bool ready = Ready();
   health.SetServingStatus("", ready);
   health.SetServingStatus(v1::DetectionService::service_full_name(), ready);
   // They need no model: a client that waits for health must be able to ask why there is none.
@@ -245,7 +248,7 @@ void Server::Stop() {
   if (housekeeping_.joinable()) housekeeping_.join();
   if (training_ != nullptr) training_->scheduler->Stop();
   batcher_.Close();
-  workers_.clear();
+  workers_.Stop();
   preprocessing_.Stop();
   administration_.Stop();
   if (loading_.joinable()) loading_.join();
@@ -263,6 +266,7 @@ void Server::Drain() {
     Log(LogLevel::kWarning, "shutting down: grace is over",
         {{"in_flight", admission_.in_flight()}, {"waiting", batcher_.waiting()}});
     batcher_.Abort();
+    workers_.GiveUp();
   }
   absl::SleepFor(kRefusalTime);
   grpc_server_->Shutdown(absl::ToChronoTime(std::max(deadline, absl::Now() + kFlushGrace)));

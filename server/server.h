@@ -18,7 +18,7 @@
 #include "server/batching/admission.h"
 #include "server/batching/detector.h"
 #include "server/batching/dynamic_batcher.h"
-#include "server/batching/worker.h"
+#include "server/batching/worker_pool.h"
 #include "server/config.h"
 #include "server/rpc/detection_service.h"
 #include "server/rpc/model_service.h"
@@ -64,6 +64,10 @@ class Server {
   // what then still waits is answered UNAVAILABLE. Returns when every thread has ended. Idempotent.
   void Stop();
 
+  // After Stop: whether a thread of a worker that was given up still runs. The process should then
+  // end without tearing down what such a thread may use.
+  bool left_threads() const { return workers_.gave_up(); }
+
  private:
   // What TrainingService needs; absent when training is switched off.
   struct Training {
@@ -84,6 +88,7 @@ class Server {
                                         const std::optional<std::string>& expected_active);
   absl::Status Listen();
   absl::Status ExposeMetrics();
+  bool Ready() const;
   void UpdateHealth();
   void KeepHouse();  // until Stop
   void RemoveExpiredDatasets();
@@ -106,7 +111,7 @@ class Server {
   ThreadPool preprocessing_;
   ThreadPool administration_;  // what looks at the disk for a call
   Detector detector_;
-  std::vector<std::unique_ptr<Worker>> workers_;
+  WorkerPool workers_;
   DetectionService detection_service_;
   ModelService model_service_;
   std::unique_ptr<Training> training_;

@@ -10,7 +10,9 @@
 namespace proad::server {
 namespace {
 
-constexpr double kSmoothing = 0.1;  // weight of the newest interval
+// Weight of the newest interval. Images of one batch end together, so it takes several batches to
+// see how fast they go.
+constexpr double kSmoothing = 0.02;
 
 absl::Status FullError(absl::string_view reason, absl::string_view what, int64_t limit,
                        absl::Duration retry_after) {
@@ -23,13 +25,28 @@ absl::Status FullError(absl::string_view reason, absl::string_view what, int64_t
        .metadata = {{"limit", absl::StrCat(limit)}}});
 }
 
+absl::Status LateError(absl::Duration wait, absl::Duration remaining, absl::Duration retry_after) {
+  const auto text = [](absl::Duration duration) {
+    return absl::FormatDuration(absl::Trunc(duration, absl::Milliseconds(1)));
+  };
+  return MakeError(
+      absl::StatusCode::kResourceExhausted,
+      absl::StrCat("an answer would take about ", text(wait), ", and the deadline leaves ",
+                   text(std::max(remaining, absl::ZeroDuration())),
+                   "; the image was not inspected"),
+      {.reason = "DEADLINE_UNATTAINABLE", .retry_after = retry_after});
+}
+
 }  // namespace
 
 void DrainEstimate::Ended(absl::Time admitted, absl::Time now) {
   // Idle time before the work came says nothing about how long work takes.
   const absl::Duration interval =
       std::max(now - std::max(last_end_, admitted), absl::ZeroDuration());
-  interval_ = interval_ ? *interval_ + kSmoothing * (interval - *interval_) : interval;
+  // The mean of the first ones.
+  const double weight = std::max(kSmoothing, 1.0 / static_cast<double>(++ended_));
+  const absl::Duration before = interval_.value_or(absl::ZeroDuration());
+  interval_ = before + weight * (interval - before);
   last_end_ = now;
 }
 
@@ -58,7 +75,7 @@ void Admission::Ticket::Release(bool inspected) {
 Admission::Admission(const Options& options, Metrics& metrics)
     : options_(options), metrics_(metrics) {}
 
-absl::StatusOr<Admission::Ticket> Admission::Admit(int64_t bytes) {
+absl::StatusOr<Admission::Ticket> Admission::Admit(int64_t bytes, absl::Time deadline) {
   const absl::Time now = absl::Now();
   prometheus::Counter* rejected = nullptr;
   absl::Status error;
@@ -78,8 +95,12 @@ absl::StatusOr<Admission::Ticket> Admission::Admit(int64_t bytes) {
                         absl::StrCat(bytes_, " bytes of pictures are in flight and ", bytes,
                                      " more would exceed the limit of ", options_.max_bytes),
                         options_.max_bytes, drain_.For(in_flight_));
+    } else if (const std::optional<absl::Duration> wait = Wait(); wait && now + *wait > deadline) {
+      rejected = &metrics_.rejected.deadline_unattainable;
+      error = LateError(*wait, deadline - now, drain_.For(in_flight_));
     } else {
       ++in_flight_;
+      if (in_flight_ >= options_.at_once) busy_ = true;
       bytes_ += bytes;
       metrics_.inflight.Set(static_cast<double>(in_flight_));
       metrics_.inflight_bytes.Set(static_cast<double>(bytes_));
@@ -93,13 +114,21 @@ absl::StatusOr<Admission::Ticket> Admission::Admit(int64_t bytes) {
 void Admission::Release(int64_t bytes, absl::Time admitted, bool inspected) {
   const absl::Time now = absl::Now();
   MutexLock lock(mutex_);
-  --in_flight_;
-  bytes_ -= bytes;
   if (inspected) drain_.Ended(admitted, now);
+  if (inspected && busy_) busy_drain_.Ended(admitted, now);
+  --in_flight_;
+  if (in_flight_ == 0) busy_ = false;
+  bytes_ -= bytes;
   metrics_.inflight.Set(static_cast<double>(in_flight_));
   metrics_.inflight_bytes.Set(static_cast<double>(bytes_));
   // Under the lock: a woken waiter may destroy this object at once.
   if (in_flight_ == 0) idle_.NotifyAll();
+}
+
+std::optional<absl::Duration> Admission::Wait() const {
+  const std::optional<absl::Duration> interval = busy_drain_.interval();
+  if (!interval || in_flight_ < options_.at_once) return std::nullopt;
+  return *interval * (in_flight_ + 1);
 }
 
 absl::Duration Admission::drain_time() const {

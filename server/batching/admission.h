@@ -18,11 +18,15 @@ class DrainEstimate {
   // A piece of work that was admitted at `admitted` ended at `now`.
   void Ended(absl::Time admitted, absl::Time now);
 
+  // Between two endings while there is work; nullopt while nothing is known.
+  std::optional<absl::Duration> interval() const { return interval_; }
+
   // Until `in_flight` pieces are done: 10 ms to 30 s; 1 s while nothing is known.
   absl::Duration For(int64_t in_flight) const;
 
  private:
-  std::optional<absl::Duration> interval_;  // between two endings while there is work, smoothed
+  std::optional<absl::Duration> interval_;  // smoothed
+  int64_t ended_ = 0;
   absl::Time last_end_ = absl::InfinitePast();
 };
 
@@ -33,6 +37,9 @@ class Admission {
     int64_t max_images = 256;  // admitted and not yet answered
     int64_t max_bytes =
         512LL << 20;  // of their encoded pictures or frames; at least one picture's limit
+    // What the workers take on at once. With less than this in flight there is no queue to wait in,
+    // and nothing is refused because of its deadline.
+    int64_t at_once = 8;
   };
 
   // Room for one image; gives it back when destroyed or released. The Admission must outlive it.
@@ -61,8 +68,9 @@ class Admission {
   Admission& operator=(const Admission&) = delete;
 
   // Room for one image of `bytes`, or why there is none: RESOURCE_EXHAUSTED (QUEUE_FULL,
-  // BYTES_FULL) with the estimated drain time to retry after, UNAVAILABLE (DRAINING) after Stop.
-  absl::StatusOr<Ticket> Admit(int64_t bytes);
+  // BYTES_FULL, DEADLINE_UNATTAINABLE) with the estimated drain time to retry after, UNAVAILABLE
+  // (DRAINING) after Stop.
+  absl::StatusOr<Ticket> Admit(int64_t bytes, absl::Time deadline = absl::InfiniteFuture());
 
   // Until what is admitted now is done, estimated.
   absl::Duration drain_time() const;
@@ -78,6 +86,8 @@ class Admission {
 
  private:
   void Release(int64_t bytes, absl::Time admitted, bool inspected);
+  // Until an image that comes now is answered; nullopt while there is no queue, or nothing known.
+  std::optional<absl::Duration> Wait() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Options options_;
   Metrics& metrics_;
@@ -88,6 +98,10 @@ class Admission {
   int64_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   DrainEstimate drain_ ABSL_GUARDED_BY(mutex_);
+  // From when at_once were in flight until none is: only then do endings tell how fast a queue
+  // goes.
+  bool busy_ ABSL_GUARDED_BY(mutex_) = false;
+  DrainEstimate busy_drain_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace proad::server

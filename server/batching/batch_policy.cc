@@ -5,14 +5,20 @@
 namespace proad::server {
 namespace {
 
+// When the nearest deadline of a queue begins to be in danger: a batch cut then would just be done.
+absl::Time LastCall(const QueueView& queue, absl::Duration batch_time) {
+  return queue.deadline - 2 * batch_time;
+}
+
 // Why this queue may be cut now; nullopt: it is not due.
 std::optional<BatchCause> DueBecause(const BatchOptions& options, const QueueView& queue,
-                                     bool draining, absl::Time now) {
+                                     bool draining, absl::Duration batch_time, absl::Time now) {
   if (queue.waiting == 0) return std::nullopt;
   if (queue.waiting >= options.max_batch) return BatchCause::kFull;
   if (draining) return BatchCause::kDrain;
   if (now >= queue.oldest + options.max_delay) return BatchCause::kDelay;
   if (options.take_when_idle) return BatchCause::kIdleWorker;
+  if (now >= LastCall(queue, batch_time)) return BatchCause::kDeadline;
   return std::nullopt;
 }
 
@@ -24,6 +30,8 @@ absl::string_view BatchCauseName(BatchCause cause) {
       return "full";
     case BatchCause::kDelay:
       return "delay";
+    case BatchCause::kDeadline:
+      return "deadline";
     case BatchCause::kIdleWorker:
       return "idle_worker";
     case BatchCause::kDrain:
@@ -33,18 +41,19 @@ absl::string_view BatchCauseName(BatchCause cause) {
 }
 
 BatchDecision DecideBatch(const BatchOptions& options, absl::Span<const QueueView> queues,
-                          bool draining, absl::Time now) {
+                          bool draining, absl::Duration batch_time, absl::Time now) {
   BatchDecision decision;
   for (size_t i = 0; i < queues.size(); ++i) {
     const QueueView& queue = queues[i];
-    const std::optional<BatchCause> cause = DueBecause(options, queue, draining, now);
+    const std::optional<BatchCause> cause = DueBecause(options, queue, draining, batch_time, now);
     if (!cause) {
       if (queue.waiting > 0) {
-        decision.wake = std::min(decision.wake, queue.oldest + options.max_delay);
+        decision.wake = std::min(
+            {decision.wake, queue.oldest + options.max_delay, LastCall(queue, batch_time)});
       }
       continue;
     }
-    if (decision.queue && queues[*decision.queue].oldest <= queue.oldest) continue;
+    if (decision.queue && queues[*decision.queue].rank <= queue.rank) continue;
     decision.queue = i;
     decision.count = std::min(queue.waiting, options.max_batch);
     decision.cause = *cause;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 
 #include "absl/strings/string_view.h"
@@ -24,29 +25,32 @@ struct BatchOptions {
 };
 
 // Why a batch was cut.
-enum class BatchCause { kFull, kDelay, kIdleWorker, kDrain };
+enum class BatchCause { kFull, kDelay, kDeadline, kIdleWorker, kDrain };
 
-// "full", "delay", "idle_worker", "drain".
+// "full", "delay", "deadline", "idle_worker", "drain".
 absl::string_view BatchCauseName(BatchCause cause);
 
 // What waits for one model version.
 struct QueueView {
   size_t waiting = 0;
-  absl::Time oldest =
-      absl::InfiniteFuture();  // when its first task was enqueued; meaningless when empty
+  // Meaningless when empty:
+  absl::Time oldest = absl::InfiniteFuture();    // when the first of its tasks came
+  absl::Time deadline = absl::InfiniteFuture();  // the nearest of its tasks'
+  int64_t rank = 0;                              // of who goes first (fair_order.h)
 };
 
-// Take `count` tasks from the front of `queue`, or look again at `wake` at the latest.
+// Take `count` tasks of `queue`, or look again at `wake` at the latest.
 struct BatchDecision {
   std::optional<size_t> queue;  // index into the views; nullopt: not yet
   size_t count = 0;
   BatchCause cause = BatchCause::kFull;
-  absl::Time wake = absl::InfiniteFuture();  // when the first queue becomes due by max_delay
+  absl::Time wake =
+      absl::InfiniteFuture();  // when the first queue becomes due by delay or deadline
 };
 
-// What an idle worker does. Among the queues that are due the one whose first task is oldest wins,
-// so that no version starves behind a busier one.
+// What an idle worker does. `batch_time`: how long a batch takes, lately. Among the queues that are
+// due the one of the smallest rank wins.
 BatchDecision DecideBatch(const BatchOptions& options, absl::Span<const QueueView> queues,
-                          bool draining, absl::Time now);
+                          bool draining, absl::Duration batch_time, absl::Time now);
 
 }  // namespace proad::server

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "model/error.h"
@@ -100,7 +101,8 @@ void Detector::Detect(DetectQuery query, Done done) {
 }
 
 absl::Status Detector::Admit(Call& call) {
-  absl::StatusOr<Admission::Ticket> ticket = admission_.Admit(call.query.image_bytes());
+  absl::StatusOr<Admission::Ticket> ticket =
+      admission_.Admit(call.query.image_bytes(), call.query.deadline);
   if (!ticket.ok()) return ticket.status();
   call.ticket = *std::move(ticket);
 
@@ -138,6 +140,7 @@ void Detector::Preprocess(std::shared_ptr<Call> call) {
   task.model = call->detection.model;
   task.image = std::move(call->prepared);
   task.want_map = call->query.outputs.any();
+  task.flow = absl::HashOf(task.model.get(), call->query.category);
   task.deadline = call->query.deadline;
   task.cancelled = call->query.cancelled;
   task.done = [this, call](absl::StatusOr<InferenceResult> result) {

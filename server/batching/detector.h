@@ -43,7 +43,7 @@ class Detector {
   // cut; a query that a worker has is answered with its result.
   //   INVALID_ARGUMENT     the picture (field "encoded" or "frame....", reasons of model/image.h)
   //   NOT_FOUND            model, version or category
-  //   RESOURCE_EXHAUSTED   admission (QUEUE_FULL, BYTES_FULL), or memory
+  //   RESOURCE_EXHAUSTED   admission (QUEUE_FULL, BYTES_FULL, DEADLINE_UNATTAINABLE), or memory
   //   DEADLINE_EXCEEDED, CANCELLED   while it waited
   //   UNAVAILABLE          model not ready, or draining
   //   INTERNAL             the model failed

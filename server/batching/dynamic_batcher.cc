@@ -13,6 +13,11 @@
 namespace proad::server {
 namespace {
 
+// A deadline is near when it leaves time for no more batches than this.
+constexpr int kUrgentBatches = 3;
+// Weight of the newest batch's time.
+constexpr double kSmoothing = 0.1;
+
 absl::Status DrainingError() {
   return MakeError(absl::StatusCode::kUnavailable,
                    "the server is shutting down; the image was not inspected",
@@ -40,7 +45,10 @@ absl::Status DynamicBatcher::Enqueue(InferenceTask&& task) {
   bool sweep = false;
   {
     MutexLock lock(mutex_);
-    if (closed_) return DrainingError();
+    if (closed_) {
+      RefusalCounter(refusal_).Increment();
+      return refusal_;
+    }
     if (waiting_ >= options_.max_waiting) {
       return MakeError(
           absl::StatusCode::kResourceExhausted,
@@ -56,6 +64,7 @@ absl::Status DynamicBatcher::Enqueue(InferenceTask&& task) {
     };
     auto queue = std::find_if(queues_.begin(), queues_.end(), same_model);
     if (queue == queues_.end()) queue = queues_.emplace(queues_.end());
+    order_.Came(task.flow);
     queue->push_back(std::move(task));
     ++waiting_;
   }
@@ -72,14 +81,11 @@ std::optional<Batch> DynamicBatcher::Next() {
       MutexLock lock(mutex_);
       const absl::Time now = absl::Now();
       unwanted = TakeUnwanted(now);
-      std::vector<QueueView> views;
-      for (const Queue& queue : queues_) views.push_back({queue.size(), queue.front().enqueued});
-      const BatchDecision decision = DecideBatch(options_.batch, views, closed_, now);
-      if (decision.queue) {
-        batch = TakeBatch(decision, now);
-      } else if (unwanted.empty()) {
+      absl::Time wake;
+      batch = Cut(now, wake);
+      if (!batch && unwanted.empty()) {
         if (closed_ && queues_.empty()) return std::nullopt;
-        work_.WaitUntil(mutex_, decision.wake);
+        work_.WaitUntil(mutex_, wake);
         continue;
       }
     }
@@ -99,27 +105,33 @@ void DynamicBatcher::Sweep() {
   sweep_.Notify();
 }
 
-void DynamicBatcher::Close() {
+void DynamicBatcher::Close() { Close(DrainingError()); }
+
+void DynamicBatcher::Close(const absl::Status& refusal) {
   {
     MutexLock lock(mutex_);
+    if (!closed_) refusal_ = refusal;
     closed_ = true;
   }
   work_.NotifyAll();
 }
 
-void DynamicBatcher::Abort() {
-  Close();
+void DynamicBatcher::Abort() { Abort(DrainingError()); }
+
+void DynamicBatcher::Abort(const absl::Status& why) {
+  Close(why);
   std::vector<Queue> queues;
   {
     MutexLock lock(mutex_);
     queues.swap(queues_);
+    order_ = FairOrder();
     waiting_ = 0;
   }
   work_.NotifyAll();
   for (Queue& queue : queues) {
     for (InferenceTask& task : queue) {
-      metrics_.rejected.draining.Increment();
-      task.done(DrainingError());
+      RefusalCounter(why).Increment();
+      task.done(why);
     }
   }
 }
@@ -168,21 +180,58 @@ std::vector<InferenceTask> DynamicBatcher::TakeUnwanted(absl::Time now) {
     queue.erase(first_unwanted, queue.end());
   }
   std::erase_if(queues_, [](const Queue& queue) { return queue.empty(); });
+  for (const InferenceTask& task : unwanted) order_.Left(task.flow);
   waiting_ -= unwanted.size();
   return unwanted;
 }
 
-Batch DynamicBatcher::TakeBatch(const BatchDecision& decision, absl::Time now) {
+std::vector<FairOrder::Place> DynamicBatcher::Order(const Queue& queue, absl::Time now) const {
+  std::vector<FairOrder::Waiting> waiting;
+  waiting.reserve(queue.size());
+  for (const InferenceTask& task : queue) {
+    waiting.push_back({task.flow, task.enqueued, task.deadline});
+  }
+  return order_.Order(waiting, now + kUrgentBatches * batch_time_);
+}
+
+std::optional<Batch> DynamicBatcher::Cut(absl::Time now, absl::Time& wake) {
+  std::vector<QueueView> views;
+  std::vector<std::vector<FairOrder::Place>> orders;
+  for (const Queue& queue : queues_) {
+    orders.push_back(Order(queue, now));
+    QueueView& view = views.emplace_back();
+    view.waiting = queue.size();
+    view.oldest = queue.front().enqueued;
+    view.rank = orders.back().front().rank;
+    for (const InferenceTask& task : queue) view.deadline = std::min(view.deadline, task.deadline);
+  }
+  const BatchDecision decision = DecideBatch(options_.batch, views, closed_, batch_time_, now);
+  wake = decision.wake;
+  if (!decision.queue) return std::nullopt;
+  return Take(decision, absl::MakeConstSpan(orders[*decision.queue]).first(decision.count), now);
+}
+
+Batch DynamicBatcher::Take(const BatchDecision& decision, absl::Span<const FairOrder::Place> places,
+                           absl::Time now) {
+  const auto queue = queues_.begin() + static_cast<std::ptrdiff_t>(*decision.queue);
   Batch batch;
   batch.cause = decision.cause;
   batch.cut = now;
-  const auto queue = queues_.begin() + static_cast<std::ptrdiff_t>(*decision.queue);
-  const auto last = queue->begin() + static_cast<std::ptrdiff_t>(decision.count);
-  std::move(queue->begin(), last, std::back_inserter(batch.tasks));
-  queue->erase(queue->begin(), last);
+  for (const FairOrder::Place& place : places) {
+    InferenceTask& task = (*queue)[place.index];
+    order_.Went(task.flow, place);
+    batch.tasks.push_back(std::move(task));
+  }
+  std::erase_if(*queue, [](const InferenceTask& task) { return task.model == nullptr; });
   waiting_ -= batch.tasks.size();
   if (queue->empty()) queues_.erase(queue);
   return batch;
+}
+
+void DynamicBatcher::Ran(absl::Duration took) {
+  MutexLock lock(mutex_);
+  batch_time_ =
+      batch_time_ == absl::ZeroDuration() ? took : batch_time_ + kSmoothing * (took - batch_time_);
 }
 
 absl::Time DynamicBatcher::EarliestDeadline() const {
@@ -191,6 +240,11 @@ absl::Time DynamicBatcher::EarliestDeadline() const {
     for (const InferenceTask& task : queue) earliest = std::min(earliest, task.deadline);
   }
   return earliest;
+}
+
+prometheus::Counter& DynamicBatcher::RefusalCounter(const absl::Status& why) {
+  return GetDetails(why).reason == "DRAINING" ? metrics_.rejected.draining
+                                              : metrics_.rejected.no_worker;
 }
 
 void DynamicBatcher::AnswerUnwanted(std::vector<InferenceTask> tasks) {
@@ -206,6 +260,9 @@ void DynamicBatcher::CountDispatch(const Batch& batch) {
       break;
     case BatchCause::kDelay:
       metrics_.batch_dispatch.delay.Increment();
+      break;
+    case BatchCause::kDeadline:
+      metrics_.batch_dispatch.deadline.Increment();
       break;
     case BatchCause::kIdleWorker:
       metrics_.batch_dispatch.idle_worker.Increment();

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -10,14 +9,16 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "server/batching/batch_policy.h"
+#include "server/batching/fair_order.h"
 #include "server/batching/inference_task.h"
 #include "server/telemetry/metrics.h"
 #include "server/util/mutex.h"
 
 namespace proad::server {
 
-// Tasks of one model version, at most BatchOptions::max_batch, in the order in which they came.
+// Tasks of one model version, at most BatchOptions::max_batch, in the order of their turns.
 struct Batch {
   std::vector<InferenceTask> tasks;  // never empty
   BatchCause cause = BatchCause::kFull;
@@ -41,12 +42,15 @@ class DynamicBatcher {
 
   // Takes the task, and sees to it that its done is called. Never blocks. On error the task is left
   // as it is, with done uncalled: RESOURCE_EXHAUSTED (QUEUE_FULL) when max_waiting wait,
-  // UNAVAILABLE (DRAINING) after Close.
+  // UNAVAILABLE (DRAINING, or as Abort says) after Close.
   absl::Status Enqueue(InferenceTask&& task);
 
   // For workers: blocks until a batch is due. nullopt once closed and empty. Tasks that expired or
   // were cancelled are answered DEADLINE_EXCEEDED or CANCELLED and never handed out.
   std::optional<Batch> Next();
+
+  // A batch took so long on its worker.
+  void Ran(absl::Duration took);
 
   // Looks at the waiting tasks soon, because one was cancelled. Returns at once.
   void Sweep();
@@ -54,22 +58,31 @@ class DynamicBatcher {
   // Takes no more tasks. What waits is handed out without delay; then every Next returns nullopt.
   void Close();
 
-  // Close, and answers UNAVAILABLE (DRAINING) to what waits.
+  // Close, and answers `why` to what waits and to what still comes; by default UNAVAILABLE
+  // (DRAINING). The first reason stays.
   void Abort();
+  void Abort(const absl::Status& why);
 
   size_t waiting() const;
   // Age of the task that has waited longest; 0 when none waits.
   absl::Duration oldest() const;
 
  private:
-  using Queue = std::deque<InferenceTask>;  // of one model version, never empty
+  using Queue = std::vector<InferenceTask>;  // of one model version, never empty
 
+  void Close(const absl::Status& refusal);
   void RunSweeper();
   // Moves out what expired or was cancelled.
   std::vector<InferenceTask> TakeUnwanted(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Batch TakeBatch(const BatchDecision& decision, absl::Time now)
+  // What of the queue goes, in this order: all of it.
+  std::vector<FairOrder::Place> Order(const Queue& queue, absl::Time now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A batch, if one is due; otherwise when to look again.
+  std::optional<Batch> Cut(absl::Time now, absl::Time& wake) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Batch Take(const BatchDecision& decision, absl::Span<const FairOrder::Place> places,
+             absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Time EarliestDeadline() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  prometheus::Counter& RefusalCounter(const absl::Status& why);
   void AnswerUnwanted(std::vector<InferenceTask> tasks);
   void CountDispatch(const Batch& batch);
 
@@ -80,8 +93,11 @@ class DynamicBatcher {
   CondVar work_;   // something to do for Next
   CondVar sweep_;  // something to do for the sweeper
   std::vector<Queue> queues_ ABSL_GUARDED_BY(mutex_);
+  FairOrder order_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration batch_time_ ABSL_GUARDED_BY(mutex_);  // smoothed; zero: not known yet
   size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status refusal_ ABSL_GUARDED_BY(mutex_);  // once closed
   bool stop_sweeper_ ABSL_GUARDED_BY(mutex_) = false;
   bool sweep_now_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time next_sweep_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();

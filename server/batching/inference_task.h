@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <memory>
 
 #include "absl/functional/any_invocable.h"
@@ -32,6 +33,7 @@ struct InferenceTask {
   ModelHandle model;           // never null
   model::PreparedImage image;  // matches model->manifest().preprocessing
   bool want_map = false;
+  size_t flow = 0;  // tasks of one flow take turns with those of the others (fair_order.h)
   absl::Time enqueued = absl::InfinitePast();  // set by DynamicBatcher::Enqueue
   absl::Time deadline = absl::InfiniteFuture();
   CancelFlag cancelled;

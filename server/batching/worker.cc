@@ -14,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "absl/types/span.h"
 #include "server/telemetry/log.h"
+#include "server/util/mutex.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -99,28 +100,9 @@ absl::Status CheckFinite(const InferenceTask& task, const Inference& inference) 
   return absl::OkStatus();
 }
 
-}  // namespace
-
-Worker::Worker(int index, const std::string& device, DynamicBatcher& batcher, Metrics& metrics)
-    : index_(index),
-      batcher_(batcher),
-      busy_seconds_(metrics.WorkerBusySeconds(index, device)),
-      thread_([this] { Run(); }) {
-  pthread_setname_np(thread_.native_handle(), absl::StrCat("worker-", index).c_str());
-}
-
-Worker::~Worker() { thread_.join(); }
-
-void Worker::Run() {
-  while (std::optional<Batch> batch = batcher_.Next()) RunBatch(*std::move(batch));
-}
-
-void Worker::RunBatch(Batch batch) {
-  const absl::Time start = absl::Now();
-  std::vector<absl::StatusOr<Inference>> results = InferEach(batch.tasks, index_);
-  const absl::Duration took = absl::Now() - start;
-  busy_seconds_.Increment(absl::ToDoubleSeconds(took));
-
+// Answers each task of a batch; the first error of all, if there was one.
+absl::Status Answer(Batch& batch, std::vector<absl::StatusOr<Inference>> results,
+                    absl::Duration took) {
   absl::Status first_error;
   for (size_t i = 0; i < batch.tasks.size(); ++i) {
     InferenceTask& task = batch.tasks[i];
@@ -139,14 +121,133 @@ void Worker::RunBatch(Batch batch) {
     result.batch_size = static_cast<int>(batch.tasks.size());
     task.done(std::move(result));
   }
-  if (!first_error.ok()) {
-    const model::Manifest& manifest = batch.tasks.front().model->manifest();
-    Log(LogLevel::kError, "batch failed",
-        {{"worker", index_},
-         {"model", manifest.name},
-         {"version", manifest.version},
-         {"images", batch.tasks.size()},
-         {"error", first_error}});
+  return first_error;
+}
+
+void LogFailure(int worker, const Batch& batch, const absl::Status& error) {
+  const model::Manifest& manifest = batch.tasks.front().model->manifest();
+  Log(LogLevel::kError, "batch failed",
+      {{"worker", worker},
+       {"model", manifest.name},
+       {"version", manifest.version},
+       {"images", batch.tasks.size()},
+       {"error", error}});
+}
+
+}  // namespace
+
+// The batch belongs to both: the thread reads its images as long as the model does, and whoever
+// gives it up takes the callbacks.
+class Worker::Hand {
+ public:
+  explicit Hand(int worker) : index(worker) {}
+
+  const int index;  // of the worker
+
+  void Take(std::shared_ptr<Batch> batch) {
+    MutexLock lock(mutex_);
+    batch_ = std::move(batch);
+    since_ = absl::Now();
+  }
+
+  // The model has returned; false when it was given up in between.
+  bool PutDown() {
+    MutexLock lock(mutex_);
+    if (given_up_) return false;
+    batch_ = nullptr;
+    proven_ = true;
+    return true;
+  }
+
+  void Lose() {
+    MutexLock lock(mutex_);
+    lost_ = true;
+  }
+
+  bool GiveUp(const absl::Status& why) {
+    std::shared_ptr<Batch> batch;
+    {
+      MutexLock lock(mutex_);
+      if (batch_ == nullptr || given_up_) return false;
+      given_up_ = true;
+      batch = batch_;
+    }
+    LogFailure(index, *batch, why);
+    for (InferenceTask& task : batch->tasks) std::exchange(task.done, nullptr)(why);
+    return true;
+  }
+
+  absl::Time busy_since() const {
+    MutexLock lock(mutex_);
+    return batch_ == nullptr || given_up_ ? absl::InfiniteFuture() : since_;
+  }
+
+  bool proven() const {
+    MutexLock lock(mutex_);
+    return proven_;
+  }
+
+  bool lost() const {
+    MutexLock lock(mutex_);
+    return lost_;
+  }
+
+  bool given_up() const {
+    MutexLock lock(mutex_);
+    return given_up_;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::shared_ptr<Batch> batch_ ABSL_GUARDED_BY(mutex_);
+  absl::Time since_ ABSL_GUARDED_BY(mutex_);
+  bool proven_ ABSL_GUARDED_BY(mutex_) = false;
+  bool lost_ ABSL_GUARDED_BY(mutex_) = false;
+  bool given_up_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+Worker::Worker(int index, const std::string& device, DynamicBatcher& batcher, Metrics& metrics,
+               std::function<void()> on_lost)
+    : hand_(std::make_shared<Hand>(index)),
+      thread_([hand = hand_, &batcher, &busy = metrics.WorkerBusySeconds(index, device),
+               on_lost = std::move(on_lost)] { Run(hand, batcher, busy, on_lost); }) {
+  pthread_setname_np(thread_.native_handle(), absl::StrCat("worker-", index).c_str());
+}
+
+Worker::~Worker() {
+  if (hand_->given_up()) {
+    thread_.detach();
+  } else {
+    thread_.join();
+  }
+}
+
+absl::Time Worker::busy_since() const { return hand_->busy_since(); }
+
+bool Worker::proven() const { return hand_->proven(); }
+
+bool Worker::lost() const { return hand_->lost(); }
+
+bool Worker::GiveUp(const absl::Status& why) { return hand_->GiveUp(why); }
+
+void Worker::Run(const std::shared_ptr<Hand>& hand, DynamicBatcher& batcher,
+                 prometheus::Counter& busy_seconds, const std::function<void()>& on_lost) {
+  while (std::optional<Batch> cut = batcher.Next()) {
+    const auto batch = std::make_shared<Batch>(*std::move(cut));
+    hand->Take(batch);
+    const absl::Time start = absl::Now();
+    std::vector<absl::StatusOr<Inference>> results = InferEach(batch->tasks, hand->index);
+    const absl::Duration took = absl::Now() - start;
+    if (!hand->PutDown()) return;
+    busy_seconds.Increment(absl::ToDoubleSeconds(took));
+    batcher.Ran(took);
+    const absl::Status error = Answer(*batch, std::move(results), took);
+    if (!error.ok()) LogFailure(hand->index, *batch, error);
+    if (absl::IsUnavailable(error)) {
+      hand->Lose();
+      on_lost();
+      return;
+    }
   }
 }
 

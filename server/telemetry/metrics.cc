@@ -76,6 +76,9 @@ struct Metrics::Families {
         ready(MakeGauge(registry, "proad_ready", "1 while the server says that it serves.")),
         worker_busy(MakeCounter(registry, "proad_worker_busy_seconds_total",
                                 "Seconds a worker spent on batches.")),
+        workers(MakeGauge(registry, "proad_workers", "Workers, by state.")),
+        workers_replaced(MakeCounter(registry, "proad_workers_replaced_total",
+                                     "Workers given up because their batch did not end.")),
         model_info(MakeGauge(registry, "proad_model_info", "1 for every version that is loaded.")),
         train_jobs(MakeGauge(registry, "proad_train_jobs", "Training jobs, by state.")),
         train_completed(MakeCounter(registry, "proad_train_jobs_completed_total",
@@ -109,6 +112,8 @@ struct Metrics::Families {
   Family<Gauge>& streams;
   Family<Gauge>& ready;
   Family<Counter>& worker_busy;
+  Family<Gauge>& workers;
+  Family<Counter>& workers_replaced;
   Family<Gauge>& model_info;
   Family<Gauge>& train_jobs;
   Family<Counter>& train_completed;
@@ -166,7 +171,8 @@ Metrics::Metrics()
                families_->Reason("deadline_expired"),
                families_->Reason("cancelled"),
                families_->Reason("draining"),
-               families_->Reason("no_model")},
+               families_->Reason("no_model"),
+               families_->Reason("no_worker")},
       model_swaps{families_->model_swaps.Add({{"result", "ok"}}),
                   families_->model_swaps.Add({{"result", "failed"}})},
       batch_size(families_->batch_size.Add({}, kBatchSizes)),
@@ -177,6 +183,9 @@ Metrics::Metrics()
       inflight_bytes(families_->inflight_bytes.Add({})),
       streams(families_->streams.Add({})),
       ready(families_->ready.Add({})),
+      workers{families_->workers.Add({{"state", "serving"}}),
+              families_->workers.Add({{"state", "quarantined"}})},
+      workers_replaced(families_->workers_replaced.Add({})),
       train_jobs{families_->State("queued"), families_->State("running"),
                  families_->State("succeeded"), families_->State("failed"),
                  families_->State("cancelled")},

@@ -54,12 +54,19 @@ struct Rejected {
   prometheus::Counter& cancelled;              // the client went away while it waited
   prometheus::Counter& draining;               // the server is shutting down
   prometheus::Counter& no_model;               // unknown, or not ready
+  prometheus::Counter& no_worker;              // every worker is quarantined
 };
 
 // What became of an attempt to let another version serve.
 struct ModelSwaps {
   prometheus::Counter& ok;
   prometheus::Counter& failed;  // the version that served goes on
+};
+
+// Workers that are in each state now.
+struct Workers {
+  prometheus::Gauge& serving;
+  prometheus::Gauge& quarantined;  // their device is lost, or they hung again and again
 };
 
 // Training jobs that are in each state now.
@@ -110,6 +117,8 @@ class Metrics {
   prometheus::Gauge& inflight_bytes;          // bytes of their pictures
   prometheus::Gauge& streams;                 // open DetectStream calls
   prometheus::Gauge& ready;                   // 1 while health says SERVING
+  const Workers workers;
+  prometheus::Counter& workers_replaced;  // because their batch did not end
   const TrainJobs train_jobs;
   const TrainJobsCompleted train_jobs_completed;
   prometheus::Histogram& train_step_seconds;  // a step of training

@@ -15,7 +15,7 @@
 #include "server/batching/admission.h"
 #include "server/batching/detector.h"
 #include "server/batching/dynamic_batcher.h"
-#include "server/batching/worker.h"
+#include "server/batching/worker_pool.h"
 #include "server/serving/model_registry.h"
 #include "server/serving/model_store.h"
 #include "server/telemetry/metrics.h"
@@ -70,7 +70,7 @@ struct PipelineOptions {
   Admission::Options admission;
   DynamicBatcher::Options batching;
   int pool_threads = 2;
-  int workers = 1;
+  WorkerPool::Options workers;
   std::string default_model = "fake";
 };
 
@@ -87,19 +87,17 @@ class Pipeline {
         admission(options.admission, metrics),
         batcher(options.batching, metrics),
         pool({.name = "preprocess", .threads = options.pool_threads}),
-        detector(options.detector, registry, admission, pool, batcher, metrics) {
+        detector(options.detector, registry, admission, pool, batcher, metrics),
+        workers(options.workers, "cpu", batcher, metrics) {
     if (!registry.Scan().ok()) std::abort();
     registry.LoadActive([] {});
-    for (int i = 0; i < options.workers; ++i) {
-      workers_.push_back(std::make_unique<Worker>(i, "cpu", batcher, metrics));
-    }
   }
   ~Pipeline() {
     model->Release();
     detector.Drain();
     admission.AwaitIdle(absl::InfiniteFuture());
     batcher.Close();
-    workers_.clear();
+    workers.Stop();
     pool.Stop();
   }
 
@@ -116,9 +114,7 @@ class Pipeline {
   DynamicBatcher batcher;
   ThreadPool pool;
   Detector detector;
-
- private:
-  std::vector<std::unique_ptr<Worker>> workers_;
+  WorkerPool workers;
 };
 
 }  // namespace proad::server

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -69,6 +70,53 @@ TEST(AdmissionTest, RefusesOverTheBytes) {
   EXPECT_EQ(GetDetails(refused).reason, "BYTES_FULL");
   EXPECT_EQ(metrics.rejected.bytes_full.Value(), 1);
   EXPECT_TRUE(admission.Admit(40).ok());
+}
+
+class LateTest : public ::testing::Test {
+ protected:
+  // As many in flight as the workers take at once.
+  void Fill() {
+    while (admission_.in_flight() < 4) tickets_.push_back(*admission_.Admit(1));
+  }
+
+  Metrics metrics_;
+  Admission admission_{{.max_images = 100, .at_once = 4}, metrics_};
+  std::vector<Admission::Ticket> tickets_;
+};
+
+TEST_F(LateTest, NothingIsRefusedBeforeAnythingIsKnown) {
+  Fill();
+  EXPECT_TRUE(admission_.Admit(1, absl::Now() + absl::Nanoseconds(1)).ok());
+}
+
+TEST_F(LateTest, RefusesWhatCouldNotBeAnsweredInTimeAndNothingElse) {
+  Fill();
+  absl::SleepFor(absl::Milliseconds(20));  // how long the first one takes
+  tickets_.back().Release(true);
+  tickets_.pop_back();
+  Fill();
+  const absl::Status refused = admission_.Admit(1, absl::Now() + absl::Milliseconds(1)).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("the deadline leaves"));
+  EXPECT_EQ(GetDetails(refused).reason, "DEADLINE_UNATTAINABLE");
+  EXPECT_TRUE(GetDetails(refused).retry_after.has_value());
+  EXPECT_EQ(metrics_.rejected.deadline_unattainable.Value(), 1);
+  EXPECT_EQ(admission_.in_flight(), 4);
+  EXPECT_TRUE(admission_.Admit(1, absl::Now() + absl::Hours(1)).ok());
+  EXPECT_TRUE(admission_.Admit(1).ok());
+}
+
+TEST_F(LateTest, WithoutAQueueEverythingIsTriedHoweverSlowItWas) {
+  Fill();
+  absl::SleepFor(absl::Milliseconds(20));
+  for (Admission::Ticket& ticket : tickets_) ticket.Release(true);
+  tickets_.clear();
+  for (int i = 0; i < 4; ++i) {
+    auto ticket = admission_.Admit(1, absl::Now() + absl::Milliseconds(1));
+    ASSERT_TRUE(ticket.ok()) << i;
+    tickets_.push_back(*std::move(ticket));
+  }
+  EXPECT_FALSE(admission_.Admit(1, absl::Now() + absl::Milliseconds(1)).ok());
 }
 
 TEST(AdmissionTest, AfterStopSendsClientsElsewhere) {

@@ -325,7 +325,7 @@ TEST(DetectorTest, ExactlyOneAnswerWhateverHappens) {
   Pipeline pipeline({.admission = {.max_images = 24},
                      .batching = {.batch = {.max_batch = 4}},
                      .pool_threads = 3,
-                     .workers = 2});
+                     .workers = {.workers = 2}});
   pipeline.model->SetTwist([](const auto& markers, FakeModel::Answers& answers) {
     if (markers.front() % 17 == 0) answers = absl::InternalError("broken");
     if (markers.front() % 19 == 0) throw std::runtime_error("thrown");

@@ -85,6 +85,45 @@ TEST_F(DynamicBatcherTest, NeverMixesVersions) {
   AnswerAll(*second);
 }
 
+TEST_F(DynamicBatcherTest, AFloodOfOneFlowDoesNotHoldUpTheOthers) {
+  DynamicBatcher batcher(Waiting(), metrics_);
+  for (int i = 0; i < 6; ++i) ASSERT_TRUE(batcher.Enqueue(Task(model_, answers_, i)).ok());
+  InferenceTask other = Task(model_, answers_, 6);
+  other.flow = 1;
+  ASSERT_TRUE(batcher.Enqueue(std::move(other)).ok());
+  std::optional<Batch> first = batcher.Next();
+  ASSERT_TRUE(first.has_value());
+  EXPECT_THAT(Markers(*first), ElementsAre(0, 6, 1));
+  AnswerAll(*first);
+}
+
+TEST_F(DynamicBatcherTest, TheNearestDeadlineGoesFirst) {
+  DynamicBatcher batcher(Waiting(), metrics_);
+  const absl::Time now = absl::Now();
+  for (int i = 0; i < 4; ++i) {
+    InferenceTask task = Task(model_, answers_, i);
+    task.deadline = now + absl::Hours(4 - i);
+    ASSERT_TRUE(batcher.Enqueue(std::move(task)).ok());
+  }
+  std::optional<Batch> first = batcher.Next();
+  ASSERT_TRUE(first.has_value());
+  EXPECT_THAT(Markers(*first), ElementsAre(3, 2, 1));
+  AnswerAll(*first);
+}
+
+TEST_F(DynamicBatcherTest, ABatchIsCutEarlyForADeadline) {
+  DynamicBatcher batcher(Waiting(), metrics_);
+  batcher.Ran(absl::Minutes(2));
+  InferenceTask task = Task(model_, answers_);
+  task.deadline = absl::Now() + absl::Minutes(3);
+  ASSERT_TRUE(batcher.Enqueue(std::move(task)).ok());
+  std::optional<Batch> batch = batcher.Next();
+  ASSERT_TRUE(batch.has_value());
+  EXPECT_EQ(batch->cause, BatchCause::kDeadline);
+  EXPECT_EQ(metrics_.batch_dispatch.deadline.Value(), 1);
+  AnswerAll(*batch);
+}
+
 TEST_F(DynamicBatcherTest, AnIdleWorkerIsWokenByTheFirstTask) {
   DynamicBatcher::Options options = Waiting();
   options.batch.take_when_idle = true;

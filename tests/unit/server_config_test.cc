@@ -77,6 +77,7 @@ TEST(ServerConfig, EveryKeyReachesItsOwnMember) {
                                                      {"batching.take_when_idle", "false"},
                                                      {"batching.max_waiting", "17"},
                                                      {"batching.workers", "2"},
+                                                     {"batching.hang_timeout", "7s"},
                                                      {"detect.default_deadline", "15s"},
                                                      {"detect.stream_window", "18"},
                                                      {"training.enabled", "false"},
@@ -124,14 +125,14 @@ TEST(ServerConfig, ErrorsOfAFileNamePathLineKeyAndRange) {
   Config config;
   const absl::Status status = ReadConfigFile(path, config);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(
-      std::string(status.message()),
-      absl::StrCat(path.string(),
-                   ":2: batching.max_batch: \"0\" is not possible; expected an integer from 1 "
-                   "to 256\n",
-                   path.string(),
-                   ":3: unknown key \"batching.max_bach\"; valid keys here: max_batch, "
-                   "max_delay, max_waiting, take_when_idle, workers"));
+  EXPECT_EQ(std::string(status.message()),
+            absl::StrCat(
+                path.string(),
+                ":2: batching.max_batch: \"0\" is not possible; expected an integer from 1 "
+                "to 256\n",
+                path.string(),
+                ":3: unknown key \"batching.max_bach\"; valid keys here: hang_timeout, max_batch, "
+                "max_delay, max_waiting, take_when_idle, workers"));
 }
 
 TEST(ServerConfig, AMissingFileIsNamed) {

@@ -108,7 +108,8 @@ TEST(DetectStreamTest, AnEmptyStreamEndsWithOk) {
 }
 
 TEST(DetectStreamTest, AnswersComeAsTheyAreReady) {
-  WireServer server({.pipeline = {.batching = {.batch = {.max_batch = 1}}, .workers = 2}});
+  WireServer server(
+      {.pipeline = {.batching = {.batch = {.max_batch = 1}}, .workers = {.workers = 2}}});
   Event let_go;
   server.model().SetTwist([&let_go](const auto& markers, auto&) {
     if (markers.front() == 1) let_go.Wait();
@@ -247,7 +248,7 @@ TEST(DetectStreamTest, AFrameThatWaitsTooLongIsAnsweredInBand) {
 TEST(DetectStreamTest, ManyStreamsAtOnceGetTheirOwnAnswers) {
   constexpr int kStreams = 6;
   constexpr int kFrames = 60;
-  WireServer server({.pipeline = {.workers = 2}, .service = {.stream_window = 4}});
+  WireServer server({.pipeline = {.workers = {.workers = 2}}, .service = {.stream_window = 4}});
   std::vector<std::thread> clients;
   for (int client = 0; client < kStreams; ++client) {
     clients.emplace_back([&, client] {
