@@ -12,6 +12,7 @@ namespace proad::client {
 using Command = std::function<int()>;
 
 void AddDetectCommand(CLI::App& app, Command& run);
+void AddBenchCommand(CLI::App& app, Command& run);
 void AddModelsCommand(CLI::App& app, Command& run);
 void AddTrainCommand(CLI::App& app, Command& run);
 void AddJobsCommand(CLI::App& app, Command& run);

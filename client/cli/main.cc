@@ -29,6 +29,7 @@ int Run(int argc, char** argv) {
   proad::client::AddEncoderCommand(app, run);
   proad::client::AddEvaluateCommand(app, run);
   proad::client::AddImportCommand(app, run);
+  proad::client::AddBenchCommand(app, run);
   proad::client::AddDoctorCommand(app, run);
   app.footer(
       "'proad COMMAND --help' says more. The server is named by --server or PROAD_SERVER.\n");

@@ -39,8 +39,9 @@ class WireServer {
     if (server_ == nullptr) std::abort();
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);
-    stub = v1::DetectionService::NewStub(grpc::CreateCustomChannel(
-        absl::StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials(), arguments));
+    address = absl::StrCat("127.0.0.1:", port);
+    stub = v1::DetectionService::NewStub(
+        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
   }
   ~WireServer() {
     pipeline.model->Release();
@@ -52,6 +53,7 @@ class WireServer {
 
   Pipeline pipeline;
   DetectionService service;
+  std::string address;
   std::unique_ptr<v1::DetectionService::Stub> stub;
 
  private:
