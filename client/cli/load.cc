@@ -50,6 +50,7 @@ class Ledger {
   absl::Time start() const { return start_; }
   // Nothing is due from then on.
   absl::Time end() const { return end_; }
+  bool Stopped() const { return stopped_; }
   bool Over() const { return stopped_ || absl::Now() >= end_; }
   void Stop() { stopped_ = true; }
 
@@ -129,8 +130,10 @@ class UnaryLoad {
       for (int i = 0; i < plan_.clients; ++i) Start(absl::Now(), /*again=*/true);
       return;
     }
+    // What was due is sent though its time has passed: to leave it out would hide that it waited.
     Pace pace(plan_.rate, plan_.poisson, plan_.seed, ledger_.start());
-    for (absl::Time due = pace.Next(); due < ledger_.end() && !ledger_.Over(); due = pace.Next()) {
+    for (absl::Time due = pace.Next(); due < ledger_.end() && !ledger_.Stopped();
+         due = pace.Next()) {
       absl::SleepFor(due - absl::Now());
       Start(due, /*again=*/false);
     }
@@ -140,27 +143,24 @@ class UnaryLoad {
   struct Call {
     grpc::ClientContext context;
     proad::v1::DetectResponse response;
-    absl::Time due;
   };
 
   // `again`: the next call begins when this one is answered.
   void Start(absl::Time due, bool again) {
     ledger_.Sent();
     auto* call = new Call;  // gRPC's until the callback
-    call->due = due;
     call->context.set_deadline(absl::ToChronoTime(absl::Now() + plan_.deadline));
     const uint64_t number = sent_++;
     stubs_[number % stubs_.size()]->async()->Detect(
         &call->context, &plan_.requests[number % plan_.requests.size()], &call->response,
-        [this, call, again](const grpc::Status& status) {
-          const std::unique_ptr<Call> ended(call);
-          const absl::Status error = ToStatus(status, ended->context);
+        [this, call, due, again](const grpc::Status& status) {
+          absl::StatusOr<proad::v1::DetectResponse> detection = std::move(call->response);
+          if (!status.ok()) detection = ToStatus(status, call->context);
+          // It holds its channel, which must not end in gRPC's thread: that would wait for itself.
+          // Once the last answer is counted, the caller may let go of the channel.
+          delete call;
           if (again && !ledger_.Over()) Start(absl::Now(), again);
-          if (error.ok()) {
-            ledger_.Answered(ended->due, std::move(ended->response));
-          } else {
-            ledger_.Answered(ended->due, error);
-          }
+          ledger_.Answered(due, detection);
         });
   }
 
@@ -203,13 +203,10 @@ void RunStream(const std::shared_ptr<grpc::Channel>& channel, const LoadPlan& pl
   const uint64_t streams = static_cast<uint64_t>(plan.clients);
   Pace pace(plan.rate == 0 ? 1 : plan.rate / static_cast<double>(streams), plan.poisson,
             plan.seed + static_cast<uint64_t>(client), ledger.start());
-  for (uint64_t number = 0; !ledger.Over(); ++number) {
-    absl::Time due = absl::Now();
-    if (plan.rate > 0) {
-      due = pace.Next();
-      if (due >= ledger.end()) break;
-      absl::SleepFor(due - absl::Now());
-    }
+  for (uint64_t number = 0; !ledger.Stopped(); ++number) {
+    const absl::Time due = plan.rate > 0 ? pace.Next() : absl::Now();
+    if (due >= ledger.end()) break;
+    absl::SleepFor(due - absl::Now());
     proad::v1::DetectRequest request =
         plan.requests[(number * streams + static_cast<uint64_t>(client)) % plan.requests.size()];
     request.set_request_id(absl::StrCat("bench-", client, "-", number));

@@ -25,6 +25,9 @@ using ::testing::Pair;
 
 constexpr auto kGoOn = [](const LoadProgress&) { return true; };
 
+// On a busy machine no time is long enough for a number of answers.
+constexpr auto kUntilTen = [](const LoadProgress& progress) { return progress.answered < 10; };
+
 proad::v1::DetectRequest Frame() {
   proad::v1::DetectRequest request;
   request.mutable_frame()->set_width(8);
@@ -42,17 +45,23 @@ LoadPlan Short() {
   return plan;
 }
 
+LoadPlan Endless() {
+  LoadPlan plan = Short();
+  plan.duration = absl::Hours(1);
+  return plan;
+}
+
 std::vector<std::shared_ptr<grpc::Channel>> Channels(const WireServer& server) {
   return {Connect({.address = server.address})};
 }
 
 TEST(LoadTest, AClosedLoopHasAsManyInFlightAsClientsAndEveryAnswerIsCounted) {
   WireServer server;
-  LoadPlan plan = Short();
+  LoadPlan plan = Endless();
   plan.clients = 4;
-  const LoadResult result = RunLoad(Channels(server), plan, kGoOn);
+  const LoadResult result = RunLoad(Channels(server), plan, kUntilTen);
   EXPECT_EQ(result.samples.size(), server.model().Seen().size());
-  EXPECT_GT(result.samples.size(), 4u);
+  EXPECT_GE(result.samples.size(), 10u);
   for (const LoadSample& sample : result.samples) {
     EXPECT_EQ(sample.code, absl::StatusCode::kOk);
     EXPECT_EQ(sample.version, "fake@1");
@@ -87,10 +96,10 @@ TEST(LoadTest, AnOpenLoopSendsOnThoughNothingIsAnswered) {
 
 TEST(LoadTest, ErrorsAreCountedByCodeAndReason) {
   WireServer server;
-  LoadPlan plan = Short();
+  LoadPlan plan = Endless();
   plan.requests.push_back(Frame());
   plan.requests.back().set_model("nobody");
-  const LoadReport report = MakeLoadReport(plan, RunLoad(Channels(server), plan, kGoOn));
+  const LoadReport report = MakeLoadReport(plan, RunLoad(Channels(server), plan, kUntilTen));
   EXPECT_GT(report.ok, 0);
   EXPECT_THAT(report.errors,
               ElementsAre(Pair("NOT_FOUND MODEL_NOT_FOUND", report.sent - report.ok)));
@@ -100,12 +109,12 @@ TEST(LoadTest, ErrorsAreCountedByCodeAndReason) {
 TEST(LoadTest, StreamsAnswerEveryFrameInBothLoops) {
   for (const double rate : {0.0, 300.0}) {
     WireServer server;
-    LoadPlan plan = Short();
+    LoadPlan plan = Endless();
     plan.stream = true;
     plan.clients = 3;
     plan.rate = rate;
-    const LoadResult result = RunLoad(Channels(server), plan, kGoOn);
-    EXPECT_GT(result.samples.size(), 3u) << rate;
+    const LoadResult result = RunLoad(Channels(server), plan, kUntilTen);
+    EXPECT_GE(result.samples.size(), 10u) << rate;
     EXPECT_EQ(result.samples.size(), server.model().Seen().size()) << rate;
     for (const LoadSample& sample : result.samples) EXPECT_EQ(sample.code, absl::StatusCode::kOk);
   }
@@ -115,8 +124,7 @@ TEST(LoadTest, AServerThatGoesAwayLosesNoImageFromTheBooks) {
   for (const bool stream : {false, true}) {
     auto server = std::make_unique<WireServer>();
     const auto channels = Channels(*server);
-    LoadPlan plan = Short();
-    plan.duration = absl::Hours(1);
+    LoadPlan plan = Endless();
     plan.clients = 2;
     plan.stream = stream;
     const LoadResult result = RunLoad(channels, plan, [&](const LoadProgress& progress) {
