@@ -64,7 +64,12 @@ int AwaitSignal(const sigset_t& signals, absl::Duration timeout) {
 
 int Run(const Config& config, const sigset_t& signals) {
   SetLogLevel(config.log_level);
-  Log(LogLevel::kInfo, "starting", {{"version", Version()}, {"compiler", Compiler()}});
+  Log(LogLevel::kInfo, "starting",
+      {{"version", Version()},
+       {"commit", Commit()},
+       {"compiler", Compiler()},
+       {"libtorch", LibTorchVersion()},
+       {"cuda", CudaVersion()}});
   const absl::StatusOr<std::string> device = ResolveTorchDevice(config.torch);
   if (!device.ok()) return Fail(device.status(), 1);
   const auto loader = MakeTorchModelLoader(config.torch, *device, config.workers.workers,
@@ -101,7 +106,7 @@ int Run(const Config& config, const sigset_t& signals) {
 int Main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app("Finds defects in pictures of manufactured parts, over gRPC.", "proad-server");
-  app.set_version_flag("--version", std::string("proad-server ") + Version());
+  app.set_version_flag("--version", VersionText("proad-server"));
   app.add_option("--config", arguments.config_file,
                  "YAML file; deploy/proad-server.yaml documents every key");
   const auto add_override = [&](const char* flag, const char* key, const char* help) {

@@ -10,10 +10,26 @@
 #include "client/cli/exit_code.h"
 #include "grpcpp/grpcpp.h"
 
+namespace proad {
+
+// Commit that the program was built from; "" outside of a checkout. Made at every build.
+const char* Commit();
+
+}  // namespace proad
+
 namespace {
 
+#ifdef __clang__
+constexpr char kCompiler[] = "clang " __clang_version__;
+#else
+constexpr char kCompiler[] = "gcc " __VERSION__;
+#endif
+
 std::string Version() {
-  return absl::StrCat("proad ", PROAD_VERSION, " (gRPC ", grpc::Version(), ", protobuf ",
+  const std::string commit = proad::Commit();
+  return absl::StrCat("proad ", PROAD_VERSION, " (", commit.empty() ? "" : "commit ", commit,
+                      commit.empty() ? "" : ", ", kCompiler, ", gRPC ", grpc::Version(),
+                      ", protobuf ",
                       google::protobuf::internal::VersionString(GOOGLE_PROTOBUF_VERSION), ")");
 }
 

@@ -195,7 +195,13 @@ Metrics::Metrics()
       train_images(families_->train_images.Add({})),
       train_last_success(families_->train_last_success.Add({})),
       collectable_(std::make_shared<Scrape>(registry_)) {
-  families_->build_info.Add({{"version", Version()}, {"compiler", Compiler()}}).Set(1);
+  families_->build_info
+      .Add({{"version", Version()},
+            {"commit", Commit()},
+            {"compiler", Compiler()},
+            {"libtorch", LibTorchVersion()},
+            {"cuda", CudaVersion()}})
+      .Set(1);
 }
 
 Metrics::~Metrics() = default;

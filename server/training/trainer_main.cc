@@ -24,7 +24,9 @@ using proad::server::Command;
 
 int Doctor() {
   const proad::model::Runtime runtime = proad::model::DescribeRuntime();
-  nlohmann::ordered_json report = {{"libtorch", runtime.libtorch},
+  nlohmann::ordered_json report = {{"version", proad::server::Version()},
+                                   {"commit", proad::Commit()},
+                                   {"libtorch", runtime.libtorch},
                                    {"cuda", runtime.cuda},
                                    {"cpu_capability", runtime.cpu_capability},
                                    {"mkl", runtime.mkl},
@@ -99,7 +101,7 @@ void AddImportCommand(CLI::App& app, Command& run) {
 int main(int argc, char** argv) {
   proad::server::WaitWithoutSpinning(argv);
   CLI::App app("Work on models that needs LibTorch but no server", "proad-trainer");
-  app.set_version_flag("--version", std::string(proad::server::Version()));
+  app.set_version_flag("--version", proad::server::VersionText("proad-trainer"));
   app.require_subcommand(1);
   Command run;
   proad::server::AddDatasetCommand(app, run);

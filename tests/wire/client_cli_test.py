@@ -223,7 +223,7 @@ class CommandLineTest(unittest.TestCase):
             done = self.proad(*words)
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertIn("Usage", done.stdout)
-        self.assertRegex(self.proad("--version").stdout, r"^proad \d+\.\d+\.\d+ \(gRPC ")
+        self.assertRegex(self.proad("--version").stdout, r"^proad \d+\.\d+\.\d+ \((commit [\w.-]+, )?(gcc|clang) \d.*, gRPC ")
 
     # ---- models
 
