@@ -10,10 +10,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "client/cli/command.h"
 #include "client/cli/connection.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/machine.h"
+#include "client/cli/options.h"
 #include "client/cli/table.h"
 #include "client/cli/trainer_program.h"
 #include "client/error.h"
@@ -235,21 +237,48 @@ int RunDoctor(const std::optional<ServerOptions>& server, bool json) {
   return failed ? kSomeFailed : kOk;
 }
 
+// One question to the server's health service, one line, at once: for probes.
+int RunHealth(ServerOptions options, absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  options.deadline = timeout;
+  const auto channel = Open(options);
+  if (!channel.ok()) return Fail(channel.status());
+  const auto health = CheckHealth(*channel, "", deadline - absl::Now());
+  if (!health.ok()) return Fail(health.status());
+  const bool serving = *health == Health::kServing;
+  std::cout << options.address << (serving ? " serves\n" : " does not serve\n");
+  return serving ? kOk : kSomeFailed;
+}
+
 }  // namespace
 
 void AddDoctorCommand(CLI::App& app, Command& run) {
-  const auto server = std::make_shared<ServerOptions>();
-  const auto json = std::make_shared<bool>(false);
+  struct Options {
+    ServerOptions server;
+    bool json = false;
+    bool health = false;
+    absl::Duration timeout = absl::Seconds(1);
+  };
+  const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
       "doctor", "Say what hardware, libraries and precision there are, and what to fix");
   command->footer(
       "Looks at a server too when one is named.\n"
+      "With --health it asks a server whether it serves, and nothing else.\n"
       "Exit codes: 0 nothing is broken, 1 something is, 2 usage, 3 no server.\n");
-  AddServerOptions(*command, *server);
-  command->add_flag("--json", *json, "one JSON object");
+  AddServerOptions(*command, options->server);
+  CLI::Option* const json = command->add_flag("--json", options->json, "one JSON object");
+  CLI::Option* const health =
+      command->add_flag("--health", options->health,
+                        "exit with 0 only if the server serves; for probes of containers");
+  health->excludes(json);
+  AddDuration(*command, "--timeout", options->timeout, "longest wait of --health")->needs(health);
   command->callback([=, &run] {
     const bool named = command->count("--server") > 0;
-    run = [=] { return RunDoctor(named ? std::optional(*server) : std::nullopt, *json); };
+    run = [=] {
+      if (options->health) return RunHealth(options->server, options->timeout);
+      return RunDoctor(named ? std::optional(options->server) : std::nullopt, options->json);
+    };
   });
 }
 

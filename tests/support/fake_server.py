@@ -8,10 +8,13 @@ PROGRAM = pathlib.Path(os.environ["PROAD_BINARY_DIR"]) / "tests" / "wire" / "pro
 
 
 class FakeServer:
-    """Runs the program; `address` is where it listens."""
+    """Runs the program; `address` is where it listens. `words` are its arguments."""
+
+    def __init__(self, *words):
+        self._words = words
 
     def __enter__(self):
-        self._process = subprocess.Popen([PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen([PROGRAM, *self._words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.address = self._process.stdout.readline().strip()
         if not self.address:
             raise AssertionError(f"{PROGRAM} ended with {self._process.wait()}")

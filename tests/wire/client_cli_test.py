@@ -317,6 +317,18 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertNotIn("server ", done.stdout)
 
+    def test_health_is_the_exit_code(self):
+        done = self.proad("doctor", "--health", PROAD_TRAINER="/nowhere/proad-trainer")
+        self.assertEqual((done.returncode, done.stdout), (0, f"{self.server.address} serves\n"), done.stderr)
+        with FakeServer("not-serving") as server:
+            done = self.proad("doctor", "--health", "--server", server.address)
+            self.assertEqual((done.returncode, done.stdout), (1, f"{server.address} does not serve\n"), done.stderr)
+        done = self.proad("doctor", "--health", "--server", server.address, "--timeout", "200ms")
+        self.assertEqual((done.returncode, done.stdout), (3, ""))
+        self.assertIn(server.address, done.stderr)
+        for words in (("--health", "--json"), ("--timeout", "1s")):
+            self.assertEqual(self.proad("doctor", *words).returncode, 2, words)
+
     def test_doctor_reports_a_broken_trainer(self):
         for script in ("exit 127", "echo nonsense", "echo '{\"gpus\": 3, \"threads\": \"x\"}'"):
             done = self.proad("doctor", server=False, PROAD_TRAINER=str(self.trainer(script)))
