@@ -16,8 +16,10 @@ DEBIAN_PACKAGES=(
   nlohmann-json3-dev libcli11-dev libssl-dev
   # Pictures.
   libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
+  # Packages of our own.
+  dpkg-dev file
   # Tests.
-  libgtest-dev libgmock-dev libbenchmark-dev
+  libgtest-dev libgmock-dev libbenchmark-dev zsh
 )
 
 # Python side of the tests, of the client and of the benchmarks.

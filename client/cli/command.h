@@ -21,5 +21,6 @@ void AddEncoderCommand(CLI::App& app, Command& run);
 void AddEvaluateCommand(CLI::App& app, Command& run);
 void AddImportCommand(CLI::App& app, Command& run);
 void AddDoctorCommand(CLI::App& app, Command& run);
+void AddCompletionCommand(CLI::App& app, Command& run);
 
 }  // namespace proad::client

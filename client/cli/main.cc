@@ -47,6 +47,7 @@ int Run(int argc, char** argv) {
   proad::client::AddImportCommand(app, run);
   proad::client::AddBenchCommand(app, run);
   proad::client::AddDoctorCommand(app, run);
+  proad::client::AddCompletionCommand(app, run);
   app.footer(
       "'proad COMMAND --help' says more. The server is named by --server or PROAD_SERVER.\n");
   try {

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "client/cli/completion.h"
 
 namespace proad::client {
 
@@ -21,6 +22,15 @@ std::string CheckChoice(const std::map<std::string, Value>& words, const std::st
   return absl::StrCat("'", word, "' is none of ", absl::StrJoin(words, ", ", name_of));
 }
 
+// The same as an option's validator, named so that shells can complete the words.
+template <typename Value>
+CLI::Validator OneOf(const std::map<std::string, Value>& words) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : words) names.push_back(name);
+  return CLI::Validator([words](std::string& word) { return CheckChoice(words, word); }, "",
+                        ChoicesName(absl::StrJoin(names, " ")));
+}
+
 // An option whose words stand for values; `set` is called with the value.
 template <typename Value>
 void AddChoice(CLI::App& command, const std::string& name,
@@ -30,7 +40,7 @@ void AddChoice(CLI::App& command, const std::string& name,
       .add_option_function<std::string>(
           name, [words, set](const std::string& word) { set(words.at(word)); }, description)
       ->type_name("WORD")
-      ->check([words](const std::string& word) { return CheckChoice(words, word); });
+      ->check(OneOf(words));
 }
 
 // One that may be given several times; `set` is called with the value of each.
@@ -47,7 +57,7 @@ void AddChoices(CLI::App& command, const std::string& name,
           description)
       ->type_name("WORD")
       ->allow_extra_args(false)
-      ->check([words](const std::string& word) { return CheckChoice(words, word); });
+      ->check(OneOf(words));
 }
 
 // --label KEY=VALUE, several times; `add` is called with each.
