@@ -4,10 +4,10 @@
 #   docker/install_deps.sh [--cpu] [--no-tests]
 #
 #   --cpu        take the CPU set of LibTorch even where a CUDA toolkit is found
-#   --no-tests   leave out the Python packages that only tests and benchmarks use
+#   --no-tests   leave out what only tests and benchmarks use: Python packages and Prometheus
 #
-# Debian packages come from apt (sudo only when not root). LibTorch and the Python packages go into the
-# git-ignored folder .deps of the project, or into $PROAD_DEPS when that is set. Idempotent: a second
+# Debian packages come from apt (sudo only when not root). LibTorch, the Python packages and what is only unpacked go
+# into the git-ignored folder .deps of the project, or into $PROAD_DEPS when that is set. Idempotent: a second
 # call with nothing changed only looks.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -44,6 +44,25 @@ install_debian_packages() {
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
+unpack_packages() {
+  local package folder
+  for package in "${UNPACKED_PACKAGES[@]}"; do
+    [ -d "$deps/$package" ] && continue
+    echo "install_deps: unpacking $package into $deps"
+    mkdir -p "$deps"
+    folder="$(mktemp -d "$deps/.$package-XXXXXX")"
+    # The second try is for a machine whose package lists are missing or old.
+    (cd "$folder" && apt-get download -qq "$package" >/dev/null 2>&1) || (
+      sudo=()
+      [ "$(id -u)" -eq 0 ] || sudo=(sudo)
+      "${sudo[@]}" apt-get update -qq
+      cd "$folder" && apt-get download -qq "$package" >/dev/null)
+    dpkg-deb -x "$folder"/*.deb "$folder/root"
+    mv "$folder/root" "$deps/$package"
+    rm -r "$folder"
+  done
+}
+
 install_wheels() {
   local wheels=("torch==$LIBTORCH_VERSION")
   # The peers need Python to import torch, which takes all of CUDA's libraries.
@@ -68,4 +87,5 @@ install_wheels() {
 }
 
 install_debian_packages
+[ "$tests" = 0 ] || unpack_packages
 install_wheels

@@ -21,6 +21,8 @@ DEBIAN_PACKAGES=(
   # Tests.
   libgtest-dev libgmock-dev libbenchmark-dev zsh
 )
+# Of these the tests use the programs alone: unpacked into .deps/NAME, since installing them would start a service.
+UNPACKED_PACKAGES=(prometheus)
 
 # Python side of the tests, of the client and of the benchmarks.
 PYTHON_WHEELS=(
