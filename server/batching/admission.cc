@@ -73,7 +73,10 @@ void Admission::Ticket::Release(bool inspected) {
 }
 
 Admission::Admission(const Options& options, Metrics& metrics)
-    : options_(options), metrics_(metrics) {}
+    : options_(options), metrics_(metrics) {
+  metrics_.inflight_limit.Set(static_cast<double>(options.max_images));
+  metrics_.inflight_bytes_limit.Set(static_cast<double>(options.max_bytes));
+}
 
 absl::StatusOr<Admission::Ticket> Admission::Admit(int64_t bytes, absl::Time deadline) {
   const absl::Time now = absl::Now();

@@ -246,7 +246,8 @@ void Detector::Postprocess(Call& call) {
 
 void Detector::Finish(Call& call, absl::StatusOr<Detection> result) {
   if (result.ok()) {
-    metrics_.CountVerdict(call.query.category, LabelOf(result->verdict), result->score);
+    metrics_.CountVerdict(call.query.category, LabelOf(result->verdict), result->score,
+                          NormalizedScore(result->score, result->threshold));
   }
   // First, so that a client that waits for this answer before it sends the next image is never
   // refused because of its own last one.

@@ -75,7 +75,13 @@ void LogRefusal(const v1::DetectRequest& request, const std::string& request_id,
 }  // namespace
 
 Inspector::Inspector(std::string rpc, Detector& detector, Metrics& metrics)
-    : detector_(detector), metrics_(metrics, std::move(rpc)) {}
+    : detector_(detector),
+      metrics_(
+          metrics, std::move(rpc),
+          {absl::StatusCode::kOk, absl::StatusCode::kInvalidArgument, absl::StatusCode::kNotFound,
+           absl::StatusCode::kFailedPrecondition, absl::StatusCode::kResourceExhausted,
+           absl::StatusCode::kDeadlineExceeded, absl::StatusCode::kCancelled,
+           absl::StatusCode::kUnavailable, absl::StatusCode::kInternal}) {}
 
 void Inspector::Inspect(const v1::DetectRequest& request, absl::Time deadline, CancelFlag cancelled,
                         v1::DetectResponse& response, Done done) {

@@ -239,7 +239,7 @@ ModelSwap ModelRegistry::SwapIn(const std::string& name, const std::string& vers
   ModelSwap swap{.version = version, .hash = manifest.hash};
   if (loaded.took) swap.probe_score = loaded.handle->probe_score();
   if (swap.probe_score && manifest.probe) swap.expected_score = manifest.probe->score;
-  metrics_.SetModelInfo(name, version, swap.hash);
+  metrics_.SetModelInfo(name, version, swap.hash, manifest.metrics);
   std::vector<ModelHandle> let_go;  // outside the lock: each may be the last one
   {
     MutexLock lock(mutex_);

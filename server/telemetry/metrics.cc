@@ -24,9 +24,15 @@ const Buckets kLoadSeconds = {.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300};
 const Buckets kBatchSizes = {1, 2, 4, 8, 16, 32, 64};
 // The image score lies in 0..2; pictures of good parts mostly below 0.1.
 const Buckets kScores = {.01, .02, .03, .05, .075, .1, .15, .2, .25, .3, .4, .5, .75, 1, 1.5, 2};
+// 0.5 is the threshold: fine around it, where a drift turns verdicts over.
+const Buckets kNormalizedScores = {.1, .2, .3, .35, .4, .45, .5, .55, .6, .65, .7, .8, .9};
 
 // From a tiny network on a GPU to a large one on a CPU.
 const Buckets kStepSeconds = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60};
+
+constexpr const char* kFigures[] = {"image_auroc", "image_ap",     "image_f1_max", "pixel_auroc",
+                                    "pixel_ap",    "pixel_f1_max", "aupro"};
+constexpr const char* kPhases[] = {"preparing", "encoding", "training", "evaluating", "publishing"};
 
 constexpr char kOtherCategory[] = "_other";
 constexpr char kNoCategory[] = "_none";
@@ -60,6 +66,8 @@ struct Metrics::Families {
                              "Images turned away or dropped before they reached a device.")),
         verdicts(MakeCounter(registry, "proad_verdicts_total", "Verdicts given.")),
         score(MakeHistogram(registry, "proad_score", "Image scores.")),
+        normalized_score(MakeHistogram(registry, "proad_normalized_score",
+                                       "Image scores by their threshold, which is 0.5.")),
         batch_size(MakeHistogram(registry, "proad_batch_size", "Images in a batch.")),
         model_load_seconds(MakeHistogram(registry, "proad_model_load_seconds",
                                          "Seconds to load, check and warm up a version.")),
@@ -72,6 +80,10 @@ struct Metrics::Families {
         inflight(MakeGauge(registry, "proad_inflight", "Requests admitted and not yet answered.")),
         inflight_bytes(MakeGauge(registry, "proad_inflight_bytes",
                                  "Bytes of the pictures of requests in flight.")),
+        inflight_limit(MakeGauge(registry, "proad_inflight_limit",
+                                 "Requests that may be in flight, beyond which all are refused.")),
+        inflight_bytes_limit(MakeGauge(registry, "proad_inflight_bytes_limit",
+                                       "Bytes of pictures that may be in flight.")),
         streams(MakeGauge(registry, "proad_streams", "Open DetectStream calls.")),
         ready(MakeGauge(registry, "proad_ready", "1 while the server says that it serves.")),
         worker_busy(MakeCounter(registry, "proad_worker_busy_seconds_total",
@@ -79,7 +91,9 @@ struct Metrics::Families {
         workers(MakeGauge(registry, "proad_workers", "Workers, by state.")),
         workers_replaced(MakeCounter(registry, "proad_workers_replaced_total",
                                      "Workers given up because their batch did not end.")),
-        model_info(MakeGauge(registry, "proad_model_info", "1 for every version that is loaded.")),
+        model_info(MakeGauge(registry, "proad_model_info", "1 for every version that serves.")),
+        model_quality(MakeGauge(registry, "proad_model_quality",
+                                "What was measured of a version that serves when it was made.")),
         train_jobs(MakeGauge(registry, "proad_train_jobs", "Training jobs, by state.")),
         train_completed(MakeCounter(registry, "proad_train_jobs_completed_total",
                                     "Training jobs that came to an end, by how.")),
@@ -93,6 +107,8 @@ struct Metrics::Families {
         train_epoch(MakeGauge(registry, "proad_train_epoch", "Epoch that training is in, from 1.")),
         train_progress(MakeGauge(registry, "proad_train_progress_ratio",
                                  "Done of the present phase of a training job.")),
+        train_phase(
+            MakeGauge(registry, "proad_train_phase", "1 for the phase that a training job is in.")),
         build_info(MakeGauge(registry, "proad_build_info", "1, with what this program is.")) {}
 
   Family<Counter>& requests;
@@ -102,6 +118,7 @@ struct Metrics::Families {
   Family<Counter>& rejected;
   Family<Counter>& verdicts;
   Family<Histogram>& score;
+  Family<Histogram>& normalized_score;
   Family<Histogram>& batch_size;
   Family<Histogram>& model_load_seconds;
   Family<Counter>& model_swaps;
@@ -109,12 +126,15 @@ struct Metrics::Families {
   Family<Gauge>& queue_oldest_seconds;
   Family<Gauge>& inflight;
   Family<Gauge>& inflight_bytes;
+  Family<Gauge>& inflight_limit;
+  Family<Gauge>& inflight_bytes_limit;
   Family<Gauge>& streams;
   Family<Gauge>& ready;
   Family<Counter>& worker_busy;
   Family<Gauge>& workers;
   Family<Counter>& workers_replaced;
   Family<Gauge>& model_info;
+  Family<Gauge>& model_quality;
   Family<Gauge>& train_jobs;
   Family<Counter>& train_completed;
   Family<Histogram>& train_step_seconds;
@@ -123,6 +143,7 @@ struct Metrics::Families {
   Family<Gauge>& train_loss;
   Family<Gauge>& train_epoch;
   Family<Gauge>& train_progress;
+  Family<Gauge>& train_phase;
   Family<Gauge>& build_info;
 
   Histogram& Stage(const char* stage) {
@@ -181,6 +202,8 @@ Metrics::Metrics()
       queue_oldest_seconds(families_->queue_oldest_seconds.Add({})),
       inflight(families_->inflight.Add({})),
       inflight_bytes(families_->inflight_bytes.Add({})),
+      inflight_limit(families_->inflight_limit.Add({})),
+      inflight_bytes_limit(families_->inflight_bytes_limit.Add({})),
       streams(families_->streams.Add({})),
       ready(families_->ready.Add({})),
       workers{families_->workers.Add({{"state", "serving"}}),
@@ -206,7 +229,8 @@ Metrics::Metrics()
 
 Metrics::~Metrics() = default;
 
-void Metrics::CountVerdict(absl::string_view category, VerdictLabel verdict, double score) {
+void Metrics::CountVerdict(absl::string_view category, VerdictLabel verdict, double score,
+                           std::optional<double> normalized) {
   CategoryMetrics metrics;
   {
     MutexLock lock(mutex_);
@@ -214,6 +238,7 @@ void Metrics::CountVerdict(absl::string_view category, VerdictLabel verdict, dou
   }
   metrics.verdicts[static_cast<size_t>(verdict)]->Increment();
   metrics.score->Observe(score);
+  if (normalized) metrics.normalized->Observe(*normalized);
 }
 
 const Metrics::CategoryMetrics& Metrics::ForCategory(absl::string_view category) {
@@ -232,7 +257,8 @@ Metrics::CategoryMetrics Metrics::MakeCategory(const std::string& label) {
     return &families_->verdicts.Add({{"category", label}, {"verdict", name}});
   };
   return {{verdict("normal"), verdict("anomalous"), verdict("undecided")},
-          &families_->score.Add({{"category", label}}, kScores)};
+          &families_->score.Add({{"category", label}}, kScores),
+          &families_->normalized_score.Add({{"category", label}}, kNormalizedScores)};
 }
 
 Counter& Metrics::WorkerBusySeconds(int worker, const std::string& device) {
@@ -240,21 +266,36 @@ Counter& Metrics::WorkerBusySeconds(int worker, const std::string& device) {
 }
 
 void Metrics::SetModelInfo(const std::string& model, const std::string& version,
-                           const std::string& hash) {
+                           const std::string& hash, const std::map<std::string, double>& figures) {
   families_->model_info.Add({{"model", model}, {"version", version}, {"hash", hash}}).Set(1);
+  for (const char* figure : kFigures) {
+    const auto found = figures.find(figure);
+    if (found == figures.end()) continue;
+    families_->model_quality.Add({{"model", model}, {"version", version}, {"metric", figure}})
+        .Set(found->second);
+  }
 }
 
 void Metrics::ClearModelInfo(const std::string& model, const std::string& version,
                              const std::string& hash) {
   Family<Gauge>& family = families_->model_info;
   family.Remove(&family.Add({{"model", model}, {"version", version}, {"hash", hash}}));
+  Family<Gauge>& quality = families_->model_quality;
+  for (const char* figure : kFigures) {
+    quality.Remove(&quality.Add({{"model", model}, {"version", version}, {"metric", figure}}));
+  }
 }
 
-void Metrics::SetTrainSlot(int slot, double loss, int64_t epoch, double ratio) {
+void Metrics::SetTrainSlot(int slot, absl::string_view phase, double loss, int64_t epoch,
+                           double ratio) {
   const prometheus::Labels labels = {{"slot", absl::StrCat(slot)}};
   families_->train_loss.Add(labels).Set(loss);
   families_->train_epoch.Add(labels).Set(static_cast<double>(epoch));
   families_->train_progress.Add(labels).Set(ratio);
+  for (const char* known : kPhases) {
+    families_->train_phase.Add({{"slot", absl::StrCat(slot)}, {"phase", known}})
+        .Set(phase == known ? 1 : 0);
+  }
 }
 
 void Metrics::ClearTrainSlot(int slot) {
@@ -262,6 +303,10 @@ void Metrics::ClearTrainSlot(int slot) {
   for (Family<Gauge>* family :
        {&families_->train_loss, &families_->train_epoch, &families_->train_progress}) {
     family->Remove(&family->Add(labels));
+  }
+  Family<Gauge>& phases = families_->train_phase;
+  for (const char* known : kPhases) {
+    phases.Remove(&phases.Add({{"slot", absl::StrCat(slot)}, {"phase", known}}));
   }
 }
 
@@ -273,13 +318,20 @@ std::string Metrics::Serialize() const {
 
 std::shared_ptr<prometheus::Collectable> Metrics::collectable() const { return collectable_; }
 
-RpcMetrics::RpcMetrics(Metrics& metrics, std::string rpc)
+RpcMetrics::RpcMetrics(Metrics& metrics, std::string rpc,
+                       std::initializer_list<absl::StatusCode> expected)
     : metrics_(metrics),
       rpc_(std::move(rpc)),
-      seconds_(metrics.families_->request_seconds.Add({{"rpc", rpc_}}, kRequestSeconds)) {}
+      seconds_(metrics.families_->request_seconds.Add({{"rpc", rpc_}}, kRequestSeconds)) {
+  for (const absl::StatusCode code : expected) ForCode(code);
+}
 
 void RpcMetrics::Answered(absl::StatusCode code, absl::Duration took) {
   seconds_.Observe(absl::ToDoubleSeconds(took));
+  ForCode(code).Increment();
+}
+
+Counter& RpcMetrics::ForCode(absl::StatusCode code) {
   size_t index = static_cast<size_t>(code);
   if (index >= kCodes) index = static_cast<size_t>(absl::StatusCode::kUnknown);
   Counter* counter = by_code_[index].load(std::memory_order_acquire);
@@ -289,7 +341,7 @@ void RpcMetrics::Answered(absl::StatusCode code, absl::Duration took) {
         {{"rpc", rpc_}, {"code", absl::StatusCodeToString(static_cast<absl::StatusCode>(index))}});
     by_code_[index].store(counter, std::memory_order_release);
   }
-  counter->Increment();
+  return *counter;
 }
 
 }  // namespace proad::server

@@ -15,8 +15,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -115,6 +117,8 @@ class Metrics {
   prometheus::Gauge& queue_oldest_seconds;    // age of the oldest of them
   prometheus::Gauge& inflight;                // requests admitted and not yet answered
   prometheus::Gauge& inflight_bytes;          // bytes of their pictures
+  prometheus::Gauge& inflight_limit;          // requests that admission lets in at once
+  prometheus::Gauge& inflight_bytes_limit;    // bytes of pictures that it lets in at once
   prometheus::Gauge& streams;                 // open DetectStream calls
   prometheus::Gauge& ready;                   // 1 while health says SERVING
   const Workers workers;
@@ -125,20 +129,26 @@ class Metrics {
   prometheus::Counter& train_images;          // pictures trained on, each time
   prometheus::Gauge& train_last_success;      // when a job last succeeded, seconds since 1970
 
-  // Counts a verdict and its score. An empty category is shown as "_none".
-  void CountVerdict(absl::string_view category, VerdictLabel verdict, double score);
+  // Counts a verdict, its score, and the score in terms of its threshold (NormalizedScore) where
+  // there was one. An empty category is shown as "_none".
+  void CountVerdict(absl::string_view category, VerdictLabel verdict, double score,
+                    std::optional<double> normalized);
 
   // Seconds that a worker was busy; call once a worker. `device` is for example "cpu" or "cuda:0".
   prometheus::Counter& WorkerBusySeconds(int worker, const std::string& device);
 
-  // proad_model_info{...} 1 while the version is loaded.
-  void SetModelInfo(const std::string& model, const std::string& version, const std::string& hash);
+  // proad_model_info{...} 1 while the version serves, and proad_model_quality what was measured of
+  // it. `figures` are a manifest's; those that are not means over the seven known ones are left
+  // out.
+  void SetModelInfo(const std::string& model, const std::string& version, const std::string& hash,
+                    const std::map<std::string, double>& figures);
   void ClearModelInfo(const std::string& model, const std::string& version,
                       const std::string& hash);
 
-  // How far the job is that runs in a place: 0 .. concurrency - 1. `ratio`: done of its phase,
-  // 0..1. Without a job the place shows nothing.
-  void SetTrainSlot(int slot, double loss, int64_t epoch, double ratio);
+  // How far the job is that runs in a place: 0 .. concurrency - 1. `phase`: one of "preparing",
+  // "encoding", "training", "evaluating", "publishing". `ratio`: done of its phase, 0..1. Without a
+  // job the place shows nothing.
+  void SetTrainSlot(int slot, absl::string_view phase, double loss, int64_t epoch, double ratio);
   void ClearTrainSlot(int slot);
 
   // `refresh` runs before every scrape, in the scraper's thread, to bring gauges up to date that
@@ -159,6 +169,7 @@ class Metrics {
   struct CategoryMetrics {
     std::array<prometheus::Counter*, 3> verdicts;  // by VerdictLabel
     prometheus::Histogram* score;
+    prometheus::Histogram* normalized;
   };
   const CategoryMetrics& ForCategory(absl::string_view category)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -173,7 +184,10 @@ class Metrics {
 // Requests and seconds of one RPC. A service owns one for each of its methods.
 class RpcMetrics {
  public:
-  RpcMetrics(Metrics& metrics, std::string rpc);
+  // `expected`: codes that are shown from the start, as 0. A rate sees the first answer with such a
+  // code; one that first appears with a burst of errors would hide the burst.
+  RpcMetrics(Metrics& metrics, std::string rpc,
+             std::initializer_list<absl::StatusCode> expected = {absl::StatusCode::kOk});
 
   // One request was answered.
   void Answered(absl::StatusCode code, absl::Duration took);
@@ -181,11 +195,13 @@ class RpcMetrics {
  private:
   static constexpr size_t kCodes = 17;
 
+  prometheus::Counter& ForCode(absl::StatusCode code);
+
   Metrics& metrics_;
   const std::string rpc_;
   prometheus::Histogram& seconds_;
-  // Made when a code is first answered, so that a server does not show hundreds of series that stay
-  // 0.
+  // Others are made when they are first answered, so that a server does not show hundreds of series
+  // that stay 0.
   std::array<std::atomic<prometheus::Counter*>, kCodes> by_code_ = {};
 };
 

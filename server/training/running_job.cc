@@ -48,7 +48,7 @@ void RunningJob::Count(const ProgressRecord& record) {
   if (slot_ >= 0) {
     const bool training = train.phase == model::TrainPhase::kTraining;
     metrics_.SetTrainSlot(
-        slot_, train.loss, train.epoch,
+        slot_, model::NameOf(train.phase), train.loss, train.epoch,
         training ? Ratio(train.step, train.steps) : Ratio(train.done, train.total));
   }
   if (counted_ && counted_->train.phase == model::TrainPhase::kTraining &&

@@ -18,6 +18,8 @@ using ::testing::HasSubstr;
 TEST(AdmissionTest, CountsWhatIsInFlightAndGivesItBack) {
   Metrics metrics;
   Admission admission({.max_images = 2, .max_bytes = 100}, metrics);
+  EXPECT_EQ(metrics.inflight_limit.Value(), 2);
+  EXPECT_EQ(metrics.inflight_bytes_limit.Value(), 100);
   {
     auto first = admission.Admit(10);
     ASSERT_TRUE(first.ok());

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,8 +16,10 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::Each;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::UnorderedElementsAre;
 
 // Lines of the exposition that start with `prefix`.
 std::vector<std::string> Lines(const Metrics& metrics, const std::string& prefix) {
@@ -35,6 +38,8 @@ TEST(Metrics, ShowsEverySeriesWithFixedLabelsFromTheStart) {
                            "proad_queue_oldest_seconds 0",
                            "proad_inflight 0",
                            "proad_inflight_bytes 0",
+                           "proad_inflight_limit 0",
+                           "proad_inflight_bytes_limit 0",
                            "proad_streams 0",
                            "proad_ready 0",
                            "proad_batch_size_count 0",
@@ -72,25 +77,36 @@ TEST(Metrics, CountsRequestsByRpcAndCode) {
   EXPECT_THAT(text, HasSubstr("proad_request_seconds_bucket{rpc=\"Detect\",le=\"30\"} 4\n"));
 }
 
+TEST(Metrics, ShowsExpectedCodesBeforeTheyAreAnswered) {
+  Metrics metrics;
+  const RpcMetrics detect(metrics, "Detect", {absl::StatusCode::kOk, absl::StatusCode::kInternal});
+  EXPECT_THAT(Lines(metrics, "proad_requests_total{"),
+              UnorderedElementsAre("proad_requests_total{code=\"OK\",rpc=\"Detect\"} 0",
+                                   "proad_requests_total{code=\"INTERNAL\",rpc=\"Detect\"} 0"));
+}
+
 TEST(Metrics, CountsVerdictsAndScoresByCategory) {
   Metrics metrics;
-  metrics.CountVerdict("pcb", VerdictLabel::kAnomalous, 0.4);
-  metrics.CountVerdict("pcb", VerdictLabel::kNormal, 0.02);
-  metrics.CountVerdict("", VerdictLabel::kUndecided, 0.1);
+  metrics.CountVerdict("pcb", VerdictLabel::kAnomalous, 0.4, 0.8);
+  metrics.CountVerdict("pcb", VerdictLabel::kNormal, 0.02, 0.04);
+  metrics.CountVerdict("", VerdictLabel::kUndecided, 0.1, std::nullopt);
   const std::string text = metrics.Serialize();
   EXPECT_THAT(text, HasSubstr("proad_verdicts_total{category=\"pcb\",verdict=\"anomalous\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("proad_verdicts_total{category=\"pcb\",verdict=\"normal\"} 1\n"));
   EXPECT_THAT(text,
               HasSubstr("proad_verdicts_total{category=\"_none\",verdict=\"undecided\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("proad_score_sum{category=\"pcb\"} 0.42\n"));
+  EXPECT_THAT(text, HasSubstr("proad_normalized_score_bucket{category=\"pcb\",le=\"0.5\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("proad_normalized_score_count{category=\"pcb\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("proad_normalized_score_count{category=\"_none\"} 0\n"));
 }
 
 TEST(Metrics, ManyCategoriesShareOneLabel) {
   Metrics metrics;
   for (int i = 0; i < 1000; ++i) {
-    metrics.CountVerdict(absl::StrCat("category-", i), VerdictLabel::kNormal, 0.1);
+    metrics.CountVerdict(absl::StrCat("category-", i), VerdictLabel::kNormal, 0.1, std::nullopt);
   }
-  metrics.CountVerdict("category-3", VerdictLabel::kNormal, 0.1);
+  metrics.CountVerdict("category-3", VerdictLabel::kNormal, 0.1, std::nullopt);
   // One more than the bound, for "_other"; three verdicts each.
   EXPECT_EQ(Lines(metrics, "proad_verdicts_total{").size(), (Metrics::kMaxCategories + 1) * 3);
   const std::string text = metrics.Serialize();
@@ -102,19 +118,39 @@ TEST(Metrics, ManyCategoriesShareOneLabel) {
 
 TEST(Metrics, LabelsCannotBreakTheExposition) {
   Metrics metrics;
-  metrics.CountVerdict("a\"} 1\nproad_forged 1\n#", VerdictLabel::kNormal, 0.1);
+  metrics.CountVerdict("a\"} 1\nproad_forged 1\n#", VerdictLabel::kNormal, 0.1, std::nullopt);
   EXPECT_THAT(Lines(metrics, "proad_forged"), ::testing::IsEmpty());
   EXPECT_THAT(metrics.Serialize(), HasSubstr("category=\"a\\\"} 1\\nproad_forged 1\\n#\""));
 }
 
-TEST(Metrics, ShowsLoadedModelsOnly) {
+TEST(Metrics, ShowsServingVersionsOnlyWithTheirQuality) {
   Metrics metrics;
-  metrics.SetModelInfo("pcb", "3", "abc");
-  metrics.SetModelInfo("brick", "1", "def");
+  metrics.SetModelInfo("pcb", "3", "abc", {{"image_auroc", 0.5}});
+  metrics.SetModelInfo("brick", "1", "def",
+                       {{"image_auroc", 0.75}, {"image_auroc/red", 0.5}, {"of_no_use", 1}});
   metrics.ClearModelInfo("pcb", "3", "abc");
+  EXPECT_THAT(Lines(metrics, "proad_model_info{"),
+              ElementsAre("proad_model_info{hash=\"def\",model=\"brick\",version=\"1\"} 1"));
   EXPECT_THAT(
-      Lines(metrics, "proad_model_info{"),
-      ::testing::ElementsAre("proad_model_info{hash=\"def\",model=\"brick\",version=\"1\"} 1"));
+      Lines(metrics, "proad_model_quality{"),
+      ElementsAre(
+          "proad_model_quality{metric=\"image_auroc\",model=\"brick\",version=\"1\"} 0.75"));
+}
+
+TEST(Metrics, ShowsThePhaseOfEachRunningJob) {
+  Metrics metrics;
+  metrics.SetTrainSlot(0, "encoding", 0, 0, 0.5);
+  metrics.SetTrainSlot(0, "training", 0.25, 3, 0.125);
+  metrics.SetTrainSlot(1, "preparing", 0, 0, 0);
+  metrics.ClearTrainSlot(1);
+  EXPECT_THAT(Lines(metrics, "proad_train_phase{"),
+              UnorderedElementsAre("proad_train_phase{phase=\"preparing\",slot=\"0\"} 0",
+                                   "proad_train_phase{phase=\"encoding\",slot=\"0\"} 0",
+                                   "proad_train_phase{phase=\"training\",slot=\"0\"} 1",
+                                   "proad_train_phase{phase=\"evaluating\",slot=\"0\"} 0",
+                                   "proad_train_phase{phase=\"publishing\",slot=\"0\"} 0"));
+  EXPECT_THAT(Lines(metrics, "proad_train_progress_ratio{"),
+              ElementsAre("proad_train_progress_ratio{slot=\"0\"} 0.125"));
 }
 
 TEST(Metrics, RefreshesBeforeEveryScrape) {
@@ -155,7 +191,7 @@ TEST(Metrics, MayBeCountedAndScrapedFromManyThreads) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 200; ++i) {
         detect.Answered(absl::StatusCode::kOk, absl::Milliseconds(i));
-        metrics.CountVerdict(absl::StrCat("c", t), VerdictLabel::kNormal, 0.1);
+        metrics.CountVerdict(absl::StrCat("c", t), VerdictLabel::kNormal, 0.1, std::nullopt);
         if (i % 50 == 0) metrics.Serialize();
       }
     });
