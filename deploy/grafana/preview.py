@@ -1,0 +1,480 @@
+#!/usr/bin/env python3
+"""Draws a dashboard of this folder without Grafana: a page with the same panels, from the same queries.
+
+    deploy/grafana/preview.py --prometheus http://127.0.0.1:9090 --minutes 60 --out page.html \\
+        deploy/grafana/dashboards/service.json
+
+For where there is no Grafana, and for tests, which ask every query of every panel. Needs nothing but Python.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import html
+import json
+import math
+import pathlib
+import re
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any, Iterator, Optional
+
+Json = dict[str, Any]
+
+# ---------------------------------------------------------------- what a dashboard asks
+
+UNIT_HEIGHT, COLUMN = 38, 60  # pixels of a grid unit
+VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+
+@dataclasses.dataclass(frozen=True)
+class Query:
+    """One query of a panel, variables still in it."""
+
+    panel: str
+    expr: str
+    legend: str
+    instant: bool
+
+
+def panels(dashboard: Json) -> list[Json]:
+    """All panels that are no rows, those in collapsed rows too."""
+    found: list[Json] = []
+    for panel in dashboard["panels"]:
+        found += [panel] if panel["type"] != "row" else panel.get("panels", [])
+    return found
+
+
+def queries(dashboard: Json) -> Iterator[Query]:
+    """Everything that a dashboard asks: panels, annotations."""
+    for panel in panels(dashboard):
+        for target in panel["targets"]:
+            yield Query(panel["title"], target["expr"], target.get("legendFormat", ""), target.get("instant", False))
+    for annotation in dashboard["annotations"]["list"]:
+        yield Query(annotation["name"], annotation["expr"], annotation["titleFormat"], False)
+
+
+def variables(dashboard: Json) -> dict[str, str]:
+    """Its variables, each at All."""
+    return {each["name"]: each.get("allValue", "") for each in dashboard["templating"]["list"]}
+
+
+def expand(expr: str, values: dict[str, str]) -> str:
+    """`expr` with every $name replaced; a name without a value is an error."""
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1) or match.group(2)
+        if name not in values:
+            raise KeyError(f"{expr}: there is no variable ${name}")
+        return values[name]
+
+    return VARIABLE.sub(value, expr)
+
+
+class Prometheus:
+    """Its HTTP interface, as far as dashboards need it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """The `data` of an answer. Raises RuntimeError with Prometheus' words."""
+        data = urllib.parse.urlencode(parameters, doseq=True)
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{data}", timeout=60) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(f"{path} {parameters}: {error.read().decode()}") from error
+
+    def instant(self, expr: str) -> list[Json]:
+        """Series of {metric, value}."""
+        result: list[Json] = self.get("query", query=expr)["result"]
+        return result
+
+    def range(self, expr: str, start: float, end: float, step: float) -> list[Json]:
+        """Series of {metric, values}."""
+        result: list[Json] = self.get("query_range", query=expr, start=start, end=end, step=step)["result"]
+        return result
+
+
+# ---------------------------------------------------------------- how values look
+
+PALETTE = ["#73bf69", "#f2cc0c", "#8ab8ff", "#ff9830", "#f2495c", "#5794f2", "#b877d9", "#fade2a", "#56a64b", "#ca95e5"]
+COLOURS = {
+    "green": "#73bf69", "red": "#f2495c", "dark-red": "#c4162a", "light-red": "#ff7383", "yellow": "#fade2a",
+    "blue": "#5794f2", "orange": "#ff9830", "light-orange": "#ffb357", "purple": "#b877d9", "transparent": "none"}
+
+
+def colour_of(name: Optional[str]) -> str:
+    return COLOURS.get(name or "", name or "#ccccdc")
+
+
+def seconds_text(value: float) -> str:
+    for limit, factor, unit in ((1e-3, 1e6, "µs"), (1, 1e3, "ms"), (120, 1, "s"), (7200, 1 / 60, "min"),
+                                (172800, 1 / 3600, "h"), (math.inf, 1 / 86400, "d")):
+        if abs(value) < limit:
+            return f"{value * factor:.3g} {unit}"
+    return f"{value} s"
+
+
+def text_of(value: float, unit: str, decimals: Optional[int] = None) -> str:
+    """A value as Grafana would write it, more or less."""
+    if math.isnan(value):
+        return "–"
+    if unit == "percentunit":
+        return f"{100 * value:.{2 if decimals is None and 0 < abs(value) < 0.01 else decimals or 0}f} %"
+    if unit == "s":
+        return seconds_text(value) if value else "0 s"
+    if unit == "bytes":
+        for power, name in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
+            if abs(value) >= 1024 ** power:
+                return f"{value / 1024 ** power:.3g} {name}"
+        return f"{value:.0f} B"
+    number = f"{value:.{decimals}f}" if decimals is not None else f"{value:.4g}"
+    return number + ({"reqps": " req/s", "ops": "/s"}.get(unit, ""))
+
+
+def threshold_colour(defaults: Json, value: float) -> str:
+    colour = "green"
+    for step in defaults.get("thresholds", {}).get("steps", []):
+        if step["value"] is None or value >= step["value"]:
+            colour = step["color"]
+    return colour_of(colour)
+
+
+def legend_of(query: Query, metric: Json) -> str:
+    if query.legend in ("", "__auto"):
+        return metric.get("__name__", "") if len(metric) <= 1 else ", ".join(
+            f"{key}={value}" for key, value in sorted(metric.items()) if key != "__name__")
+    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: str(metric.get(match.group(1), "")), query.legend)
+
+
+def ticks(low: float, high: float, unit: str = "", count: int = 4) -> list[float]:
+    """Round numbers between two values; of bytes those that are round in KiB, MiB, GiB."""
+    span = (high - low) or 1
+    rough = span / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    if unit == "bytes" and rough >= 1024:
+        kilo = 1024.0 ** math.floor(math.log(rough, 1024))
+        power = kilo * 10.0 ** math.floor(math.log10(rough / kilo))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+# ---------------------------------------------------------------- panels
+
+
+@dataclasses.dataclass
+class Series:
+    name: str
+    points: list[tuple[float, float]]
+
+
+class Page:
+    """A dashboard at one moment, over the minutes before."""
+
+    def __init__(self, prometheus: Prometheus, minutes: float, scrape: float, columns: int = 300) -> None:
+        self.prometheus = prometheus
+        self.end = time.time()
+        self.start = self.end - 60 * minutes
+        self.step = max(scrape, math.ceil(60 * minutes / columns))
+        self.values = {"__rate_interval": f"{math.ceil(max(4 * scrape, self.step + scrape))}s",
+                       "__range": f"{math.ceil(60 * minutes)}s"}
+
+    def series(self, panel: Json) -> list[Series]:
+        found = []
+        for target in panel["targets"]:
+            query = Query(panel["title"], target["expr"], target["legendFormat"], False)
+            for each in self.prometheus.range(expand(query.expr, self.values), self.start, self.end, self.step):
+                points = [(when, float(value)) for when, value in each["values"] if value not in ("NaN", "+Inf")]
+                if points:
+                    found.append(Series(legend_of(query, each["metric"]), points))
+        return found
+
+    def instants(self, panel: Json) -> list[tuple[Json, str, float]]:
+        found = []
+        for target in panel["targets"]:
+            query = Query(panel["title"], target["expr"], target["legendFormat"], True)
+            for each in self.prometheus.instant(expand(query.expr, self.values)):
+                found.append((each["metric"], legend_of(query, each["metric"]), float(each["value"][1])))
+        return found
+
+    def time_axis(self, left: float, right: float, bottom: float) -> str:
+        out = ""
+        step = next((s for s in (30, 60, 120, 300, 600, 1800, 3600, 7200) if (self.end - self.start) / s <= 7), 14400)
+        when = math.ceil(self.start / step) * step
+        while when < self.end:
+            x = left + (right - left) * (when - self.start) / (self.end - self.start)
+            clock = datetime.datetime.fromtimestamp(when).strftime("%H:%M" if step >= 60 else "%H:%M:%S")
+            out += f'<line x1="{x:.1f}" y1="4" x2="{x:.1f}" y2="{bottom:.1f}" class="grid"/>'
+            out += f'<text x="{x:.1f}" y="{bottom + 14:.1f}" class="tick" text-anchor="middle">{clock}</text>'
+            when += step
+        return out
+
+    def draw(self, panel: Json, width: int, height: int) -> str:
+        kind = panel["type"]
+        if kind == "timeseries":
+            return self.draw_series(panel, width, height)
+        if kind == "heatmap":
+            return self.draw_heatmap(panel, width, height)
+        if kind == "stat":
+            return self.draw_stat(panel, width, height)
+        if kind == "bargauge":
+            return self.draw_bars(panel, width, height)
+        if kind == "state-timeline":
+            return self.draw_timeline(panel, width, height)
+        if kind == "table":
+            return self.draw_table(panel)
+        raise ValueError(f"{panel['title']}: no way to draw a {kind}")
+
+    def nothing(self, panel: Json) -> str:
+        words = panel["fieldConfig"]["defaults"].get("noValue", "no data")
+        return f'<div class="nothing">{html.escape(words)}</div>'
+
+    def draw_series(self, panel: Json, width: int, height: int) -> str:
+        defaults = panel["fieldConfig"]["defaults"]
+        custom = defaults["custom"]
+        fixed = {each["matcher"]["options"]: colour_of(each["properties"][0]["value"]["fixedColor"])
+                 for each in panel["fieldConfig"]["overrides"]}
+        found = self.series(panel)
+        if not found:
+            return self.nothing(panel)
+        stacked = custom["stacking"]["mode"] == "normal"
+        base: dict[float, float] = {}
+        drawn = []
+        for index, each in enumerate(found):
+            colour = fixed.get(each.name, PALETTE[index % len(PALETTE)])
+            low = [base.get(when, 0.0) if stacked else 0.0 for when, _ in each.points]
+            high = [value + below for (_, value), below in zip(each.points, low)]
+            if stacked:
+                base.update(zip((when for when, _ in each.points), high))
+            drawn.append((each, colour, low, high))
+        bottom = float(defaults.get("min", min(min(high) for _, _, _, high in drawn)))
+        top = max(max(high) for _, _, _, high in drawn)
+        limits = [step for step in defaults["thresholds"]["steps"] if step["value"] is not None]
+        if custom["thresholdsStyle"]["mode"] == "line":
+            near = [step["value"] for step in limits if step["value"] <= 2 * top]
+            top = max([top, *near])
+        top = min(float(defaults.get("max", math.inf)), bottom + 1.08 * (top - bottom)) if top > bottom else bottom + 1
+        left, right, floor = 58.0, width - 8.0, height - 44.0
+
+        def x_of(when: float) -> float:
+            return left + (right - left) * (when - self.start) / (self.end - self.start)
+
+        def y_of(value: float) -> float:
+            return floor - (floor - 6) * (min(value, top) - bottom) / (top - bottom)
+
+        out = self.time_axis(left, right, floor)
+        for tick in ticks(bottom, top, defaults["unit"]):
+            out += (f'<line x1="{left}" y1="{y_of(tick):.1f}" x2="{right}" y2="{y_of(tick):.1f}" class="grid"/>'
+                    f'<text x="{left - 6}" y="{y_of(tick) + 4:.1f}" class="tick" text-anchor="end">'
+                    f'{html.escape(text_of(tick, defaults["unit"]))}</text>')
+        for each, colour, low, high in drawn:
+            out += self.draw_line(each, colour, custom, [x_of(when) for when, _ in each.points],
+                                  [y_of(value) for value in low], [y_of(value) for value in high])
+        if custom["thresholdsStyle"]["mode"] == "line":
+            for step in limits:
+                if bottom < step["value"] <= top:
+                    y = y_of(step["value"])
+                    out += (f'<line x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke-dasharray="6 4"'
+                            f' stroke="{colour_of(step["color"])}" stroke-width="1.2" opacity="0.8"/>')
+        legend = "".join(f'<span><i style="background:{colour}"></i>{html.escape(each.name)}</span>'
+                         for each, colour, _, _ in drawn)
+        return f'<svg width="{width}" height="{height - 24}">{out}</svg><div class="legend">{legend}</div>'
+
+    def draw_line(self, each: Series, colour: str, custom: Json, xs: list[float], low: list[float],
+                  high: list[float]) -> str:
+        """A line with what is below it; broken where there are no values."""
+        out = ""
+        begin = 0
+        for index in range(1, len(xs) + 1):
+            if index < len(xs) and each.points[index][0] - each.points[index - 1][0] <= 1.5 * self.step:
+                continue
+            part = range(begin, index)
+            begin = index
+            upper = " ".join(f"{xs[i]:.1f},{high[i]:.1f}" for i in part)
+            lower = " ".join(f"{xs[i]:.1f},{low[i]:.1f}" for i in reversed(part))
+            if len(part) == 1:
+                out += f'<circle cx="{xs[part[0]]:.1f}" cy="{high[part[0]]:.1f}" r="2" fill="{colour}"/>'
+                continue
+            out += (f'<polygon points="{upper} {lower}" fill="{colour}" opacity="{custom["fillOpacity"] / 100}"/>'
+                    f'<polyline points="{upper}" fill="none" stroke="{colour}" stroke-width="{custom["lineWidth"]}"/>')
+        return out
+
+    def draw_heatmap(self, panel: Json, width: int, height: int) -> str:
+        found = []
+        expr = expand(panel["targets"][0]["expr"], self.values)
+        for each in self.prometheus.range(expr, self.start, self.end, self.step):
+            found.append((float(each["metric"]["le"].replace("+Inf", "inf")),
+                          {when: float(value) for when, value in each["values"]}))
+        found.sort(key=lambda pair: pair[0])
+        cells = []
+        below: dict[float, float] = {}
+        for edge, counts in found:
+            cells.append((edge, {when: max(0.0, count - below.get(when, 0.0)) for when, count in counts.items()}))
+            below = counts
+        filled = [index for index, (_, counts) in enumerate(cells) if any(count > 0.01 for count in counts.values())]
+        if not filled:
+            return self.nothing(panel)
+        cells = cells[max(0, filled[0] - 1):filled[-1] + 2]
+        most = max(max(counts.values()) for _, counts in cells)
+        left, right, floor = 58.0, width - 8.0, height - 24.0
+        row = (floor - 6) / len(cells)
+        column = (right - left) * self.step / (self.end - self.start)
+        unit = panel["options"]["yAxis"]["unit"]
+        out = self.time_axis(left, right, floor)
+        for index, (edge, counts) in enumerate(cells):
+            y = floor - (index + 1) * row
+            name = "more" if math.isinf(edge) else text_of(edge, unit)
+            if len(cells) <= 10 or index % 2 == 0:
+                out += f'<text x="{left - 6}" y="{y + 5:.1f}" class="tick" text-anchor="end">{html.escape(name)}</text>'
+            for when, count in counts.items():
+                if count <= 0.01:
+                    continue
+                x = left + (right - left) * (when - self.start) / (self.end - self.start)
+                shade = math.sqrt(count / most)
+                out += (f'<rect x="{x - column:.1f}" y="{y + 0.5:.1f}" width="{column:.2f}" height="{row - 1:.1f}"'
+                        f' fill="rgb({int(20 + 150 * shade)},{int(60 + 165 * shade)},{int(120 + 135 * shade)})"/>')
+        return f'<svg width="{width}" height="{height}">{out}</svg>'
+
+    def draw_stat(self, panel: Json, width: int, height: int) -> str:
+        defaults = panel["fieldConfig"]["defaults"]
+        found = self.series(panel)
+        if not found:
+            return self.nothing(panel)
+        last = found[0].points[-1][1]
+        colour = threshold_colour(defaults, last)
+        line = ""
+        if panel["options"]["graphMode"] == "area" and len(found[0].points) > 1:
+            values = [value for _, value in found[0].points]
+            low, high = min(values), max(values)
+            span = (high - low) or 1
+            points = " ".join(
+                f"{width * index / (len(values) - 1):.1f},{height - 4 - 0.35 * height * (value - low) / span:.1f}"
+                for index, value in enumerate(values))
+            line = (f'<svg width="{width}" height="{height}" class="spark"><polygon points="0,{height} {points} '
+                    f'{width},{height}" fill="{colour}" opacity="0.15"/><polyline points="{points}" fill="none" '
+                    f'stroke="{colour}" stroke-width="1.5"/></svg>')
+        value = html.escape(text_of(last, defaults["unit"], defaults.get("decimals")))
+        return f'{line}<div class="stat" style="color:{colour}">{value}</div>'
+
+    def draw_bars(self, panel: Json, width: int, height: int) -> str:
+        defaults = panel["fieldConfig"]["defaults"]
+        found = self.instants(panel)
+        if not found:
+            return self.nothing(panel)
+        most = defaults.get("max") or max(value for _, _, value in found) or 1
+        out = ""
+        for _, name, value in found:
+            colour = threshold_colour(defaults, value)
+            out += (f'<div class="bar"><span>{html.escape(name)}</span><div><b style="width:{100 * value / most:.1f}%;'
+                    f'background:{colour}"></b></div><em style="color:{colour}">'
+                    f'{html.escape(text_of(value, defaults["unit"], defaults.get("decimals")))}</em></div>')
+        return f'<div class="bars">{out}</div>'
+
+    def draw_timeline(self, panel: Json, width: int, height: int) -> str:
+        found = self.series(panel)
+        if not found:
+            return self.nothing(panel)
+        left, right, floor = 190.0, width - 8.0, height - 24.0
+        row = min(34.0, (floor - 6) / len(found))
+        out = self.time_axis(left, right, floor)
+        for index, each in enumerate(found):
+            y = 6 + index * row
+            out += (f'<text x="{left - 8}" y="{y + row / 2 + 4:.1f}" class="tick" text-anchor="end">'
+                    f'{html.escape(each.name)}</text>')
+            for when, value in each.points:
+                if value > 0:
+                    x = left + (right - left) * (when - self.start) / (self.end - self.start)
+                    wide = (right - left) * self.step / (self.end - self.start) + 0.4
+                    out += (f'<rect x="{x:.1f}" y="{y + 3:.1f}" width="{min(wide, right - x):.1f}"'
+                            f' height="{row - 6:.1f}" fill="{PALETTE[(index + 2) % len(PALETTE)]}"/>')
+        return f'<svg width="{width}" height="{height}">{out}</svg>'
+
+    def draw_table(self, panel: Json) -> str:
+        organize = panel["transformations"][0]["options"]
+        defaults = panel["fieldConfig"]["defaults"]
+        columns = sorted(organize["indexByName"], key=lambda name: int(organize["indexByName"][name]))
+        found = self.instants(panel)
+        if not found:
+            return self.nothing(panel)
+        head = "".join(f"<th>{html.escape(organize['renameByName'][name])}</th>" for name in columns)
+        rows = ""
+        for metric, _, value in found:
+            cells = [text_of(value, defaults["unit"], 0) if name == "Value" else str(metric.get(name, ""))
+                     for name in columns]
+            rows += "<tr>" + "".join(
+                f"<td>{html.escape(cell if len(cell) < 30 else cell[:12] + '…')}</td>" for cell in cells) + "</tr>"
+        return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+STYLE = """
+body{margin:0;background:#111217;color:#ccccdc;font:13px Inter,"DejaVu Sans",sans-serif}
+h1{font-size:19px;font-weight:500;margin:0;padding:14px 12px 2px}
+p{margin:0;padding:0 12px 10px;color:#8e8e9e}
+main{position:relative;width:1440px}
+section{position:absolute;box-sizing:border-box;overflow:hidden;
+  background:#181b1f;border:1px solid #2c2f36;border-radius:3px}
+section>h2{font-size:13px;font-weight:500;margin:0;padding:6px 10px 4px;white-space:nowrap}
+h3{position:absolute;margin:0;padding:9px 8px;font-size:15px;font-weight:500;color:#e6e6f0}
+.grid{stroke:#26292f;stroke-width:1}.tick{fill:#8e8e9e;font-size:11px}
+.legend{padding:0 8px 0 20px;height:20px;overflow:hidden;white-space:nowrap}
+.legend span{margin-right:11px;font-size:11px}
+.legend i{display:inline-block;width:12px;height:4px;border-radius:2px;margin-right:6px;vertical-align:3px}
+.stat,.nothing{position:absolute;inset:24px 0 0 0;display:flex;align-items:center;justify-content:center}
+.stat{font-size:38px;font-weight:500}.nothing{color:#6e6e7e}
+.spark{position:absolute;left:0;bottom:0}
+.bars{padding:6px 12px}.bar{display:flex;align-items:center;margin:5px 0}.bar span{width:230px;font-size:12px}
+.bar div{flex:1;background:#22252b;height:16px}.bar b{display:block;height:16px}
+.bar em{width:70px;text-align:right;font-style:normal}
+table{border-collapse:collapse;width:100%;font-size:13px}th{color:#8ab8ff;font-weight:500}
+th,td{text-align:left;padding:6px 10px;border-bottom:1px solid #26292f}
+"""
+
+
+def draw(dashboard: Json, page: Page, rows: int) -> str:
+    """The page; `rows`: so many of its rows, 0 for all."""
+    body, height, seen = "", 0, 0
+    for panel in dashboard["panels"]:
+        grid = panel["gridPos"]
+        x, y = grid["x"] * COLUMN, grid["y"] * UNIT_HEIGHT
+        wide, high = grid["w"] * COLUMN, grid["h"] * UNIT_HEIGHT
+        if panel["type"] == "row":
+            seen += 1
+            if rows and seen > rows:
+                break
+            body += f'<h3 style="left:{x}px;top:{y}px">{html.escape(panel["title"])}</h3>\n'
+            continue
+        height = max(height, y + high)
+        inside = page.draw(panel, wide - 10, high - 40)
+        body += (f'<section style="left:{x + 3}px;top:{y + 3}px;width:{wide - 6}px;height:{high - 6}px" '
+                 f'title="{html.escape(panel["description"])}"><h2>{html.escape(panel["title"])}</h2>{inside}'
+                 '</section>\n')
+    title = html.escape(dashboard["title"])
+    return (f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
+            f'<body><h1>{title}</h1><p>{html.escape(dashboard["description"])}</p>'
+            f'<main style="height:{height + 8}px">\n{body}</main></body></html>\n')
+
+
+def main(arguments: Optional[list[str]] = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("dashboard", type=pathlib.Path)
+    parser.add_argument("--prometheus", default="http://127.0.0.1:9090")
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--scrape", type=float, default=15, help="seconds between scrapes")
+    parser.add_argument("--rows", type=int, default=0, help="only so many rows of panels; 0: all")
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    options = parser.parse_args(arguments)
+    dashboard = json.loads(options.dashboard.read_text(encoding="utf-8"))
+    page = Page(Prometheus(options.prometheus), options.minutes, options.scrape)
+    page.values |= variables(dashboard)
+    options.out.write_text(draw(dashboard, page, options.rows), encoding="utf-8")
+    print(f"{options.out}: {dashboard['title']}, {len(panels(dashboard))} panels")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
