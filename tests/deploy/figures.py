@@ -53,7 +53,7 @@ def happen(line, unit, over):
     until(6)
     line.swap()
     until(7)
-    line.await_job(line.start_job("aliens", 30, "alien", "brick", activate_on_success=True))
+    line.await_job(line.start_job("aliens", 25, "alien", "brick", activate_on_success=True), timeout=3600)
     line.fail_to_swap()
     line.await_job(line.start_bad_job("broken"))
     line.stream("brick", 60)
@@ -72,7 +72,7 @@ def main():
             line = Line(server, data)
             over = threading.Event()
             threads = [threading.Thread(target=run_line, args=(line, category, over)) for category in TAKT]
-            threads.append(threading.Thread(target=happen, args=(line, 60 * options.minutes / 15, over)))
+            threads.append(threading.Thread(target=happen, args=(line, 60 * options.minutes / 15, over), daemon=True))
             for thread in threads:
                 thread.start()
             over.wait(60 * options.minutes)
@@ -81,9 +81,9 @@ def main():
                 preview.main(["--prometheus", prometheus.url, "--minutes", str(options.minutes),
                               "--scrape", str(SCRAPE), "--out", str(options.out / f"{name}.html"),
                               str(SOURCE / "deploy" / "grafana" / "dashboards" / f"{name}.json")])
-            for thread in threads:
+            for thread in threads[:-1]:  # what happens beside may still be under way, and ends with the server
                 thread.join()
-            line.channel.close()
+            line.close()
 
 
 if __name__ == "__main__":

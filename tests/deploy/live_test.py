@@ -62,7 +62,7 @@ class LiveTest(unittest.TestCase):
         cls.server = cls.enterClassContext(RealServer(config(data)))
         cls.prometheus = cls.enterClassContext(RealPrometheus(cls.server.metrics_address, history=HISTORY))
         cls.line = Line(cls.server, data)
-        cls.addClassCleanup(cls.line.channel.close)
+        cls.addClassCleanup(cls.line.close)
         cls.scrapes = []
         cls.work()
         cls.scrape()

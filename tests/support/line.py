@@ -44,6 +44,13 @@ class Line:
         self.models = model_pb2_grpc.ModelServiceStub(self.channel)
         self.training = training_pb2_grpc.TrainingServiceStub(self.channel)
 
+    def close(self):
+        """Ends the jobs that still run: their trainers would outlive a server that is killed."""
+        for job in self.training.ListTrainJobs(training_pb2.ListTrainJobsRequest(), timeout=60).jobs:
+            if job.state in (training_pb2.TRAIN_JOB_STATE_QUEUED, training_pb2.TRAIN_JOB_STATE_RUNNING):
+                self.cancel(job.job_id)
+        self.channel.close()
+
     def detect(self, picture, category="", timeout=60, **fields):
         """One picture; returns the status code."""
         if category in THRESHOLDS:
@@ -126,10 +133,10 @@ class Line:
         (self._data / name / "brick" / "train" / "good" / "broken.png").write_bytes(b"no picture")
         return self.start_job(name, 1)
 
-    def await_job(self, job_id):
+    def await_job(self, job_id, timeout=240):
         """The job at its end."""
         job = None
-        for report in self.training.WatchTrainJob(training_pb2.WatchTrainJobRequest(job_id=job_id), timeout=240):
+        for report in self.training.WatchTrainJob(training_pb2.WatchTrainJobRequest(job_id=job_id), timeout=timeout):
             job = report.job
         return job
 
