@@ -237,8 +237,8 @@ class Page:
     def draw_series(self, panel: Json, width: int, height: int) -> str:
         defaults = panel["fieldConfig"]["defaults"]
         custom = defaults["custom"]
-        fixed = {each["matcher"]["options"]: colour_of(each["properties"][0]["value"]["fixedColor"])
-                 for each in panel["fieldConfig"]["overrides"]}
+        overrides = {each["matcher"]["options"]: {rule["id"]: rule["value"] for rule in each["properties"]}
+                     for each in panel["fieldConfig"]["overrides"]}
         found = self.series(panel)
         if not found:
             return self.nothing(panel)
@@ -246,7 +246,8 @@ class Page:
         base: dict[float, float] = {}
         drawn = []
         for index, each in enumerate(found):
-            colour = fixed.get(each.name, PALETTE[index % len(PALETTE)])
+            color = overrides.get(each.name, {}).get("color", {}).get("fixedColor")
+            colour = colour_of(color) if color else PALETTE[index % len(PALETTE)]
             low = [base.get(when, 0.0) if stacked else 0.0 for when, _ in each.points]
             high = [value + below for (_, value), below in zip(each.points, low)]
             if stacked:
@@ -273,7 +274,8 @@ class Page:
                     f'<text x="{left - 6}" y="{y_of(tick) + 4:.1f}" class="tick" text-anchor="end">'
                     f'{html.escape(text_of(tick, defaults["unit"]))}</text>')
         for each, colour, low, high in drawn:
-            out += self.draw_line(each, colour, custom, [x_of(when) for when, _ in each.points],
+            fill = overrides.get(each.name, {}).get("custom.fillOpacity", custom["fillOpacity"])
+            out += self.draw_line(each, colour, custom | {"fillOpacity": fill}, [x_of(when) for when, _ in each.points],
                                   [y_of(value) for value in low], [y_of(value) for value in high])
         if custom["thresholdsStyle"]["mode"] == "line":
             for step in limits:

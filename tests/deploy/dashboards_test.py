@@ -80,6 +80,16 @@ class DashboardsTest(unittest.TestCase):
                 for target in panel["targets"]:
                     self.assertIn('job=~"$job"', target["expr"], panel["title"])
 
+    def test_tables_show_the_columns_that_they_name(self):
+        for _, dashboard in self.each():
+            for panel in preview.panels(dashboard):
+                if panel["type"] != "table":
+                    continue
+                labels = re.search(r"by \(([\w, ]+)\)", panel["targets"][0]["expr"]).group(1).split(", ")
+                organize = panel["transformations"][0]["options"]
+                shown = [*labels, "Value"] if "Value" in organize["renameByName"] else labels
+                self.assertEqual(sorted(organize["renameByName"]), sorted(shown), panel["title"])
+
     def test_promtool_accepts_every_query(self):
         rules = ["groups:", "  - name: queries", "    rules:"]
         for _, dashboard in self.each():

@@ -168,6 +168,17 @@ class LiveTest(unittest.TestCase):
                                 if each not in scraped}
         self.assertEqual(sorted(missing), [])
 
+    def test_only_counters_are_asked_for_their_rate(self):
+        metadata = self.prometheus.api.get("metadata")
+        wrong = set()
+        for where, expr in self.queries():
+            for name in re.findall(r"(?:rate|increase)\((\w+)", expr):
+                family = name if name in metadata else re.sub(r"_(bucket|sum|count)$", "", name)
+                kinds = {each["type"] for each in metadata.get(family, [])}
+                if not kinds <= {"counter", "histogram"}:
+                    wrong.add(f"{where}: {name} is a {kinds}")
+        self.assertEqual(sorted(wrong), [])
+
     def test_the_preview_draws_every_panel(self):
         page = preview.Page(self.prometheus.api, (self.end - self.start) / 60, SCRAPE)
         for path in DASHBOARDS:
