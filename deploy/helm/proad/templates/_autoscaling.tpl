@@ -1,0 +1,21 @@
+{{/* Up at once, by as many pods as there are; down by one pod a minute, after a quiet time. */}}
+{{- define "proad.scaling" -}}
+scaleUp:
+  stabilizationWindowSeconds: 0
+  policies:
+    - type: Percent
+      value: 100
+      periodSeconds: 60
+scaleDown:
+  stabilizationWindowSeconds: {{ .Values.autoscaling.scaleDownStabilizationSeconds }}
+  policies:
+    - type: Pods
+      value: 1
+      periodSeconds: 60
+{{- end }}
+
+{{/* Mean seconds that a picture waited for a thread and for a device; 0 without pictures. */}}
+{{- define "proad.waitQuery" -}}
+{{- $pods := printf "namespace=%q,pod=~%q" .root.Release.Namespace (printf "%s-[^-]+-[^-]+" (include "proad.componentName" .)) -}}
+(sum(rate(proad_stage_seconds_sum{stage=~"queue|batch_wait",{{ $pods }}}[1m])) / (sum(rate(proad_stage_seconds_count{stage="batch_wait",{{ $pods }}}[1m])) > 0)) or vector(0)
+{{- end }}

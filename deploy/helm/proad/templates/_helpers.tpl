@@ -1,0 +1,194 @@
+{{/* ---------------------------------------------------------------- names */}}
+
+{{- define "proad.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* At most 40 of the 63 characters of a name: the longest suffix is "-job-NAME-63". */}}
+{{- define "proad.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- else if contains (include "proad.name" .) .Release.Name }}
+{{- .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "proad.name" .) | trunc 40 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* The name of a component's objects: (dict "root" $ "component" "server"). */}}
+{{- define "proad.componentName" -}}
+{{- if eq .component "server" }}
+{{- include "proad.fullname" .root }}
+{{- else }}
+{{- printf "%s-%s" (include "proad.fullname" .root) .component }}
+{{- end }}
+{{- end }}
+
+{{- define "proad.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "proad.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{/* ---------------------------------------------------------------- labels */}}
+
+{{/* Pods of the server, whatever their component. */}}
+{{- define "proad.instanceLabels" -}}
+app.kubernetes.io/name: {{ include "proad.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* Pods of one component. They can never change: a Deployment's selector is immutable. */}}
+{{- define "proad.selectorLabels" -}}
+{{ include "proad.instanceLabels" .root }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* Labels of an object: (dict "root" $ "component" "server"). */}}
+{{- define "proad.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{ include "proad.selectorLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: proad
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Labels of pods that are not servers, which no Service, policy or budget must take for one. */}}
+{{- define "proad.taskLabels" -}}
+app.kubernetes.io/name: {{ include "proad.name" .root }}-{{ .component }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/part-of: proad
+{{- end }}
+
+{{/* ---------------------------------------------------------------- values */}}
+
+{{/* An image's reference: (dict "image" MAP "tag" DEFAULT). */}}
+{{- define "proad.image" -}}
+{{- if .image.digest }}
+{{- printf "%s@%s" .image.repository .image.digest }}
+{{- else }}
+{{- printf "%s:%s" .image.repository (default .tag .image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/* "yes" where the server takes jobs in this component: (dict "root" $ "component" "server"). */}}
+{{- define "proad.trains" -}}
+{{- $mode := .root.Values.training.mode }}
+{{- if or (and (eq $mode "serving") (eq .component "server")) (and (eq $mode "separate") (eq .component "trainer")) }}yes{{ end }}
+{{- end }}
+
+{{- define "proad.storePath" -}}
+/var/lib/proad/models
+{{- end }}
+
+{{- define "proad.storeClaim" -}}
+{{- ternary (printf "%s-store" (include "proad.fullname" .)) .Values.store.existingClaim (eq .Values.store.kind "claim") }}
+{{- end }}
+
+{{- define "proad.workClaim" -}}
+{{- default (printf "%s-work" (include "proad.fullname" .)) .Values.training.work.existingClaim }}
+{{- end }}
+
+{{/* Seconds of a duration as the server reads it ("1m30s", "250ms"), rounded up. */}}
+{{- define "proad.seconds" -}}
+{{- $units := dict "ns" 1e-9 "us" 1e-6 "ms" 1e-3 "s" 1.0 "m" 60.0 "h" 3600.0 }}
+{{- $sum := 0.0 }}
+{{- range regexFindAll "[0-9.]+(ns|us|ms|s|m|h)" (toString .) -1 }}
+{{- $sum = addf $sum (mulf (float64 (regexFind "^[0-9.]+" .)) (get $units (regexFind "[a-z]+$" .))) }}
+{{- end }}
+{{- int (ceil $sum) }}
+{{- end }}
+
+{{/* How long a pod may take to end: the lame duck, the drain, one second of refusing and one of
+flushing (server/DESIGN.md, "Start and stop"), the checkpoint of a job, and the margin. */}}
+{{- define "proad.terminationGrace" -}}
+{{- $c := .root.Values.config }}
+{{- $sum := add (include "proad.seconds" $c.shutdown.lame_duck) (include "proad.seconds" $c.shutdown.drain_grace) 2 .root.Values.terminationMargin }}
+{{- if include "proad.trains" . }}
+{{- $sum = add $sum (include "proad.seconds" $c.training.checkpoint_grace) }}
+{{- end }}
+{{- $sum }}
+{{- end }}
+
+{{/* Environment of the command line inside the cluster, so that it speaks as the server wants. */}}
+{{- define "proad.clientEnvironment" -}}
+{{- $tls := .Values.tls }}
+{{- if $tls.secretName -}}
+- name: PROAD_TLS_CA
+  value: /run/proad/tls/ca.crt
+- name: PROAD_TLS_SERVER_NAME
+  value: {{ default (printf "%s.%s.svc" (include "proad.fullname" .) .Release.Namespace) $tls.serverName }}
+{{- if $tls.clientCaSecretName }}
+{{- $folder := ternary "probe" "tls" (ne $tls.probeSecretName "") }}
+- name: PROAD_TLS_CERT
+  value: /run/proad/{{ $folder }}/tls.crt
+- name: PROAD_TLS_KEY
+  value: /run/proad/{{ $folder }}/tls.key
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* ---------------------------------------------------------------- the server's configuration */}}
+
+{{/* The configuration of a component, as a map in YAML. */}}
+{{- define "proad.configMap" -}}
+{{- $v := .root.Values }}
+{{- $config := deepCopy $v.config }}
+{{- $server := dict "listen" "0.0.0.0:50051" "metrics_listen" "0.0.0.0:9464" }}
+{{- $device := ternary $v.training.device $v.device (eq .component "trainer") }}
+{{- $models := dict "store" (include "proad.storePath" .root) "device" $device }}
+{{- $training := dict "enabled" false }}
+{{- if include "proad.trains" . }}
+{{- $work := "/var/lib/proad/work" }}
+{{- $training = dict "enabled" true "jobs" (print $work "/jobs") "encoders" (print $work "/encoders") "uploads" (dict "datasets" (print $work "/datasets")) }}
+{{- if $v.training.dataClaim }}
+{{- $_ := set $training "data_root" "/var/lib/proad/data" }}
+{{- end }}
+{{- end }}
+{{- with $v.tls }}
+{{- if .secretName }}
+{{- $tls := dict "certificate" "/run/proad/tls/tls.crt" "key" "/run/proad/tls/tls.key" }}
+{{- if .clientCaSecretName }}
+{{- $tls = merge $tls (dict "client_ca" "/run/proad/client-ca/ca.crt" "require_client_certificate" .requireClientCertificate) }}
+{{- end }}
+{{- $_ := set $server "tls" $tls }}
+{{- end }}
+{{- end }}
+{{- $own := dict "server" $server "models" $models "training" $training }}
+{{- with $v.tokens }}
+{{- if .secretName }}
+{{- $auth := dict "tokens" (printf "/run/proad/tokens/%s" .key) }}
+{{- if .allowPlaintext }}
+{{- $_ := set $auth "allow_plaintext" true }}
+{{- end }}
+{{- $_ := set $own "auth" $auth }}
+{{- end }}
+{{- end }}
+{{- toYaml (mergeOverwrite $config $own) }}
+{{- end }}
+
+{{/* A map as the server's YAML: Helm's numbers are floating point, and large ones would be written
+as 6.4e+07. */}}
+{{- define "proad.plainYaml" -}}
+{{- $lines := list }}
+{{- range $key, $value := . }}
+{{- if not (kindIs "map" $value) }}
+{{- $text := toString $value }}
+{{- if kindIs "float64" $value }}{{ $text = int64 $value | toString }}{{ end }}
+{{- if kindIs "string" $value }}{{ $text = quote $value }}{{ end }}
+{{- $lines = append $lines (printf "%s: %s" $key $text) }}
+{{- else if $value }}
+{{- $lines = append $lines (printf "%s:\n%s" $key (include "proad.plainYaml" $value | indent 2)) }}
+{{- end }}
+{{- end }}
+{{- join "\n" $lines }}
+{{- end }}
+
+{{- define "proad.config" -}}
+{{- include "proad.plainYaml" (include "proad.configMap" . | fromYaml) }}
+{{- end }}
