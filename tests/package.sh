@@ -77,7 +77,9 @@ rm -rf "$folder/anywhere"
 field() { dpkg-deb -f "$1" "$2"; }
 step "what the .deb files say"
 mkdir "$folder/root"
-for package in proad proad-server libproad-dev; do
+server_package=proad-server
+compgen -G "$packages/proad-server-cuda_*.deb" >/dev/null && server_package=proad-server-cuda
+for package in proad "$server_package" libproad-dev; do
   debs=("$packages/${package}"_*_amd64.deb)
   [ -e "${debs[0]}" ] || fail "there is no .deb of $package"
   [ "$(field "${debs[0]}" Package)" = "$package" ] || fail "${debs[0]} is not $package"
@@ -85,12 +87,12 @@ for package in proad proad-server libproad-dev; do
   echo "   $package $(field "${debs[0]}" Version), $(field "${debs[0]}" Installed-Size) KiB: $(field "${debs[0]}" Depends | cut -c1-90)..."
   dpkg-deb -x "${debs[0]}" "$folder/root"
 done
-depends="$(field "$packages"/proad-server_*.deb Depends)"
+depends="$(field "$packages/$server_package"_*.deb Depends)"
 for needed in libc6 'libgrpc++1.51' libopencv-imgcodecs406 libjemalloc2 libstdc++6; do
   case "$depends" in *"$needed"*) ;; *) fail "proad-server does not depend on $needed: $depends" ;; esac
 done
 case "$(field "$packages"/proad_*.deb Depends)" in *libgrpc++1.51*) ;; *) fail "proad does not depend on gRPC" ;; esac
-dpkg-deb -I "$packages"/proad-server_*.deb conffiles | grep -qx /etc/proad/proad-server.yaml || fail "the configuration is no conffile"
+dpkg-deb -I "$packages/$server_package"_*.deb conffiles | grep -qx /etc/proad/proad-server.yaml || fail "the configuration is no conffile"
 [ -f "$folder/root/etc/proad/proad-server.yaml" ] || fail "the configuration is not in /etc"
 
 step "the .deb files, unpacked"

@@ -2,7 +2,7 @@
 #
 #   proad-VERSION-linux-x86_64-FLAVOUR.tar.gz   everything, to be unpacked anywhere
 #   proad_VERSION_amd64.deb                     component client
-#   proad-server_VERSION+FLAVOUR_amd64.deb      component runtime
+#   proad-server_VERSION_amd64.deb              component runtime; proad-server-cuda of a CUDA build
 #   libproad-dev_VERSION_amd64.deb              component dev
 #
 # FLAVOUR is cpu or cuda, as the build is. Dependencies are asked of dpkg-shlibdeps.
@@ -39,8 +39,13 @@ set(CPACK_COMPONENT_CLIENT_DESCRIPTION
 set(CPACK_DEBIAN_CLIENT_PACKAGE_SUGGESTS "proad-server, bash-completion")
 
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME proad-server)
+if(PROAD_CUDA_VERSION)
+  set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME proad-server-cuda)
+  set(CPACK_DEBIAN_RUNTIME_PACKAGE_PROVIDES proad-server)
+  set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONFLICTS proad-server)
+  set(CPACK_DEBIAN_RUNTIME_PACKAGE_REPLACES proad-server)
+endif()
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION science)
-set(CPACK_DEBIAN_RUNTIME_PACKAGE_VERSION "${PROJECT_VERSION}+${flavour}")
 set(CPACK_COMPONENT_RUNTIME_DESCRIPTION
     "Finds defects in pictures of manufactured parts: server and trainer\nServes and trains the Pro-AD model over gRPC. LibTorch is inside.")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS passwd)

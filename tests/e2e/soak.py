@@ -20,7 +20,7 @@ import grpc
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from real_server import MODEL, SAMPLE, SOURCE, RealServer, import_model  # noqa: E402
 from soak_account import OUTCOMES, Account, Resources  # noqa: E402
-from soak_load import ALLOWED, BAD, DETECT, FRAMES, Load, scrape  # noqa: E402
+from soak_load import ALLOWED, BAD, DETECT, FRAMES, PATIENCE, Load, scrape  # noqa: E402
 from stubs import model_pb2, model_pb2_grpc  # noqa: E402
 
 CONFIG = f"""
@@ -28,6 +28,9 @@ log:
   level: warning
 admission:
   max_images: 32
+# A crowded machine is slow, and nothing may expire but what is meant to.
+detect:
+  default_deadline: {PATIENCE}s
 training:
   data_root: {SAMPLE}
   encoders: {SOURCE / "model" / "weights"}

@@ -49,7 +49,7 @@ class Account:
             if len(self.wrong) < KEPT_WORDS:
                 self.wrong.append(words)
 
-    def call(self, kind, method, request, timeout=60):
+    def call(self, kind, method, request, timeout):
         """A unary call; its answer, or None when it ended with an error."""
         self.send(kind)
         try:

@@ -38,6 +38,7 @@ FRAMES = [kind for kind in ALLOWED if kind.startswith("frames")]
 
 STATES = training_pb2.TrainJobState
 SAME_SCORE = 1e-5
+PATIENCE = 600  # seconds, for what is not meant to expire
 
 
 class Load:
@@ -82,6 +83,9 @@ class Load:
                 self._account.complain(f"{actor.__name__} gave up: {error!r}")
                 self._stop.set()
 
+    def _call(self, kind, method, request, timeout=PATIENCE):
+        return self._account.call(kind, method, request, timeout)
+
     def _picture(self, generator):
         return generator.randrange(len(self._pictures))
 
@@ -102,7 +106,7 @@ class Load:
         while not self._stop.is_set():
             number = self._picture(generator)
             outputs = detection_pb2.Outputs(heatmap=generator.choice(heatmaps))
-            answer = self._account.call("Detect", stub.Detect, self._request(number, outputs=outputs))
+            answer = self._call("Detect", stub.Detect, self._request(number, outputs=outputs))
             if answer is not None:
                 self._check(number, answer)
 
@@ -118,7 +122,7 @@ class Load:
         while not self._stop.wait(generator.uniform(5, 15)):
             numbers = [self._picture(generator) for _ in range(60)]
             self._account.send("Detect, bursts", len(numbers))
-            calls = [stub.Detect.future(self._request(number), timeout=60) for number in numbers]
+            calls = [stub.Detect.future(self._request(number), timeout=PATIENCE) for number in numbers]
             for number, call in zip(numbers, calls, strict=True):
                 self._finish("Detect, bursts", number, call)
 
@@ -127,20 +131,20 @@ class Load:
         while not self._stop.wait(generator.uniform(0.1, 0.5)):
             whole = self._pictures[self._picture(generator)]
             bad = generator.choice((b"", generator.randbytes(5000), whole[:len(whole) // 2], whole[:40]))
-            self._account.call("Detect, bad pictures", stub.Detect, detection_pb2.DetectRequest(encoded=bad))
+            self._call("Detect, bad pictures", stub.Detect, detection_pb2.DetectRequest(encoded=bad))
 
     def _short(self, channel, generator):
         stub = detection_pb2_grpc.DetectionServiceStub(channel)
         while not self._stop.wait(generator.uniform(0.05, 0.4)):
-            self._account.call("Detect, short deadlines", stub.Detect, self._request(self._picture(generator)),
-                               timeout=generator.uniform(0.001, 0.2))
+            self._call("Detect, short deadlines", stub.Detect, self._request(self._picture(generator)),
+                       timeout=generator.uniform(0.001, 0.2))
 
     def _cancel(self, channel, generator):
         stub = detection_pb2_grpc.DetectionServiceStub(channel)
         while not self._stop.wait(generator.uniform(0.05, 0.4)):
             number = self._picture(generator)
             self._account.send("Detect, cancelled")
-            call = stub.Detect.future(self._request(number), timeout=60)
+            call = stub.Detect.future(self._request(number), timeout=PATIENCE)
             time.sleep(generator.uniform(0, 0.2))
             call.cancel()
             self._finish("Detect, cancelled", number, call)
@@ -152,7 +156,7 @@ class Load:
                     stub = detection_pb2_grpc.DetectionServiceStub(channel)
                     numbers = [self._picture(generator) for _ in range(4)]
                     self._account.send("Detect, connection reset", len(numbers))
-                    calls = [stub.Detect.future(self._request(number), timeout=60) for number in numbers]
+                    calls = [stub.Detect.future(self._request(number), timeout=PATIENCE) for number in numbers]
                     time.sleep(generator.uniform(0, 0.4))
                     proxy.drop()
                     for number, call in zip(numbers, calls, strict=True):
@@ -183,7 +187,7 @@ class Load:
         while not self._stop.wait(generator.uniform(0, 2)):
             numbers = [self._picture(generator) for _ in range(generator.randrange(1, 60))]
             self._account.send(kind, len(numbers))
-            responses = stub.DetectStream(self._frames(numbers), timeout=120)
+            responses = stub.DetectStream(self._frames(numbers), timeout=PATIENCE)
             places = [self._answer(kind, numbers, response) for response in responses]
             if sorted(places) != list(range(len(numbers))):
                 self._account.complain(f"a stream of {len(numbers)} frames was answered at {sorted(places)}")
@@ -195,7 +199,7 @@ class Load:
             numbers = [self._picture(generator) for _ in range(40)]
             taken = []
             answered = generator.randrange(0, 20)
-            call = stub.DetectStream(self._frames(numbers, taken), timeout=120)
+            call = stub.DetectStream(self._frames(numbers, taken), timeout=PATIENCE)
             for _ in range(answered):
                 self._answer(kind, numbers, next(call))
             call.cancel()
@@ -214,9 +218,9 @@ class Load:
         while not self._stop.wait(generator.uniform(2, 6)):
             if generator.random() < 0.5:
                 request = model_pb2.ActivateModelRequest(model=f"{MODEL}@{generator.choice((1, 2))}")
-                done = self._account.call(kind, stub.ActivateModel, request)
+                done = self._call(kind, stub.ActivateModel, request)
             else:
-                done = self._account.call(kind, stub.RollbackModel, model_pb2.RollbackModelRequest(name=MODEL))
+                done = self._call(kind, stub.RollbackModel, model_pb2.RollbackModelRequest(name=MODEL))
             self.swaps += done is not None
 
     def _train(self, channel, generator):
@@ -226,19 +230,18 @@ class Load:
         overrides = training_pb2.RecipeOverrides(epochs=4, batch_size=4, input_side=112, decoder_layers=2)
         while not self._stop.wait(generator.uniform(1, 10)):
             spec = training_pb2.TrainJobSpec(model_name="soak", dataset_path="brick", overrides=overrides)
-            created = self._account.call(
-                kind, training.CreateTrainJob, training_pb2.CreateTrainJobRequest(spec=spec))
+            created = self._call(kind, training.CreateTrainJob, training_pb2.CreateTrainJobRequest(spec=spec))
             job_id = created.job.job_id
             if generator.random() < 0.3:
-                self._account.call(kind, training.CancelTrainJob, training_pb2.CancelTrainJobRequest(job_id=job_id))
+                self._call(kind, training.CancelTrainJob, training_pb2.CancelTrainJobRequest(job_id=job_id))
             self._account.send(kind)
-            *_, last = training.WatchTrainJob(training_pb2.WatchTrainJobRequest(job_id=job_id), timeout=240)
+            *_, last = training.WatchTrainJob(training_pb2.WatchTrainJobRequest(job_id=job_id), timeout=PATIENCE)
             self._account.end(kind, OK)
             state = STATES.Name(last.job.state).removeprefix("TRAIN_JOB_STATE_")
             self.jobs[state] = self.jobs.get(state, 0) + 1
             if state == "SUCCEEDED":
                 version = last.job.result_version.version
-                self._account.call(kind, models.DeleteModel, model_pb2.DeleteModelRequest(model=f"soak@{version}"))
+                self._call(kind, models.DeleteModel, model_pb2.DeleteModelRequest(model=f"soak@{version}"))
             elif state != "CANCELLED":
                 self._account.complain(f"job {job_id}: {state}: {last.job.reason}")
 
