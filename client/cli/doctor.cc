@@ -98,6 +98,12 @@ void CheckLibraries(Checks& checks) {
 
 // What `proad-trainer doctor` printed: facts; what they mean is said here.
 void AddTrainerReport(const Json& report, const Machine& machine, Checks& checks) {
+  const std::string version = report.value("version", PROAD_VERSION);
+  if (version != PROAD_VERSION) {
+    checks.push_back({"proad-trainer", "warn",
+                      absl::StrCat("version ", version, ", and this is ", PROAD_VERSION),
+                      "install proad and proad-trainer together"});
+  }
   const std::string cuda = report.value("cuda", "");
   checks.push_back({"libtorch", "ok",
                     absl::StrCat(report.value("libtorch", "version unknown"), ", ",

@@ -35,7 +35,7 @@ set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_CLIENT_PACKAGE_NAME proad)
 set(CPACK_DEBIAN_CLIENT_PACKAGE_SECTION science)
 set(CPACK_COMPONENT_CLIENT_DESCRIPTION
-    "Finds defects in pictures of manufactured parts: the command line\nIt inspects pictures, trains models and operates servers, over the network.")
+    "The command line: it inspects pictures, trains models and operates servers, over the network.")
 set(CPACK_DEBIAN_CLIENT_PACKAGE_SUGGESTS "proad-server, bash-completion")
 
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME proad-server)
@@ -47,7 +47,7 @@ if(PROAD_CUDA_VERSION)
 endif()
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION science)
 set(CPACK_COMPONENT_RUNTIME_DESCRIPTION
-    "Finds defects in pictures of manufactured parts: server and trainer\nServes and trains the Pro-AD model over gRPC. LibTorch is inside.")
+    "Server and trainer: they serve and train the Pro-AD model over gRPC. LibTorch is inside.")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS passwd)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_RECOMMENDS proad)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA
@@ -58,6 +58,6 @@ set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEV_PACKAGE_SHLIBDEPS OFF)
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "libgrpc++-dev, libprotobuf-dev, libabsl-dev, libssl-dev, zlib1g-dev")
 set(CPACK_COMPONENT_DEV_DESCRIPTION
-    "Finds defects in pictures of manufactured parts: client library for C++\nproad::client for find_package(proad), and the contract as .proto files.")
+    "The client library for C++, proad::client for find_package(proad), and the contract as .proto files.")
 
 include(CPack)

@@ -329,6 +329,12 @@ class CommandLineTest(unittest.TestCase):
         for words in (("--health", "--json"), ("--timeout", "1s")):
             self.assertEqual(self.proad("doctor", *words).returncode, 2, words)
 
+    def test_doctor_sees_a_trainer_of_another_version(self):
+        trainer = self.trainer("""echo '{"version": "0.0.9"}'""")
+        done = self.proad("doctor", server=False, PROAD_TRAINER=str(trainer))
+        self.assertIn("version 0.0.9, and this is ", done.stdout)
+        self.assertIn("install proad and proad-trainer together", done.stdout)
+
     def test_doctor_reports_a_broken_trainer(self):
         for script in ("exit 127", "echo nonsense", "echo '{\"gpus\": 3, \"threads\": \"x\"}'"):
             done = self.proad("doctor", server=False, PROAD_TRAINER=str(self.trainer(script)))
