@@ -243,16 +243,22 @@ int RunDoctor(const std::optional<ServerOptions>& server, bool json) {
   return failed ? kSomeFailed : kOk;
 }
 
-// One question to the server's health service, one line, at once: for probes.
-int RunHealth(ServerOptions options, absl::Duration timeout) {
+// One question to the server's health service, one line, at once: for probes. `service` is "" for
+// the server as a whole.
+int RunHealth(ServerOptions options, const std::string& service, absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
   options.deadline = timeout;
   const auto channel = Open(options);
   if (!channel.ok()) return Fail(channel.status());
-  const auto health = CheckHealth(*channel, "", deadline - absl::Now());
+  const auto health = CheckHealth(*channel, service, deadline - absl::Now());
   if (!health.ok()) return Fail(health.status());
+  if (*health == Health::kUnknownService) {
+    std::cerr << "proad: " << options.address << " has no service '" << service << "'\n";
+    return kSomeFailed;
+  }
   const bool serving = *health == Health::kServing;
-  std::cout << options.address << (serving ? " serves\n" : " does not serve\n");
+  std::cout << options.address << (serving ? " serves" : " does not serve")
+            << (service.empty() ? "" : " ") << service << "\n";
   return serving ? kOk : kSomeFailed;
 }
 
@@ -263,6 +269,7 @@ void AddDoctorCommand(CLI::App& app, Command& run) {
     ServerOptions server;
     bool json = false;
     bool health = false;
+    std::string service;
     absl::Duration timeout = absl::Seconds(1);
   };
   const auto options = std::make_shared<Options>();
@@ -278,11 +285,14 @@ void AddDoctorCommand(CLI::App& app, Command& run) {
       command->add_flag("--health", options->health,
                         "exit with 0 only if the server serves; for probes of containers");
   health->excludes(json);
+  command->add_option("--service", options->service, "of --health: one service, by its full name")
+      ->type_name("NAME")
+      ->needs(health);
   AddDuration(*command, "--timeout", options->timeout, "longest wait of --health")->needs(health);
   command->callback([=, &run] {
     const bool named = command->count("--server") > 0;
     run = [=] {
-      if (options->health) return RunHealth(options->server, options->timeout);
+      if (options->health) return RunHealth(options->server, options->service, options->timeout);
       return RunDoctor(named ? std::optional(options->server) : std::nullopt, options->json);
     };
   });

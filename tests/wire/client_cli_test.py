@@ -323,10 +323,13 @@ class CommandLineTest(unittest.TestCase):
         with FakeServer("not-serving") as server:
             done = self.proad("doctor", "--health", "--server", server.address)
             self.assertEqual((done.returncode, done.stdout), (1, f"{server.address} does not serve\n"), done.stderr)
+        done = self.proad("doctor", "--health", "--service", "nobody.Knows")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("no service 'nobody.Knows'", done.stderr)
         done = self.proad("doctor", "--health", "--server", server.address, "--timeout", "200ms")
         self.assertEqual((done.returncode, done.stdout), (3, ""))
         self.assertIn(server.address, done.stderr)
-        for words in (("--health", "--json"), ("--timeout", "1s")):
+        for words in (("--health", "--json"), ("--timeout", "1s"), ("--service", "x")):
             self.assertEqual(self.proad("doctor", *words).returncode, 2, words)
 
     def test_doctor_sees_a_trainer_of_another_version(self):
