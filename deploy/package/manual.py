@@ -97,7 +97,7 @@ def page(program: str, section: str) -> str:
     summary = found.summary.rstrip(".")
     lines = [
         f'.TH {name.upper()} {section} "" "{name} {version}" "Pro\\-AD Server"',
-        ".SH NAME", f"{escaped(name)} \\- {escaped(summary[0].lower() + summary[1:])}",
+        ".nh", ".ad l", ".SH NAME", f"{escaped(name)} \\- {escaped(summary[0].lower() + summary[1:])}",
         ".SH SYNOPSIS", f".B {escaped(found.usage)}",
         ".SH OPTIONS", *entries(found),
     ]
