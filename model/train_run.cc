@@ -382,22 +382,6 @@ class Run {
 
 }  // namespace
 
-const char* NameOf(TrainPhase phase) {
-  switch (phase) {
-    case TrainPhase::kPreparing:
-      return "preparing";
-    case TrainPhase::kEncoding:
-      return "encoding";
-    case TrainPhase::kTraining:
-      return "training";
-    case TrainPhase::kEvaluating:
-      return "evaluating";
-    case TrainPhase::kPublishing:
-      return "publishing";
-  }
-  return "unknown";
-}
-
 TrainOutcome Train(const TrainSpec& spec, const TrainContext& context, TrainObserver& observer) {
   return Run(spec, context, observer)();
 }

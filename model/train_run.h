@@ -25,8 +25,23 @@ namespace proad::model {
 
 enum class TrainPhase { kPreparing, kEncoding, kTraining, kEvaluating, kPublishing };
 
-// "preparing", "encoding", "training", "evaluating", "publishing".
-const char* NameOf(TrainPhase phase);
+// "preparing", "encoding", "training", "evaluating", "publishing". Here, so that a server needs no
+// LibTorch for it.
+inline const char* NameOf(TrainPhase phase) {
+  switch (phase) {
+    case TrainPhase::kPreparing:
+      return "preparing";
+    case TrainPhase::kEncoding:
+      return "encoding";
+    case TrainPhase::kTraining:
+      return "training";
+    case TrainPhase::kEvaluating:
+      return "evaluating";
+    case TrainPhase::kPublishing:
+      return "publishing";
+  }
+  return "unknown";
+}
 
 // How far a run is. 0 and "" where nothing is known yet.
 struct TrainProgress {
