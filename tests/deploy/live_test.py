@@ -23,6 +23,7 @@ from prometheus import SCRAPE, SOURCE, RealPrometheus, preview, promtool, wait_u
 from real_server import RealServer  # noqa: E402
 from stubs import training_pb2  # noqa: E402
 
+RUNBOOK = (SOURCE / "deploy" / "README.md").read_text()
 DASHBOARDS = sorted((SOURCE / "deploy" / "grafana" / "dashboards").glob("*.json"))
 
 # The days before: brick was good, with low scores.
@@ -63,7 +64,7 @@ class LiveTest(unittest.TestCase):
         cls.prometheus = cls.enterClassContext(RealPrometheus(cls.server.metrics_address, history=HISTORY))
         cls.line = Line(cls.server, data)
         cls.addClassCleanup(cls.line.close)
-        cls.scrapes = []
+        cls.scrapes, cls.metadata = [], {}
         cls.work()
         cls.scrape()
         cls.prometheus.await_rules()
@@ -76,8 +77,11 @@ class LiveTest(unittest.TestCase):
 
     @classmethod
     def scrape(cls):
+        """What there is now, for tests of the text."""
         with urllib.request.urlopen(f"http://{cls.server.metrics_address}/metrics", timeout=30) as answer:
             cls.scrapes.append(answer.read().decode())
+        # Prometheus soon forgets the type of what is not there any more, such as a job's loss.
+        cls.metadata |= cls.prometheus.api.get("metadata")
 
     @classmethod
     def work(cls):
@@ -168,13 +172,24 @@ class LiveTest(unittest.TestCase):
                                 if each not in scraped}
         self.assertEqual(sorted(missing), [])
 
+    def test_the_runbook_lists_what_was_scraped(self):
+        rows = re.findall(r"^\| (`proad_[^|]*)\| (\w+) \| ([^|]*)\|", RUNBOOK, re.MULTILINE)
+        self.assertGreater(len(rows), 30)
+        for names, kind, labels in rows:
+            for name in re.findall(r"`(\w+)`", names):
+                if name in EMPTY:
+                    continue
+                self.assertEqual([each["type"] for each in self.metadata.get(name, [])], [kind], name)
+                series = self.prometheus.api.get("series", **{"match[]": f'{{__name__=~"{name}(_count)?"}}'})
+                scraped = {label for each in series for label in each} - {"__name__", "job", "instance"}
+                self.assertEqual(scraped, set(re.findall(r"`(\w+)`", labels)), name)
+
     def test_only_counters_are_asked_for_their_rate(self):
-        metadata = self.prometheus.api.get("metadata")
         wrong = set()
         for where, expr in self.queries():
             for name in re.findall(r"(?:rate|increase)\((\w+)", expr):
-                family = name if name in metadata else re.sub(r"_(bucket|sum|count)$", "", name)
-                kinds = {each["type"] for each in metadata.get(family, [])}
+                family = name if name in self.metadata else re.sub(r"_(bucket|sum|count)$", "", name)
+                kinds = {each["type"] for each in self.metadata.get(family, [])}
                 if not kinds <= {"counter", "histogram"}:
                     wrong.add(f"{where}: {name} is a {kinds}")
         self.assertEqual(sorted(wrong), [])

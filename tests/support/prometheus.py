@@ -24,6 +24,8 @@ RULES = SOURCE / "deploy" / "prometheus" / "rules"
 PROGRAMS = pathlib.Path(os.environ["PROAD_PROMETHEUS"])
 PROMTOOL = PROGRAMS / "promtool"
 SCRAPE = 1  # seconds
+if not PROMTOOL.exists():
+    sys.exit(f"{PROMTOOL} is missing: run docker/install_deps.sh")
 
 
 def promtool(*arguments, stdin=None):
