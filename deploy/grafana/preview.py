@@ -393,7 +393,7 @@ class Page:
                     x = left + (right - left) * (when - self.start) / (self.end - self.start)
                     wide = (right - left) * self.step / (self.end - self.start) + 0.4
                     out += (f'<rect x="{x:.1f}" y="{y + 3:.1f}" width="{min(wide, right - x):.1f}"'
-                            f' height="{row - 6:.1f}" fill="{PALETTE[(index + 2) % len(PALETTE)]}"/>')
+                            f' height="{row - 6:.1f}" fill="{COLOURS["blue"]}"/>')
         return f'<svg width="{width}" height="{height}">{out}</svg>'
 
     def draw_table(self, panel: Json) -> str:

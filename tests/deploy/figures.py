@@ -7,7 +7,8 @@ factory, and the dashboards as deploy/grafana/preview.py draws them.
         out/figures/service.html
 
 Three lines send pictures of their own. At a fifth of the time somebody sends more than the server takes, at a third a
-camera sends damaged pictures, then another version takes over, and from about the middle on a training job runs.
+camera sends damaged pictures, then another version takes over, and from about the middle on a training job runs, whose
+version then judges one of the lines.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from prometheus import SCRAPE, SOURCE, RealPrometheus, preview  # noqa: E402
 from real_server import RealServer  # noqa: E402
 
 TAKT = {"alien": 0.5, "brick": 0.4, "gravel": 1.5}  # seconds
+MODELS: dict[str, str] = {}  # that judge a category, where it is not the default one
 
 
 def run_line(line, category, over):
@@ -33,7 +35,8 @@ def run_line(line, category, over):
     chance = random.Random(category)
     while not over.is_set():
         begin = time.monotonic()
-        line.detect(chance.choice(bad if chance.random() < 0.08 else good), category)
+        picture = chance.choice(bad if chance.random() < 0.08 else good)
+        line.detect(picture, category, **({"model": MODELS[category]} if category in MODELS else {}))
         over.wait(max(0.0, TAKT[category] - (time.monotonic() - begin)))
 
 
@@ -53,7 +56,8 @@ def happen(line, unit, over):
     until(6)
     line.swap()
     until(7)
-    line.await_job(line.start_job("aliens", 25, "alien", "brick", activate_on_success=True), timeout=3600)
+    line.await_job(line.start_job("aliens", 8, "alien", "brick", activate_on_success=True), timeout=3600)
+    MODELS["alien"] = "aliens"
     line.fail_to_swap()
     line.await_job(line.start_bad_job("broken"))
     line.stream("brick", 60)
