@@ -141,7 +141,8 @@ capabilities:
 {{- end }}
 
 {{/* ModelService says SERVING from the first second to the lame duck, whatever becomes of models:
-what a restart would not mend must not cause one. The others say what can be asked of the pod. */}}
+what a restart would not mend must not cause one. DetectionService and TrainingService say what can
+be asked of the pod. */}}
 {{- define "proad.probes" -}}
 {{- $ready := ternary "proad.v1.TrainingService" "proad.v1.DetectionService" (eq .component "trainer") -}}
 startupProbe:
@@ -161,15 +162,20 @@ livenessProbe:
   failureThreshold: 6
 {{- end }}
 
-{{/* Kubernetes' own gRPC probes know no TLS. */}}
+{{/* Kubernetes' own gRPC probes know no TLS. The command line does, and asks for the whole server, which is
+ready when detection is; the port of the metrics answers as long as the server does. */}}
 {{- define "proad.probe" -}}
-{{- if .root.Values.tls.secretName -}}
-exec:
-  command: [/opt/proad/bin/proad, doctor, --health, --server=127.0.0.1:50051, --service={{ .service }}]
-{{- else -}}
+{{- if not .root.Values.tls.secretName -}}
 grpc:
   port: 50051
   service: {{ .service }}
+{{- else if eq .service "proad.v1.DetectionService" -}}
+exec:
+  command: [/opt/proad/bin/proad, doctor, --health, --server=127.0.0.1:50051, --timeout=4s]
+{{- else -}}
+httpGet:
+  path: /metrics
+  port: metrics
 {{- end }}
 {{- end }}
 
