@@ -162,20 +162,15 @@ livenessProbe:
   failureThreshold: 6
 {{- end }}
 
-{{/* Kubernetes' own gRPC probes know no TLS. The command line does, and asks for the whole server, which is
-ready when detection is; the port of the metrics answers as long as the server does. */}}
+{{/* Kubernetes' own gRPC probes know no TLS; the command line does. */}}
 {{- define "proad.probe" -}}
-{{- if not .root.Values.tls.secretName -}}
+{{- if .root.Values.tls.secretName -}}
+exec:
+  command: [/opt/proad/bin/proad, doctor, --health, --service={{ .service }}, --server=127.0.0.1:50051, --timeout=4s]
+{{- else -}}
 grpc:
   port: 50051
   service: {{ .service }}
-{{- else if eq .service "proad.v1.DetectionService" -}}
-exec:
-  command: [/opt/proad/bin/proad, doctor, --health, --server=127.0.0.1:50051, --timeout=4s]
-{{- else -}}
-httpGet:
-  path: /metrics
-  port: metrics
 {{- end }}
 {{- end }}
 
