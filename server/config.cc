@@ -43,11 +43,23 @@ std::vector<Option> ConfigOptions(Config& c) {
       Option::Time("server.keepalive_timeout", c.endpoint.keepalive_timeout, absl::Seconds(1),
                    absl::Hours(1)),
       Option::Time("server.min_ping_interval", c.endpoint.min_ping_interval, zero, absl::Hours(1)),
+      Option::Bytes("server.max_metadata_bytes", c.endpoint.max_metadata_bytes, 1 << 10, 1 << 20),
+      Option::Time("server.handshake_timeout", c.endpoint.handshake_timeout, absl::Seconds(1),
+                   absl::Hours(1)),
+      Option::Time("server.max_connection_idle", c.endpoint.max_connection_idle, zero,
+                   absl::Hours(24)),
+      Option::Time("server.max_connection_age", c.endpoint.max_connection_age, zero,
+                   absl::Hours(24)),
+      Option::Time("server.max_connection_age_grace", c.endpoint.max_connection_age_grace, zero,
+                   absl::Hours(24)),
+      Option::Bytes("server.max_memory", c.endpoint.max_memory, 64 << 20, 1LL << 40),
 
       Option::Path("models.store", c.store),
       Option::Text("models.default", c.models.default_model),
       Option::Text("models.device", c.torch.device),
       Option::Integer("models.torch_threads", c.torch.threads, 0, 1024),
+      Option::Bytes("models.memory_reserve", c.models.memory_reserve, 0, 1LL << 42),
+      Option::Time("models.follow_interval", c.models.follow_interval, zero, absl::Hours(1)),
 
       Option::Bytes("image.max_bytes", c.detector.image.max_bytes, 1 << 10, 1LL << 30),
       Option::Integer("image.max_pixels", c.detector.image.max_pixels, 1, 1'000'000'000),
@@ -61,6 +73,7 @@ std::vector<Option> ConfigOptions(Config& c) {
       Option::Integer("batching.max_batch", c.batching.batch.max_batch, 1, 256),
       Option::Time("batching.max_delay", c.batching.batch.max_delay, zero, absl::Seconds(10)),
       Option::Switch("batching.take_when_idle", c.batching.batch.take_when_idle),
+      Option::Switch("batching.adaptive_delay", c.batching.batch.adaptive_delay),
       Option::Integer("batching.max_waiting", c.batching.max_waiting, 1, 1'000'000),
       Option::Integer("batching.workers", c.workers.workers, 1, 64),
       Option::Time("batching.hang_timeout", c.workers.hang_timeout, absl::Milliseconds(10),
@@ -143,6 +156,12 @@ absl::Status Validate(const Config& config) {
     errors.push_back(absl::StrCat("admission.max_bytes: ", config.admission.max_bytes,
                                   " could not admit a picture of image.max_bytes (", image_bytes,
                                   "); expected at least that"));
+  }
+  if (config.endpoint.max_memory < 2 * int64_t{config.endpoint.max_message_bytes}) {
+    errors.push_back(absl::StrCat("server.max_memory: ", config.endpoint.max_memory,
+                                  " is too little for messages of server.max_message_bytes (",
+                                  config.endpoint.max_message_bytes,
+                                  "); expected at least twice that"));
   }
   const std::string& name = config.models.default_model;
   if (!name.empty() && !model::IsValidName(name)) {

@@ -31,6 +31,12 @@ struct EndpointOptions {
   absl::Duration keepalive_time = absl::Minutes(2);      // a silent connection is probed after this
   absl::Duration keepalive_timeout = absl::Seconds(20);  // and closed after this without an answer
   absl::Duration min_ping_interval = absl::Seconds(10);  // clients that ping more often are closed
+  int max_metadata_bytes = 16 << 10;                     // of a call
+  absl::Duration handshake_timeout = absl::Seconds(20);  // for a connection to say what it is
+  absl::Duration max_connection_idle = absl::ZeroDuration();   // without calls; zero: for ever
+  absl::Duration max_connection_age = absl::ZeroDuration();    // then asked to go; zero: never
+  absl::Duration max_connection_age_grace = absl::Minutes(1);  // for its calls to end, after that
+  int64_t max_memory = 2LL << 30;  // of all connections and messages, about; gRPC's resource quota
 };
 
 // What SIGTERM does, in this order.

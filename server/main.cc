@@ -20,6 +20,7 @@
 #include "server/server.h"
 #include "server/serving/torch_model.h"
 #include "server/telemetry/log.h"
+#include "server/util/cores.h"
 #include "server/util/process_settings.h"
 #include "server/version.h"
 
@@ -62,7 +63,7 @@ int AwaitSignal(const sigset_t& signals, absl::Duration timeout) {
   }
 }
 
-int Run(const Config& config, const sigset_t& signals) {
+int Run(Config config, const sigset_t& signals) {
   SetLogLevel(config.log_level);
   Log(LogLevel::kInfo, "starting",
       {{"version", Version()},
@@ -74,6 +75,13 @@ int Run(const Config& config, const sigset_t& signals) {
   if (!device.ok()) return Fail(device.status(), 1);
   const auto loader = MakeTorchModelLoader(config.torch, *device, config.workers.workers,
                                            static_cast<int>(config.batching.batch.max_batch));
+  config.models.memory = TorchMemory(*device);
+  Log(LogLevel::kInfo, "threads",
+      {{"cores", UsableCores()},
+       {"preprocess",
+        config.preprocessing_threads > 0 ? config.preprocessing_threads : UsableCores()},
+       {"workers", config.workers.workers},
+       {"torch", TorchThreads(config.torch, config.workers.workers)}});
   // Both lines are for whoever started this: where to find it, and when it serves.
   std::promise<void> printed;
   const auto resolve_device = [](const std::string& wanted) {

@@ -2,16 +2,20 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
+#include <climits>
 #include <stdexcept>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/telemetry/log.h"
+#include "server/util/cores.h"
+#include "server/util/status_details.h"
 
 namespace proad::server {
 namespace {
@@ -30,10 +34,7 @@ constexpr absl::Duration kHousekeepingPause = absl::Hours(1);
 // For what was answered at the last moment to reach its client.
 constexpr absl::Duration kFlushGrace = absl::Seconds(1);
 
-int OneACore(int threads) {
-  if (threads > 0) return threads;
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-}
+int OneACore(int threads) { return threads > 0 ? threads : UsableCores(); }
 
 // "HOST:PORT" with another port.
 std::string WithPort(const std::string& address, int port) {
@@ -42,6 +43,11 @@ std::string WithPort(const std::string& address, int port) {
 
 int Milliseconds(absl::Duration duration) {
   return static_cast<int>(absl::ToInt64Milliseconds(duration));
+}
+
+// What is zero in the configuration, and without a limit in gRPC.
+int MillisecondsOrNever(absl::Duration duration) {
+  return duration == absl::ZeroDuration() ? INT_MAX : Milliseconds(duration);
 }
 
 void SetChannelArguments(const EndpointOptions& options, grpc::ServerBuilder& builder) {
@@ -55,6 +61,18 @@ void SetChannelArguments(const EndpointOptions& options, grpc::ServerBuilder& bu
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              Milliseconds(options.min_ping_interval));
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, options.max_metadata_bytes);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+                             Milliseconds(options.handshake_timeout));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS,
+                             MillisecondsOrNever(options.max_connection_idle));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                             MillisecondsOrNever(options.max_connection_age));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                             Milliseconds(options.max_connection_age_grace));
+  grpc::ResourceQuota quota("server");
+  quota.Resize(static_cast<size_t>(options.max_memory));
+  builder.SetResourceQuota(quota);
 }
 
 // With what follows from other keys.
@@ -88,6 +106,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, Mode
   server->loading_ = std::thread([server = server.get()] {
     server->registry_.LoadActive([server] { server->UpdateHealth(); });
   });
+  server->follower_.Start();
   return server;
 }
 
@@ -104,17 +123,27 @@ Server::Server(const Config& config, ModelLoader loader, const std::string& devi
       detector_(config.detector, registry_, admission_, preprocessing_, batcher_, metrics_),
       workers_(config_.workers, device, batcher_, metrics_, [this] { UpdateHealth(); }),
       detection_service_({.stream_window = config.stream_window}, detector_, metrics_),
+      calibration_(registry_, Calibrator(detector_),
+                   [this](const std::string& path, const std::string& id,
+                          const std::vector<std::string>& categories) {
+                     return OpenPictures(path, id, categories);
+                   }),
       model_service_(
           registry_,
           [this](const std::string& name, const std::string& version,
                  const std::optional<std::string>& expected) {
             return SwapVersion(name, version, expected);
           },
-          administration_, metrics_) {
+          [this](const v1::CalibrateRequest& request, v1::CalibrateResponse& response) {
+            return calibration_.Run(request, response);
+          },
+          administration_, metrics_),
+      follower_(registry_, config.models.follow_interval, [this] { UpdateHealth(); }) {
   metrics_.AddRefresher([this] {
     metrics_.queue_depth.Set(static_cast<double>(batcher_.waiting()));
     metrics_.queue_oldest_seconds.Set(absl::ToDoubleSeconds(batcher_.oldest()));
     metrics_.ready.Set(!leaving_ && Ready() ? 1 : 0);
+    MeasureMemory();
   });
 }
 
@@ -173,6 +202,18 @@ absl::StatusOr<ModelSwap> Server::SwapVersion(const std::string& name, const std
   return swap;
 }
 
+absl::StatusOr<model::Dataset> Server::OpenPictures(
+    const std::string& path, const std::string& id,
+    const std::vector<std::string>& categories) const {
+  if (training_ != nullptr) {
+    return training_->planner.Open(
+        {.path = path, .id = id, .format = {}, .categories = categories});
+  }
+  return MakeError(absl::StatusCode::kUnimplemented,
+                   "this server reads no datasets (training.enabled is false)",
+                   {.reason = "NOT_OFFERED"});
+}
+
 absl::Status Server::Listen() {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -210,6 +251,17 @@ absl::Status Server::ExposeMetrics() {
 
 bool Server::Ready() const { return registry_.Ready() && workers_.serving() > 0; }
 
+void Server::MeasureMemory() {
+  for (const MemoryPlace& place : config_.models.memory) {
+    const MemoryRoom room = place.measure();
+    metrics_.SetDeviceMemory(place.device, "allocated", room.allocated);
+    metrics_.SetDeviceMemory(place.device, "reserved", room.reserved);
+    metrics_.SetDeviceMemory(place.device, "free", room.free);
+  }
+  metrics_.SetDeviceMemory(config_.models.memory.back().device, "weights",
+                           registry_.memory_bytes());
+}
+
 void Server::UpdateHealth() {
   // A job that ended while no server ran may activate its version before there is a port.
   if (!listening_) return;
@@ -246,6 +298,7 @@ void Server::Stop() {
   }
   housekeeping_wake_.NotifyAll();
   if (housekeeping_.joinable()) housekeeping_.join();
+  follower_.Stop();
   if (training_ != nullptr) training_->scheduler->Stop();
   batcher_.Close();
   workers_.Stop();

@@ -20,9 +20,11 @@
 #include "server/batching/dynamic_batcher.h"
 #include "server/batching/worker_pool.h"
 #include "server/config.h"
+#include "server/rpc/calibration.h"
 #include "server/rpc/detection_service.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/training_service.h"
+#include "server/serving/model_follower.h"
 #include "server/serving/model_registry.h"
 #include "server/serving/model_store.h"
 #include "server/telemetry/exposer.h"
@@ -86,9 +88,12 @@ class Server {
   absl::Status StartTraining(DeviceResolver resolve_device);
   absl::StatusOr<ModelSwap> SwapVersion(const std::string& name, const std::string& version,
                                         const std::optional<std::string>& expected_active);
+  absl::StatusOr<model::Dataset> OpenPictures(const std::string& path, const std::string& id,
+                                              const std::vector<std::string>& categories) const;
   absl::Status Listen();
   absl::Status ExposeMetrics();
   bool Ready() const;
+  void MeasureMemory();  // for a scrape
   void UpdateHealth();
   void KeepHouse();  // until Stop
   void RemoveExpiredDatasets();
@@ -113,11 +118,13 @@ class Server {
   Detector detector_;
   WorkerPool workers_;
   DetectionService detection_service_;
+  const Calibration calibration_;
   ModelService model_service_;
   std::unique_ptr<Training> training_;
   std::unique_ptr<grpc::Server> grpc_server_;
   std::unique_ptr<Exposer> exposer_;
   std::thread loading_;
+  ModelFollower follower_;
 
   Mutex housekeeping_mutex_;
   CondVar housekeeping_wake_;

@@ -12,13 +12,14 @@ absl::Time LastCall(const QueueView& queue, absl::Duration batch_time) {
 
 // Why this queue may be cut now; nullopt: it is not due.
 std::optional<BatchCause> DueBecause(const BatchOptions& options, const QueueView& queue,
-                                     bool draining, absl::Duration batch_time, absl::Time now) {
+                                     const BatchMoment& moment) {
   if (queue.waiting == 0) return std::nullopt;
   if (queue.waiting >= options.max_batch) return BatchCause::kFull;
-  if (draining) return BatchCause::kDrain;
-  if (now >= queue.oldest + options.max_delay) return BatchCause::kDelay;
+  if (moment.draining) return BatchCause::kDrain;
+  if (moment.now >= queue.oldest + options.max_delay) return BatchCause::kDelay;
   if (options.take_when_idle) return BatchCause::kIdleWorker;
-  if (now >= LastCall(queue, batch_time)) return BatchCause::kDeadline;
+  if (options.adaptive_delay && !moment.more_coming) return BatchCause::kIdleWorker;
+  if (moment.now >= LastCall(queue, moment.batch_time)) return BatchCause::kDeadline;
   return std::nullopt;
 }
 
@@ -41,15 +42,15 @@ absl::string_view BatchCauseName(BatchCause cause) {
 }
 
 BatchDecision DecideBatch(const BatchOptions& options, absl::Span<const QueueView> queues,
-                          bool draining, absl::Duration batch_time, absl::Time now) {
+                          const BatchMoment& moment) {
   BatchDecision decision;
   for (size_t i = 0; i < queues.size(); ++i) {
     const QueueView& queue = queues[i];
-    const std::optional<BatchCause> cause = DueBecause(options, queue, draining, batch_time, now);
+    const std::optional<BatchCause> cause = DueBecause(options, queue, moment);
     if (!cause) {
       if (queue.waiting > 0) {
         decision.wake = std::min(
-            {decision.wake, queue.oldest + options.max_delay, LastCall(queue, batch_time)});
+            {decision.wake, queue.oldest + options.max_delay, LastCall(queue, moment.batch_time)});
       }
       continue;
     }

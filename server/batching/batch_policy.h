@@ -22,6 +22,9 @@ struct BatchOptions {
   // A worker with nothing to do takes what is there at once. Off: it waits for max_batch or
   // max_delay, which makes larger batches and costs up to max_delay of latency.
   bool take_when_idle = true;
+  // With take_when_idle off: takes what is there at once all the same when no other image is on its
+  // way, since then nobody would come to share the batch.
+  bool adaptive_delay = true;
 };
 
 // Why a batch was cut.
@@ -48,9 +51,16 @@ struct BatchDecision {
       absl::InfiniteFuture();  // when the first queue becomes due by delay or deadline
 };
 
-// What an idle worker does. `batch_time`: how long a batch takes, lately. Among the queues that are
-// due the one of the smallest rank wins.
+// What an idle worker knows besides.
+struct BatchMoment {
+  bool draining = false;
+  bool more_coming = true;    // images that are admitted and do not wait for a worker yet
+  absl::Duration batch_time;  // how long a batch takes, lately
+  absl::Time now;
+};
+
+// What an idle worker does. Among the queues that are due the one of the smallest rank wins.
 BatchDecision DecideBatch(const BatchOptions& options, absl::Span<const QueueView> queues,
-                          bool draining, absl::Duration batch_time, absl::Time now);
+                          const BatchMoment& moment);
 
 }  // namespace proad::server

@@ -42,6 +42,7 @@ struct DetectQuery {
   std::optional<double> threshold;               // instead of the calibrated one; finite, > 0
   absl::Time deadline = absl::InfiniteFuture();  // infinite: the detector's default
   CancelFlag cancelled;
+  bool counted = true;  // among the verdicts and scores of the metrics
 
   int64_t image_bytes() const;
 };

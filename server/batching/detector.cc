@@ -97,7 +97,11 @@ void Detector::Detect(DetectQuery query, Done done) {
     Finish(*call, std::move(status));
     return;
   }
-  pool_.Post([this, call = std::move(call)]() mutable { Preprocess(std::move(call)); });
+  batcher_.Expect();
+  pool_.Post([this, call = std::move(call)]() mutable {
+    Preprocess(std::move(call));
+    batcher_.Arrived();
+  });
 }
 
 absl::Status Detector::Admit(Call& call) {
@@ -113,8 +117,9 @@ absl::Status Detector::Admit(Call& call) {
   }
   call.detection.model = *std::move(model);
 
-  absl::StatusOr<Threshold> threshold =
-      PickThreshold(call.detection.model->manifest(), call.query.category, call.query.threshold);
+  absl::StatusOr<Threshold> threshold = PickThreshold(
+      call.detection.model->manifest(), registry_.InForce(*call.detection.model).get(),
+      call.query.category, call.query.threshold);
   if (!threshold.ok()) return threshold.status();
   call.detection.threshold = *threshold;
   return absl::OkStatus();
@@ -245,7 +250,7 @@ void Detector::Postprocess(Call& call) {
 }
 
 void Detector::Finish(Call& call, absl::StatusOr<Detection> result) {
-  if (result.ok()) {
+  if (result.ok() && call.query.counted) {
     metrics_.CountVerdict(call.query.category, LabelOf(result->verdict), result->score,
                           NormalizedScore(result->score, result->threshold));
   }

@@ -27,7 +27,10 @@ absl::Status DrainingError() {
 }  // namespace
 
 DynamicBatcher::DynamicBatcher(const Options& options, Metrics& metrics)
-    : options_(options), metrics_(metrics), sweeper_([this] { RunSweeper(); }) {
+    : options_(options),
+      adapts_(options.batch.adaptive_delay && !options.batch.take_when_idle),
+      metrics_(metrics),
+      sweeper_([this] { RunSweeper(); }) {
   pthread_setname_np(sweeper_.native_handle(), "batch-sweeper");
 }
 
@@ -71,6 +74,22 @@ absl::Status DynamicBatcher::Enqueue(InferenceTask&& task) {
   work_.Notify();
   if (sweep) sweep_.Notify();
   return absl::OkStatus();
+}
+
+void DynamicBatcher::Expect() {
+  if (!adapts_) return;
+  MutexLock lock(mutex_);
+  ++expected_;
+}
+
+void DynamicBatcher::Arrived() {
+  if (!adapts_) return;
+  bool last = false;
+  {
+    MutexLock lock(mutex_);
+    last = --expected_ == 0;
+  }
+  if (last) work_.Notify();
 }
 
 std::optional<Batch> DynamicBatcher::Next() {
@@ -205,7 +224,9 @@ std::optional<Batch> DynamicBatcher::Cut(absl::Time now, absl::Time& wake) {
     view.rank = orders.back().front().rank;
     for (const InferenceTask& task : queue) view.deadline = std::min(view.deadline, task.deadline);
   }
-  const BatchDecision decision = DecideBatch(options_.batch, views, closed_, batch_time_, now);
+  const BatchDecision decision = DecideBatch(
+      options_.batch, views,
+      {.draining = closed_, .more_coming = expected_ > 0, .batch_time = batch_time_, .now = now});
   wake = decision.wake;
   if (!decision.queue) return std::nullopt;
   return Take(decision, absl::MakeConstSpan(orders[*decision.queue]).first(decision.count), now);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -45,6 +46,11 @@ class DynamicBatcher {
   // UNAVAILABLE (DRAINING, or as Abort says) after Close.
   absl::Status Enqueue(InferenceTask&& task);
 
+  // An image is on its way here; Arrived says that it has come, or will not. For the adaptive
+  // delay.
+  void Expect();
+  void Arrived();
+
   // For workers: blocks until a batch is due. nullopt once closed and empty. Tasks that expired or
   // were cancelled are answered DEADLINE_EXCEEDED or CANCELLED and never handed out.
   std::optional<Batch> Next();
@@ -87,6 +93,7 @@ class DynamicBatcher {
   void CountDispatch(const Batch& batch);
 
   const Options options_;
+  const bool adapts_;  // so that it matters who is on his way
   Metrics& metrics_;
 
   mutable Mutex mutex_;
@@ -96,6 +103,7 @@ class DynamicBatcher {
   FairOrder order_ ABSL_GUARDED_BY(mutex_);
   absl::Duration batch_time_ ABSL_GUARDED_BY(mutex_);  // smoothed; zero: not known yet
   size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t expected_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);  // once closed
   bool stop_sweeper_ ABSL_GUARDED_BY(mutex_) = false;

@@ -1,6 +1,7 @@
 #include "server/batching/verdict.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -12,38 +13,67 @@ namespace {
 
 constexpr size_t kListedCategories = 20;
 
-absl::Status UnknownCategory(const model::Manifest& manifest, absl::string_view category) {
-  std::string known;
+std::set<std::string> KnownCategories(const model::Manifest& manifest,
+                                      const Recalibrations* recalibrated) {
+  std::set<std::string> known;
+  for (const auto& [name, calibration] : manifest.categories) known.insert(name);
+  if (recalibrated != nullptr) {
+    for (const auto& [name, recalibration] : *recalibrated) known.insert(name);
+  }
+  known.erase("");
+  return known;
+}
+
+// The threshold of a category, or with "" of all those that have none of their own.
+std::optional<double> InForce(const model::Manifest& manifest, const Recalibrations* recalibrated,
+                              const std::string& category) {
+  if (recalibrated != nullptr) {
+    const auto found = recalibrated->find(category);
+    if (found != recalibrated->end()) return found->second.calibration.threshold;
+  }
+  if (category.empty()) {
+    if (manifest.calibration) return manifest.calibration->threshold;
+    return std::nullopt;
+  }
+  const auto found = manifest.categories.find(category);
+  if (found == manifest.categories.end()) return std::nullopt;
+  return found->second.threshold;
+}
+
+absl::Status UnknownCategory(const model::Manifest& manifest, const std::set<std::string>& known,
+                             absl::string_view category) {
+  std::string names;
   size_t listed = 0;
-  for (const auto& [name, calibration] : manifest.categories) {
+  for (const std::string& name : known) {
     if (listed == kListedCategories) {
-      absl::StrAppend(&known, " and ", manifest.categories.size() - listed, " more");
+      absl::StrAppend(&names, " and ", known.size() - listed, " more");
       break;
     }
-    absl::StrAppend(&known, listed == 0 ? "" : ", ", name);
+    absl::StrAppend(&names, listed == 0 ? "" : ", ", name);
     ++listed;
   }
   return MakeError(absl::StatusCode::kNotFound,
                    absl::StrCat("unknown category ", Quote(category), "; ", manifest.name, "@",
-                                manifest.version, " knows ", known),
+                                manifest.version, " knows ", names),
                    {.reason = "CATEGORY_NOT_FOUND", .field = "category"});
 }
 
 }  // namespace
 
-absl::StatusOr<Threshold> PickThreshold(const model::Manifest& manifest, absl::string_view category,
+absl::StatusOr<Threshold> PickThreshold(const model::Manifest& manifest,
+                                        const Recalibrations* recalibrated,
+                                        absl::string_view category,
                                         std::optional<double> requested) {
-  const auto calibrated = manifest.categories.find(std::string(category));
-  if (!category.empty() && !manifest.categories.empty() &&
-      calibrated == manifest.categories.end()) {
-    return UnknownCategory(manifest, category);
+  const std::optional<double> of_category =
+      category.empty() ? std::nullopt : InForce(manifest, recalibrated, std::string(category));
+  if (!category.empty() && !of_category) {
+    std::set<std::string> known = KnownCategories(manifest, recalibrated);
+    if (!known.empty()) return UnknownCategory(manifest, known, category);
   }
   if (requested) return Threshold{requested, ThresholdSource::kRequest};
-  if (calibrated != manifest.categories.end()) {
-    return Threshold{calibrated->second.threshold, ThresholdSource::kCategory};
-  }
-  if (manifest.calibration) {
-    return Threshold{manifest.calibration->threshold, ThresholdSource::kModel};
+  if (of_category) return Threshold{of_category, ThresholdSource::kCategory};
+  if (const auto of_all = InForce(manifest, recalibrated, "")) {
+    return Threshold{of_all, ThresholdSource::kModel};
   }
   return Threshold{};
 }

@@ -1,6 +1,8 @@
 #include "server/rpc/model_card.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <string>
 
 #include "absl/time/time.h"
@@ -64,6 +66,23 @@ void FillCalibration(const std::string& category, const model::Calibration& from
   to.set_source(v1::CALIBRATION_SOURCE_PUBLISHED);
 }
 
+// Those that are in force, by category.
+void FillCalibrations(const ListedVersion& listed, v1::ModelCard& card) {
+  std::map<std::string, v1::Calibration> by_category;
+  if (listed.manifest->calibration) {
+    FillCalibration("", *listed.manifest->calibration, by_category[""]);
+  }
+  for (const auto& [category, calibration] : listed.manifest->categories) {
+    FillCalibration(category, calibration, by_category[category]);
+  }
+  if (listed.recalibrated != nullptr) {
+    for (const auto& [category, recalibration] : *listed.recalibrated) {
+      FillRecalibration(category, recalibration, by_category[category]);
+    }
+  }
+  for (auto& [category, calibration] : by_category) *card.add_calibrations() = calibration;
+}
+
 void FillTraining(const model::TrainingRecord& from, v1::TrainingRecord& to) {
   to.set_recipe(from.recipe.name);
   to.set_seed(from.recipe.seed);
@@ -90,13 +109,27 @@ v1::ModelState ToProto(ModelState state) {
   return v1::MODEL_STATE_UNSPECIFIED;
 }
 
+void FillRecalibration(const std::string& category, const Recalibration& from,
+                       v1::Calibration& to) {
+  FillCalibration(category, from.calibration, to);
+  to.set_rejected(static_cast<uint64_t>(from.rejected));
+  *to.mutable_create_time() = ToProtoTimestamp(from.created);
+  to.set_source(v1::CALIBRATION_SOURCE_CALIBRATE);
+}
+
 void FillModelSummary(const ListedVersion& listed, v1::ModelSummary& summary) {
   FillIdentity(listed, summary);
   if (!listed.manifest) return;
   summary.set_preset(listed.manifest->config.preset);
+  std::set<std::string> categories;
   for (const auto& [category, calibration] : listed.manifest->categories) {
-    summary.add_categories(category);
+    categories.insert(category);
   }
+  if (listed.recalibrated != nullptr) {
+    for (const auto& [category, recalibration] : *listed.recalibrated) categories.insert(category);
+  }
+  categories.erase("");
+  summary.mutable_categories()->Assign(categories.begin(), categories.end());
 }
 
 void FillModelCard(const ListedVersion& listed, v1::ModelCard& card) {
@@ -111,10 +144,7 @@ void FillModelCard(const ListedVersion& listed, v1::ModelCard& card) {
   card.mutable_encoder()->set_source(manifest.encoder.source);
   card.mutable_encoder()->set_sha256(manifest.encoder.sha256);
   card.mutable_encoder()->set_dialect(manifest.encoder.dialect);
-  if (manifest.calibration) FillCalibration("", *manifest.calibration, *card.add_calibrations());
-  for (const auto& [category, calibration] : manifest.categories) {
-    FillCalibration(category, calibration, *card.add_calibrations());
-  }
+  FillCalibrations(listed, card);
   for (const auto& [key, value] : manifest.metrics) {
     // "image_auroc" is the mean, "image_auroc/pcb" a category's.
     const size_t slash = key.find('/');

@@ -5,6 +5,7 @@
 #include <proad/v1/model.pb.h>
 
 #include <cstdint>
+#include <string>
 
 #include "model/config.h"
 #include "server/serving/model_registry.h"
@@ -17,6 +18,9 @@ void FillModelSummary(const ListedVersion& listed, v1::ModelSummary& summary);
 
 // The version's manifest must be readable.
 void FillModelCard(const ListedVersion& listed, v1::ModelCard& card);
+
+// A threshold that Calibrate set.
+void FillRecalibration(const std::string& category, const Recalibration& from, v1::Calibration& to);
 
 // Of the network without its encoder: prototypes, bottleneck and decoder (Table 1 of the paper).
 int64_t TrainableParameters(const model::ModelConfig& config);

@@ -55,12 +55,14 @@ void FillSwap(const std::string& name, const ModelSwap& swap, Response& response
 
 }  // namespace
 
-ModelService::ModelService(ModelRegistry& registry, SwapVersion swap_version, ThreadPool& pool,
-                           Metrics& metrics)
+ModelService::ModelService(ModelRegistry& registry, SwapVersion swap_version,
+                           RunCalibration calibrate, ThreadPool& pool, Metrics& metrics)
     : registry_(registry),
       swap_version_(std::move(swap_version)),
+      run_calibration_(std::move(calibrate)),
       pool_(pool),
       changing_({.name = "models", .threads = 1, .max_queued = 16}),
+      calibrating_({.name = "calibrate", .threads = 1, .max_queued = 1}),
       list_metrics_(metrics, "ListModels"),
       get_metrics_(metrics, "GetModel"),
       load_metrics_(metrics, "LoadModel"),
@@ -68,10 +70,12 @@ ModelService::ModelService(ModelRegistry& registry, SwapVersion swap_version, Th
       rollback_metrics_(metrics, "RollbackModel"),
       unload_metrics_(metrics, "UnloadModel"),
       delete_metrics_(metrics, "DeleteModel"),
-      calibrate_(metrics, "Calibrate",
-                 "publish the version with its thresholds, or send DetectRequest.threshold") {}
+      calibrate_metrics_(metrics, "Calibrate") {}
 
-ModelService::~ModelService() { changing_.Stop(); }
+ModelService::~ModelService() {
+  calibrating_.Stop();
+  changing_.Stop();
+}
 
 grpc::ServerUnaryReactor* ModelService::ListModels(grpc::CallbackServerContext* context,
                                                    const v1::ListModelsRequest* request,
@@ -120,6 +124,23 @@ grpc::ServerUnaryReactor* ModelService::DeleteModel(grpc::CallbackServerContext*
                                                     v1::DeleteModelResponse* response) {
   return AnswerOnPool(*context, changing_, delete_metrics_,
                       [this, request, response] { return Delete(*request, *response); });
+}
+
+grpc::ServerUnaryReactor* ModelService::Calibrate(grpc::CallbackServerContext* context,
+                                                  const v1::CalibrateRequest* request,
+                                                  v1::CalibrateResponse* response) {
+  if (calibrates_.exchange(true)) {
+    return Refuse(*context, calibrate_metrics_,
+                  MakeError(absl::StatusCode::kResourceExhausted,
+                            "a calibration runs already, and there is one at a time; try again "
+                            "when it is over",
+                            {.reason = "CALIBRATION_RUNNING", .retry_after = absl::Seconds(10)}));
+  }
+  return AnswerOnPool(*context, calibrating_, calibrate_metrics_, [this, request, response] {
+    const absl::Status status = run_calibration_(*request, *response);
+    calibrates_ = false;
+    return status;
+  });
 }
 
 absl::Status ModelService::List(const v1::ListModelsRequest& request,

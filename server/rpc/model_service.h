@@ -3,6 +3,7 @@
 
 #include <proad/v1/model.grpc.pb.h>
 
+#include <atomic>
 #include <functional>
 #include <optional>
 #include <string>
@@ -21,13 +22,17 @@ using SwapVersion =
     std::function<absl::StatusOr<ModelSwap>(const std::string& name, const std::string& version,
                                             const std::optional<std::string>& expected_active)>;
 
+// Does what Calibrate says; may take minutes. calibration.h has it.
+using RunCalibration = std::function<absl::Status(const v1::CalibrateRequest& request,
+                                                  v1::CalibrateResponse& response)>;
+
 // Thread-safety: gRPC calls it from its threads. Looking at the store happens on `pool`, whatever
 // changes something on a thread of its own, one at a time. The registry, the pool and the metrics
 // must outlive it.
 class ModelService final : public v1::ModelService::CallbackService {
  public:
-  ModelService(ModelRegistry& registry, SwapVersion swap_version, ThreadPool& pool,
-               Metrics& metrics);
+  ModelService(ModelRegistry& registry, SwapVersion swap_version, RunCalibration calibrate,
+               ThreadPool& pool, Metrics& metrics);
   ~ModelService() override;
 
   grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
@@ -52,10 +57,8 @@ class ModelService final : public v1::ModelService::CallbackService {
                                         const v1::DeleteModelRequest* request,
                                         v1::DeleteModelResponse* response) override;
   grpc::ServerUnaryReactor* Calibrate(grpc::CallbackServerContext* context,
-                                      const v1::CalibrateRequest*,
-                                      v1::CalibrateResponse*) override {
-    return calibrate_.Refuse(*context);
-  }
+                                      const v1::CalibrateRequest* request,
+                                      v1::CalibrateResponse* response) override;
 
  private:
   absl::Status List(const v1::ListModelsRequest& request, v1::ListModelsResponse& response);
@@ -70,8 +73,11 @@ class ModelService final : public v1::ModelService::CallbackService {
 
   ModelRegistry& registry_;
   const SwapVersion swap_version_;
+  const RunCalibration run_calibration_;
   ThreadPool& pool_;
-  ThreadPool changing_;  // one at a time: a load takes seconds, and memory for two versions
+  ThreadPool changing_;     // one at a time: a load takes seconds, and memory for two versions
+  ThreadPool calibrating_;  // one at a time
+  std::atomic<bool> calibrates_ = false;
   RpcMetrics list_metrics_;
   RpcMetrics get_metrics_;
   RpcMetrics load_metrics_;
@@ -79,7 +85,7 @@ class ModelService final : public v1::ModelService::CallbackService {
   RpcMetrics rollback_metrics_;
   RpcMetrics unload_metrics_;
   RpcMetrics delete_metrics_;
-  UnofferedRpc calibrate_;
+  RpcMetrics calibrate_metrics_;
 };
 
 }  // namespace proad::server

@@ -27,21 +27,11 @@ grpc::ServerUnaryReactor* AnswerOnPool(grpc::CallbackServerContext& context, Thr
   return reactor;
 }
 
-UnofferedRpc::UnofferedRpc(Metrics& metrics, std::string name, std::string instead)
-    : status_(MakeError(
-          absl::StatusCode::kUnimplemented,
-          absl::StrCat(name, " is not available in this version of the server: ", instead),
-          {.reason = "NOT_OFFERED"})),
-      metrics_(metrics, std::move(name)) {}
-
-grpc::Status UnofferedRpc::Refuse() {
-  metrics_.Answered(status_.code(), absl::ZeroDuration());
-  return ToGrpcStatus(status_);
-}
-
-grpc::ServerUnaryReactor* UnofferedRpc::Refuse(grpc::CallbackServerContext& context) {
+grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext& context, RpcMetrics& metrics,
+                                 const absl::Status& why) {
   grpc::ServerUnaryReactor* const reactor = context.DefaultReactor();
-  reactor->Finish(Refuse());
+  metrics.Answered(why.code(), absl::ZeroDuration());
+  reactor->Finish(FinishStatus(why, context));
   return reactor;
 }
 

@@ -4,8 +4,6 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <string>
-
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
@@ -21,19 +19,8 @@ grpc::ServerUnaryReactor* AnswerOnPool(grpc::CallbackServerContext& context, Thr
                                        RpcMetrics& metrics,
                                        absl::AnyInvocable<absl::Status() &&> work);
 
-// A call that this server does not offer yet: its name, and what to do instead.
-class UnofferedRpc {
- public:
-  // `instead` completes "NAME is not available in this version of the server: ".
-  UnofferedRpc(Metrics& metrics, std::string name, std::string instead);
-
-  // Counts a call and says UNIMPLEMENTED.
-  grpc::Status Refuse();
-  grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext& context);
-
- private:
-  const absl::Status status_;
-  RpcMetrics metrics_;
-};
+// Ends the call with an error at once, counted.
+grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext& context, RpcMetrics& metrics,
+                                 const absl::Status& why);
 
 }  // namespace proad::server

@@ -1,10 +1,13 @@
 #include <algorithm>
 #include <filesystem>
+#include <limits>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/serving/load_turn.h"
 #include "server/serving/model_registry.h"
 #include "server/telemetry/log.h"
 #include "server/util/quote.h"
@@ -12,6 +15,9 @@
 
 namespace proad::server {
 namespace {
+
+// Of what a version takes in the store, at the height of its loading.
+constexpr uint64_t kMemoryForStored = 3;
 
 // Why a version cannot go.
 absl::Status InUse(absl::string_view name, absl::string_view version, ModelState state) {
@@ -22,6 +28,13 @@ absl::Status InUse(absl::string_view name, absl::string_view version, ModelState
                    active ? " is the active version of its name; activate another one first"
                           : " is in memory; unload it first"),
       {.reason = active ? "MODEL_ACTIVE" : "MODEL_LOADED", .field = "model"});
+}
+
+// What loading takes at its height: the network as it was stored, and the one that serves.
+uint64_t MemoryToLoad(const model::Manifest& manifest) {
+  uint64_t stored = 0;
+  for (const auto& [file, digest] : manifest.files) stored += static_cast<uint64_t>(digest.bytes);
+  return kMemoryForStored * stored;
 }
 
 }  // namespace
@@ -72,35 +85,6 @@ void ModelRegistry::Stop() {
   load_turn_over_.NotifyAll();
 }
 
-class ModelRegistry::LoadTurn {
- public:
-  explicit LoadTurn(ModelRegistry& registry) : registry_(registry) {
-    MutexLock lock(registry_.mutex_);
-    while (registry_.load_turn_taken_ && !registry_.stopped_) {
-      registry_.load_turn_over_.Wait(registry_.mutex_);
-    }
-    taken_ = !registry_.stopped_;
-    if (taken_) registry_.load_turn_taken_ = true;
-  }
-  ~LoadTurn() {
-    if (!taken_) return;
-    {
-      MutexLock lock(registry_.mutex_);
-      registry_.load_turn_taken_ = false;
-    }
-    registry_.load_turn_over_.NotifyAll();
-  }
-  LoadTurn(const LoadTurn&) = delete;
-  LoadTurn& operator=(const LoadTurn&) = delete;
-
-  // False once the registry is stopped: nothing may be loaded any more.
-  bool taken() const { return taken_; }
-
- private:
-  ModelRegistry& registry_;
-  bool taken_ = false;
-};
-
 absl::Status ModelRegistry::BeginChange(const LoadTurn& turn, const std::string& name,
                                         const std::string& version) {
   if (!turn.taken()) {
@@ -123,7 +107,11 @@ void ModelRegistry::LoadAtStart(const std::string& name, const std::string& vers
     if (model.versions[version].state == ModelState::kActive) return;
   }
   const absl::StatusOr<LoadedVersion> loaded = BringIn(name, version);
-  if (!loaded.ok()) return;
+  if (!loaded.ok()) {
+    MutexLock lock(mutex_);
+    CountFailure(models_[name], version, loaded.status(), absl::Now());
+    return;
+  }
   const ModelSwap swap = SwapIn(name, version, *loaded);
   Log(LogLevel::kInfo, "model active",
       {{"model", name},
@@ -156,15 +144,21 @@ absl::StatusOr<ModelSwap> ModelRegistry::Activate(
                      .previous_hash = hash,
                      .took = absl::Now() - start};
   }
+  return Swap(name, version, start, [&] { return store_.SetActive(name, version); });
+}
+
+absl::StatusOr<ModelSwap> ModelRegistry::Swap(const std::string& name, const std::string& version,
+                                              absl::Time start,
+                                              absl::FunctionRef<absl::Status()> decide) {
   const absl::StatusOr<LoadedVersion> loaded = BringIn(name, version);
-  const absl::Status written = loaded.ok() ? store_.SetActive(name, version) : loaded.status();
-  if (!written.ok()) {
+  const absl::Status decided = loaded.ok() ? decide() : loaded.status();
+  if (!decided.ok()) {
     metrics_.model_swaps.failed.Increment();
     if (loaded.ok() && loaded->took) {
       MutexLock lock(mutex_);
       TakeOut(models_[name].versions[version]);  // `loaded` lets it go, outside the lock
     }
-    return written;
+    return decided;
   }
   ModelSwap swap = SwapIn(name, version, *loaded);
   swap.took = absl::Now() - start;
@@ -207,11 +201,7 @@ absl::StatusOr<LoadedVersion> ModelRegistry::BringIn(const std::string& name,
   const absl::Time start = absl::Now();
   // What was damaged when it was last looked at may have been repaired.
   absl::StatusOr<model::Manifest> manifest = store_.ReadManifest(name, version);
-  const absl::StatusOr<std::filesystem::path> directory = store_.Directory(name, version);
-  const absl::StatusOr<ModelHandle> loaded =
-      manifest.ok() && directory.ok()
-          ? loader_(*directory)
-          : absl::StatusOr<ModelHandle>(manifest.ok() ? directory.status() : manifest.status());
+  const absl::StatusOr<ModelHandle> loaded = LoadFitting(name, version, manifest);
   const absl::Duration took = absl::Now() - start;
   if (loaded.ok()) {
     metrics_.model_load_seconds.Observe(absl::ToDoubleSeconds(took));
@@ -231,6 +221,70 @@ absl::StatusOr<LoadedVersion> ModelRegistry::BringIn(const std::string& name,
   entry.state = ModelState::kLoaded;
   entry.handle = *loaded;
   return LoadedVersion{.handle = *loaded, .took = took};
+}
+
+absl::StatusOr<ModelHandle> ModelRegistry::LoadFitting(
+    const std::string& name, const std::string& version,
+    const absl::StatusOr<model::Manifest>& manifest) {
+  if (!manifest.ok()) return manifest.status();
+  {
+    MutexLock lock(mutex_);
+    const auto& recalibrated = models_[name].versions[version].recalibrated;
+    if (!recalibrated.ok()) return recalibrated.status();
+  }
+  const absl::StatusOr<std::filesystem::path> directory = store_.Directory(name, version);
+  if (!directory.ok()) return directory.status();
+  if (const absl::Status fits = MakeRoom(*manifest); !fits.ok()) return fits;
+  return loader_(*directory);
+}
+
+absl::Status ModelRegistry::MakeRoom(const model::Manifest& manifest) {
+  const uint64_t needed =
+      MemoryToLoad(manifest) + static_cast<uint64_t>(std::max<int64_t>(options_.memory_reserve, 0));
+  auto [device, available] = Available();
+  // The memory of what is let go is free once the requests that hold it are answered.
+  while (available < needed && TakeOutKept() != nullptr) std::tie(device, available) = Available();
+  if (available >= needed) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kResourceExhausted,
+      absl::StrCat(FullName(manifest.name, manifest.version), " needs ", needed,
+                   " bytes of memory to be loaded beside what is loaded, ", options_.memory_reserve,
+                   " of them to stay free (models.memory_reserve); ", available,
+                   " are available on ", device, ": unload a version, or give the server more"),
+      {.reason = "MODEL_DOES_NOT_FIT",
+       .field = "model",
+       .metadata = {{"needed_bytes", absl::StrCat(needed)},
+                    {"available_bytes", absl::StrCat(available)}}});
+}
+
+std::pair<std::string, uint64_t> ModelRegistry::Available() const {
+  std::pair<std::string, uint64_t> least = {"", std::numeric_limits<uint64_t>::max()};
+  for (const MemoryPlace& place : options_.memory) {
+    const uint64_t available = place.measure().available();
+    if (available < least.second) least = {place.device, available};
+  }
+  return least;
+}
+
+ModelHandle ModelRegistry::TakeOutKept() {
+  ModelHandle let_go;
+  std::string full_name;
+  {
+    MutexLock lock(mutex_);
+    Version* least_recent = nullptr;
+    for (auto& [name, model] : models_) {
+      for (auto& [version, entry] : model.versions) {
+        if (entry.state != ModelState::kLoaded || entry.requested) continue;
+        if (least_recent != nullptr && least_recent->activated <= entry.activated) continue;
+        least_recent = &entry;
+        full_name = FullName(name, version);
+      }
+    }
+    if (least_recent == nullptr) return nullptr;
+    let_go = TakeOut(*least_recent);
+  }
+  Log(LogLevel::kInfo, "model version let go to make room", {{"model", full_name}});
+  return let_go;
 }
 
 ModelSwap ModelRegistry::SwapIn(const std::string& name, const std::string& version,

@@ -49,6 +49,12 @@ ModelRegistry::ModelRegistry(const Options& options, const ModelStore& store, Mo
       default_(options.default_model) {}
 
 absl::Status ModelRegistry::Scan() {
+  if (const absl::Status merged = MergeStored(); !merged.ok()) return merged;
+  RefreshRecalibrations();
+  return absl::OkStatus();
+}
+
+absl::Status ModelRegistry::MergeStored() {
   const absl::StatusOr<std::vector<StoredModel>> stored = store_.List();
   if (!stored.ok()) return stored.status();
 
@@ -101,8 +107,16 @@ absl::Status ModelRegistry::Scan() {
       kept->second.active = std::move(model.active);
       kept->second.settled = true;
     }
+    if (const auto kept = models.find(name); kept != models.end()) {
+      kept->second.failure = std::move(model.failure);
+    }
   }
   models_ = std::move(models);
+  PickDefault();
+  return absl::OkStatus();
+}
+
+void ModelRegistry::PickDefault() {
   if (default_.empty()) {
     std::vector<std::string> names;
     for (const auto& [name, model] : models_) {
@@ -110,7 +124,6 @@ absl::Status ModelRegistry::Scan() {
     }
     if (names.size() == 1) default_ = names[0];
   }
-  return absl::OkStatus();
 }
 
 absl::StatusOr<ModelHandle> ModelRegistry::Acquire(absl::string_view model) const {
@@ -208,6 +221,17 @@ bool ModelRegistry::Ready() const {
   return false;
 }
 
+uint64_t ModelRegistry::memory_bytes() const {
+  uint64_t bytes = 0;
+  MutexLock lock(mutex_);
+  for (const auto& [name, model] : models_) {
+    for (const auto& [version, entry] : model.versions) {
+      if (entry.handle != nullptr) bytes += entry.handle->memory_bytes();
+    }
+  }
+  return bytes;
+}
+
 absl::StatusOr<std::vector<ListedVersion>> ModelRegistry::List() {
   if (const absl::Status scanned = Scan(); !scanned.ok()) return scanned;
   MutexLock lock(mutex_);
@@ -256,6 +280,7 @@ ListedVersion ModelRegistry::Listed(const std::string& name, const std::string& 
   listed.is_default = name == default_ && model.active.ok() && *model.active == version;
   if (entry.manifest.ok()) listed.manifest = *entry.manifest;
   listed.activated = entry.activated;
+  listed.recalibrated = entry.recalibrated.value_or(nullptr);
   if (entry.handle != nullptr) listed.memory_bytes = entry.handle->memory_bytes();
   return listed;
 }

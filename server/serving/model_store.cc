@@ -18,6 +18,7 @@
 #include "model/manifest.h"
 #include "model/version_directory.h"
 #include "server/serving/model_errors.h"
+#include "server/serving/recalibration.h"
 #include "server/util/quote.h"
 
 namespace proad::server {
@@ -107,15 +108,11 @@ void WriteFirstPointer(const fs::path& pointer, const std::string& line) {
 ModelStore::ModelStore(fs::path root) : root_(std::move(root)) {}
 
 absl::StatusOr<std::vector<StoredModel>> ModelStore::List() const {
-  std::error_code error;
-  if (!fs::is_directory(root_, error)) {
-    return absl::NotFoundError(
-        absl::StrCat("the model store ", root_.string(), " is not a directory"));
-  }
+  const absl::StatusOr<std::vector<std::string>> names = Names();
+  if (!names.ok()) return names.status();
   std::vector<StoredModel> models;
   try {
-    for (const std::string& name : model::ListNames(root_)) {
-      if (!IsInside(root_, root_ / name)) continue;
+    for (const std::string& name : *names) {
       StoredModel& stored = models.emplace_back();
       stored.name = name;
       stored.versions = Versions(name);
@@ -180,6 +177,36 @@ absl::Status ModelStore::SetActive(const std::string& name, const std::string& v
   }
 }
 
+absl::StatusOr<std::string> ModelStore::Pointed(const std::string& name) const {
+  const fs::path pointer = root_ / name / kActivePointer;
+  std::error_code error;
+  if (!fs::is_regular_file(pointer, error)) {
+    return absl::NotFoundError(absl::StrCat(name, " has no pointer"));
+  }
+  try {
+    return ActiveVersion(name, Versions(name));
+  } catch (const model::FileError& failure) {
+    return absl::InternalError(failure.what());
+  }
+}
+
+absl::StatusOr<std::vector<std::string>> ModelStore::Names() const {
+  std::error_code error;
+  if (!fs::is_directory(root_, error)) {
+    return absl::NotFoundError(
+        absl::StrCat("the model store ", root_.string(), " is not a directory"));
+  }
+  std::vector<std::string> names;
+  try {
+    for (std::string& name : model::ListNames(root_)) {
+      if (IsInside(root_, root_ / name)) names.push_back(std::move(name));
+    }
+  } catch (const model::FileError& failure) {
+    return absl::InternalError(failure.what());
+  }
+  return names;
+}
+
 absl::StatusOr<ReplacedVersion> ModelStore::Replaced(const std::string& name) const {
   if (!model::IsValidName(name)) {
     return absl::InvalidArgumentError(absl::StrCat(Quote(name), " cannot name a model"));
@@ -208,7 +235,10 @@ absl::StatusOr<uint64_t> ModelStore::Remove(const std::string& name,
       return absl::FailedPreconditionError(absl::StrCat(
           name, "@", version, " is the active version of its name; activate another one first"));
     }
-    return model::RemoveVersion(*directory);
+    const uint64_t freed = model::RemoveVersion(*directory);
+    std::error_code ignored;  // of another version of that name it would not be taken
+    fs::remove(RecalibrationFile(*directory), ignored);
+    return freed;
   } catch (...) {
     return StatusOfCurrentException();
   }

@@ -74,6 +74,13 @@ class ModelStore {
   // answer. NOT_FOUND when none did, or it has been removed.
   absl::StatusOr<ReplacedVersion> Replaced(const std::string& name) const;
 
+  // The version that the pointer of `name` names. NOT_FOUND without a pointer and for one that
+  // names none, DATA_LOSS for one that is damaged or names no version.
+  absl::StatusOr<std::string> Pointed(const std::string& name) const;
+
+  // Every name that there is a directory for, sorted. As List.
+  absl::StatusOr<std::vector<std::string>> Names() const;
+
   // Removes a version for good, in one step as others see it; the caller knows that nobody uses it.
   // Returns the bytes that became free. As Directory; FAILED_PRECONDITION for the active version.
   absl::StatusOr<uint64_t> Remove(const std::string& name, const std::string& version) const;

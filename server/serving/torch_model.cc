@@ -1,8 +1,11 @@
 #include "server/serving/torch_model.h"
 
 #include <ATen/ATen.h>
+#include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -10,7 +13,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <thread>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -23,6 +26,7 @@
 #include "model/probe.h"
 #include "server/serving/model_errors.h"
 #include "server/telemetry/log.h"
+#include "server/util/cores.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -59,6 +63,31 @@ absl::Status StatusOfCurrentTorchException() {
   }
 }
 
+// Nothing, when the device does not say.
+MemoryRoom AcceleratorMemory(torch::Device device) {
+  try {
+    const auto stats = at::accelerator::getDeviceStats(device.index());
+    constexpr auto kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    return {.allocated = static_cast<uint64_t>(stats.allocated_bytes[kAll].current),
+            .reserved = static_cast<uint64_t>(stats.reserved_bytes[kAll].current),
+            .free = at::accelerator::getMemoryInfo(device.index()).first};
+  } catch (...) {
+    Log(LogLevel::kError, "device does not tell its memory",
+        {{"device", device.str()}, {"reason", StatusOfCurrentTorchException()}});
+    return {};
+  }
+}
+
+// The calling thread's own stream on a GPU, so that workers do not wait for each other's batches;
+// and a worker that replaces one that hangs does not wait for that.
+c10::Stream OwnStream(torch::Device device) {
+  thread_local std::optional<c10::Stream> stream;
+  if (!stream || stream->device() != device) {
+    stream = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
+  }
+  return *stream;
+}
+
 class TorchModel : public ServableModel {
  public:
   TorchModel(model::Manifest manifest, const model::ProAd& model)
@@ -76,6 +105,8 @@ class TorchModel : public ServableModel {
                                                int /*worker*/) override {
     try {
       const c10::InferenceMode inference;
+      c10::OptionalStreamGuard on_own_stream;
+      if (network_.device().is_cuda()) on_own_stream.reset_stream(OwnStream(network_.device()));
       return ToHost(network_.Detect(Stack(images)), want_map);
     } catch (...) {
       return StatusOfCurrentTorchException();
@@ -188,10 +219,20 @@ absl::StatusOr<std::string> ResolveTorchDevice(const TorchModelOptions& options)
   }
 }
 
+int TorchThreads(const TorchModelOptions& options, int workers) {
+  return options.threads > 0 ? options.threads : std::max(1, UsableCores() / workers);
+}
+
+std::vector<MemoryPlace> TorchMemory(const std::string& device) {
+  std::vector<MemoryPlace> places = {{"cpu", HostMemory}};
+  const torch::Device on(device);
+  if (!on.is_cpu()) places.push_back({device, [on] { return AcceleratorMemory(on); }});
+  return places;
+}
+
 ModelLoader MakeTorchModelLoader(const TorchModelOptions& options, const std::string& device,
                                  int workers, int max_batch) {
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  at::set_num_threads(options.threads > 0 ? options.threads : std::max(1, cores / workers));
+  at::set_num_threads(TorchThreads(options, workers));
   return
       [device, max_batch](const fs::path& directory) { return Load(directory, device, max_batch); };
 }

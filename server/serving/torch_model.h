@@ -4,8 +4,10 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/serving/memory_room.h"
 #include "server/serving/servable_model.h"
 
 namespace proad::server {
@@ -17,6 +19,12 @@ struct TorchModelOptions {
 
 // The device that the options mean: "cpu" or "cuda:N". INVALID_ARGUMENT says which there are.
 absl::StatusOr<std::string> ResolveTorchDevice(const TorchModelOptions& options);
+
+// Threads within one operation on the CPU, where so many workers compute at once.
+int TorchThreads(const TorchModelOptions& options, int workers);
+
+// Where versions on `device` (as ResolveTorchDevice gives it) take memory: the host, and a GPU.
+std::vector<MemoryPlace> TorchMemory(const std::string& device);
 
 // A loader of checkpoint directories (model/checkpoint.h). A version is verified against its
 // hashes, warmed up, with batches of `max_batch` too where that allocates device memory, and

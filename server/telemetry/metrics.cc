@@ -94,6 +94,10 @@ struct Metrics::Families {
         model_info(MakeGauge(registry, "proad_model_info", "1 for every version that serves.")),
         model_quality(MakeGauge(registry, "proad_model_quality",
                                 "What was measured of a version that serves when it was made.")),
+        device_memory(MakeGauge(
+            registry, "proad_device_memory_bytes",
+            "Memory of a device: in use by this process, held by it, free for anybody; and what "
+            "the weights of the loaded versions take.")),
         train_jobs(MakeGauge(registry, "proad_train_jobs", "Training jobs, by state.")),
         train_completed(MakeCounter(registry, "proad_train_jobs_completed_total",
                                     "Training jobs that came to an end, by how.")),
@@ -135,6 +139,7 @@ struct Metrics::Families {
   Family<Counter>& workers_replaced;
   Family<Gauge>& model_info;
   Family<Gauge>& model_quality;
+  Family<Gauge>& device_memory;
   Family<Gauge>& train_jobs;
   Family<Counter>& train_completed;
   Family<Histogram>& train_step_seconds;
@@ -263,6 +268,11 @@ Metrics::CategoryMetrics Metrics::MakeCategory(const std::string& label) {
 
 Counter& Metrics::WorkerBusySeconds(int worker, const std::string& device) {
   return families_->worker_busy.Add({{"worker", absl::StrCat(worker)}, {"device", device}});
+}
+
+void Metrics::SetDeviceMemory(const std::string& device, const char* kind, uint64_t bytes) {
+  families_->device_memory.Add({{"device", device}, {"kind", kind}})
+      .Set(static_cast<double>(bytes));
 }
 
 void Metrics::SetModelInfo(const std::string& model, const std::string& version,

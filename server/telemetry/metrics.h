@@ -137,6 +137,9 @@ class Metrics {
   // Seconds that a worker was busy; call once a worker. `device` is for example "cpu" or "cuda:0".
   prometheus::Counter& WorkerBusySeconds(int worker, const std::string& device);
 
+  // Memory of a device: `kind` is "allocated", "reserved", "free" or "weights".
+  void SetDeviceMemory(const std::string& device, const char* kind, uint64_t bytes);
+
   // proad_model_info{...} 1 while the version serves, and proad_model_quality what was measured of
   // it. `figures` are a manifest's; those that are not means over the seven known ones are left
   // out.

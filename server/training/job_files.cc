@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "model/atomic_file.h"
 #include "server/serving/model_errors.h"
-#include "server/training/json_fields.h"
+#include "server/util/json_fields.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {

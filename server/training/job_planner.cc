@@ -62,6 +62,24 @@ absl::Status OfDataset(const absl::Status& status, const std::string& field, con
                 message);
 }
 
+std::string FieldOf(const JobPlanner::DatasetWish& wish) {
+  return wish.id.empty() ? "spec.dataset_path" : "spec.dataset_id";
+}
+
+const std::string& NameIn(const JobPlanner::DatasetWish& wish) {
+  return wish.id.empty() ? wish.path : wish.id;
+}
+
+// For a request that has the dataset's fields itself.
+absl::Status WithoutSpec(const absl::Status& status) {
+  StatusDetails details = GetDetails(status);
+  absl::string_view field = details.field, message = status.message();
+  if (!absl::ConsumePrefix(&field, "spec.")) return status;
+  absl::ConsumePrefix(&message, "spec.");
+  details.field = std::string(field);
+  return MakeError(status.code(), message, details);
+}
+
 // Pictures that a job trains on, if all of them can be read.
 int64_t CountTrained(const model::Dataset& dataset, double validation_share) {
   std::map<std::string, int64_t> good;
@@ -106,21 +124,40 @@ absl::Status JobPlanner::Plan(JobSpec& spec) const {
   return PlanComparison(spec);
 }
 
-absl::Status JobPlanner::PlanDataset(JobSpec& spec) const {
-  const bool uploaded = !spec.dataset_id.empty();
-  const std::string field = uploaded ? "spec.dataset_id" : "spec.dataset_path";
-  const auto path = uploaded ? datasets_.Open(spec.dataset_id) : InDataRoot(spec.dataset_path);
+absl::StatusOr<model::Dataset> JobPlanner::Open(const DatasetWish& wish) const {
+  absl::StatusOr<OpenedDataset> opened = OpenWished(wish);
+  if (!opened.ok()) return WithoutSpec(opened.status());
+  return std::move(opened->dataset);
+}
+
+absl::StatusOr<JobPlanner::OpenedDataset> JobPlanner::OpenWished(const DatasetWish& wish) const {
+  const bool uploaded = !wish.id.empty();
+  const auto path = uploaded ? datasets_.Open(wish.id) : InDataRoot(wish.path);
   if (!path.ok()) return path.status();
-  spec.train.dataset = *path;
-  const std::string& name = uploaded ? spec.dataset_id : spec.dataset_path;
   try {
-    const model::Dataset dataset = model::OpenDataset(
-        *path, {.format = spec.train.dataset_format, .categories = spec.train.categories});
+    model::Dataset dataset =
+        model::OpenDataset(*path, {.format = wish.format, .categories = wish.categories});
     // A list in the jail may name a folder outside it.
     if (!uploaded && !LiesIn(fs::canonical(options_.data_root), dataset.root)) {
-      return Refuse(absl::StatusCode::kPermissionDenied, field, "OUTSIDE_DATA_ROOT",
-                    absl::StrCat(Quote(spec.dataset_path), " leads out of the data root"));
+      return Refuse(absl::StatusCode::kPermissionDenied, FieldOf(wish), "OUTSIDE_DATA_ROOT",
+                    absl::StrCat(Quote(wish.path), " leads out of the data root"));
     }
+    return OpenedDataset{*path, std::move(dataset)};
+  } catch (...) {
+    return OfDataset(StatusOfCurrentException(), FieldOf(wish), *path, NameIn(wish));
+  }
+}
+
+absl::Status JobPlanner::PlanDataset(JobSpec& spec) const {
+  const DatasetWish wish = {.path = spec.dataset_path,
+                            .id = spec.dataset_id,
+                            .format = spec.train.dataset_format,
+                            .categories = spec.train.categories};
+  const absl::StatusOr<OpenedDataset> opened = OpenWished(wish);
+  if (!opened.ok()) return opened.status();
+  const model::Dataset& dataset = opened->dataset;
+  spec.train.dataset = opened->path;
+  try {
     model::CheckTrainable(dataset);
     spec.train.dataset_format = dataset.format;
     spec.train.categories = dataset.categories;
@@ -130,9 +167,9 @@ absl::Status JobPlanner::PlanDataset(JobSpec& spec) const {
       return Refuse(absl::StatusCode::kInvalidArgument, "spec." + error.field(), error.reason(),
                     error.what());
     }
-    return OfDataset(StatusOfCurrentException(), field, *path, name);
+    return OfDataset(StatusOfCurrentException(), FieldOf(wish), opened->path, NameIn(wish));
   } catch (...) {
-    return OfDataset(StatusOfCurrentException(), field, *path, name);
+    return OfDataset(StatusOfCurrentException(), FieldOf(wish), opened->path, NameIn(wish));
   }
   if (!spec.train.gate) return absl::OkStatus();
   return CheckGate(spec.train);

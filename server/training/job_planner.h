@@ -8,10 +8,12 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "model/dataset.h"
 #include "server/serving/model_store.h"
 #include "server/training/dataset_store.h"
 #include "server/training/train_job.h"
@@ -40,7 +42,24 @@ class JobPlanner {
   //   FAILED_PRECONDITION  device, precision, a dataset that is not complete
   absl::Status Plan(JobSpec& spec) const;
 
+  // Which pictures are meant; exactly one of the two places is set.
+  struct DatasetWish {
+    std::string path;  // below the data root
+    std::string id;    // uploaded
+    model::DatasetFormat format = model::DatasetFormat::kAuto;
+    std::vector<std::string> categories;  // empty: all
+  };
+
+  // Opens a dataset. Errors as Plan's, their fields without "spec.".
+  absl::StatusOr<model::Dataset> Open(const DatasetWish& wish) const;
+
  private:
+  struct OpenedDataset {
+    std::filesystem::path path;  // as it was found
+    model::Dataset dataset;
+  };
+
+  absl::StatusOr<OpenedDataset> OpenWished(const DatasetWish& wish) const;
   absl::Status PlanDataset(JobSpec& spec) const;
   absl::Status PlanStart(JobSpec& spec) const;
   absl::Status PlanEncoder(JobSpec& spec) const;

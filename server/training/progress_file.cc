@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "model/atomic_file.h"
-#include "server/training/json_fields.h"
+#include "server/util/json_fields.h"
 
 namespace proad::server {
 

@@ -2,6 +2,7 @@
 // for `import`, `evaluate`, `dataset`, `encoder` and `doctor`; the server starts it for training
 // jobs.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -10,17 +11,29 @@
 
 #include "model/device.h"
 #include "model/import_version.h"
+#include "server/batching/worker_pool.h"
 #include "server/training/command.h"
 #include "server/training/dataset_command.h"
 #include "server/training/distil_command.h"
 #include "server/training/evaluate_command.h"
 #include "server/training/train_command.h"
+#include "server/util/cores.h"
 #include "server/util/process_settings.h"
 #include "server/version.h"
 
 namespace {
 
 using proad::server::Command;
+
+// Of a server with the configuration's defaults on this machine.
+nlohmann::ordered_json ServerThreads() {
+  const int workers = proad::server::WorkerPool::Options().workers;
+  const int cores = proad::server::UsableCores();
+  return {{"cores", cores},
+          {"preprocess", cores},
+          {"workers", workers},
+          {"torch", std::max(1, cores / workers)}};
+}
 
 int Doctor() {
   const proad::model::Runtime runtime = proad::model::DescribeRuntime();
@@ -34,6 +47,7 @@ int Doctor() {
                                    {"threads", runtime.threads},
                                    {"device", proad::model::ResolveDevice("auto")},
                                    {"precision", "fp32"},
+                                   {"server_threads", ServerThreads()},
                                    {"gpus", nlohmann::json::array()}};
   for (const proad::model::Gpu& gpu : runtime.gpus) {
     report["gpus"].push_back(

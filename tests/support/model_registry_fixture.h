@@ -21,8 +21,12 @@ class ModelRegistryFixture : public ::testing::Test {
  protected:
   void Make(const std::string& default_model = "") {
     registry_ = std::make_unique<ModelRegistry>(
-        ModelRegistry::Options{.default_model = default_model}, store_,
-        [this](const std::filesystem::path& directory) { return loader_(directory); }, metrics_);
+        ModelRegistry::Options{
+            .default_model = default_model,
+            .memory_reserve = kReserve,
+            .memory = {{"cpu", [this] { return measure_ ? measure_() : memory_; }}}},
+        store_, [this](const std::filesystem::path& directory) { return loader_(directory); },
+        metrics_);
   }
 
   void Start(const std::string& default_model = "") {
@@ -61,10 +65,14 @@ class ModelRegistryFixture : public ::testing::Test {
     return states;
   }
 
+  static constexpr int64_t kReserve = 1000;
+
   testing::TempDirectory root_;
   ModelStore store_{root_.path()};
   Metrics metrics_;
   ModelLoader loader_ = LoadFake;
+  MemoryRoom memory_ = {.free = 1 << 30};  // what the registry is told ...
+  MeasureMemory measure_;                  // ... unless there is this
   std::unique_ptr<ModelRegistry> registry_;
 };
 

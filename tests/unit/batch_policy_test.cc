@@ -34,6 +34,7 @@ struct Case {
   bool draining;
   int now;  // ms after kStart
   Expected expected;
+  bool more_coming = true;
 };
 
 // max_batch 4, max_delay 10 ms; a batch takes 2 ms.
@@ -54,6 +55,13 @@ const std::vector<Case>& Cases() {
        false,
        9,
        {std::nullopt, 0, BatchCause::kFull, At(10)}},
+      {"nor for the delay when nobody else is on the way",
+       {{1, At(0)}},
+       false,
+       false,
+       0,
+       {0, 1, BatchCause::kIdleWorker},
+       false},
       {"the delay is over on the dot", {{3, At(0)}}, false, false, 10, {0, 3, BatchCause::kDelay}},
       {"a full batch waits for nothing", {{4, At(0)}}, false, false, 0, {0, 4, BatchCause::kFull}},
       {"never more than a batch", {{9, At(0)}}, false, false, 50, {0, 4, BatchCause::kFull}},
@@ -111,8 +119,11 @@ TEST(BatchPolicyTest, Table) {
     SCOPED_TRACE(c.name);
     const BatchOptions options{
         .max_batch = 4, .max_delay = absl::Milliseconds(10), .take_when_idle = c.take_when_idle};
-    const BatchDecision decision =
-        DecideBatch(options, c.queues, c.draining, absl::Milliseconds(2), At(c.now));
+    const BatchDecision decision = DecideBatch(options, c.queues,
+                                               {.draining = c.draining,
+                                                .more_coming = c.more_coming,
+                                                .batch_time = absl::Milliseconds(2),
+                                                .now = At(c.now)});
     EXPECT_EQ(decision.queue, c.expected.queue);
     EXPECT_EQ(decision.count, c.expected.count);
     EXPECT_EQ(decision.wake, c.expected.wake);

@@ -41,7 +41,10 @@ std::vector<int> Markers(const Batch& batch) {
 class DynamicBatcherTest : public ::testing::Test {
  protected:
   DynamicBatcher::Options Waiting() {
-    return {.batch = {.max_batch = 3, .max_delay = absl::Hours(1), .take_when_idle = false},
+    return {.batch = {.max_batch = 3,
+                      .max_delay = absl::Hours(1),
+                      .take_when_idle = false,
+                      .adaptive_delay = false},
             .max_waiting = 8};
   }
 
@@ -138,6 +141,29 @@ TEST_F(DynamicBatcherTest, AnIdleWorkerIsWokenByTheFirstTask) {
   });
   ASSERT_TRUE(batcher.Enqueue(Task(model_, answers_)).ok());
   answered.Wait();
+  worker.join();
+}
+
+TEST_F(DynamicBatcherTest, WaitsOnlyForThoseWhoAreOnTheirWay) {
+  DynamicBatcher::Options options = Waiting();
+  options.batch.adaptive_delay = true;
+  DynamicBatcher batcher(options, metrics_);
+  Event cut;
+  std::thread worker([&] {
+    std::optional<Batch> batch = batcher.Next();
+    ASSERT_TRUE(batch.has_value());
+    cut.Set();
+    EXPECT_THAT(Markers(*batch), ElementsAre(0, 1));
+    EXPECT_EQ(batch->cause, BatchCause::kIdleWorker);
+    AnswerAll(*batch);
+  });
+  for (int i = 0; i < 3; ++i) batcher.Expect();
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(batcher.Enqueue(Task(model_, answers_, i)).ok());
+    batcher.Arrived();
+  }
+  EXPECT_FALSE(cut.IsSet()) << "the third may still come";
+  batcher.Arrived();  // it was no picture
   worker.join();
 }
 

@@ -153,6 +153,17 @@ TEST(Metrics, ShowsThePhaseOfEachRunningJob) {
               ElementsAre("proad_train_progress_ratio{slot=\"0\"} 0.125"));
 }
 
+TEST(Metrics, ShowsTheMemoryOfDevices) {
+  Metrics metrics;
+  metrics.SetDeviceMemory("cuda:0", "free", 17);
+  metrics.SetDeviceMemory("cuda:0", "free", 5);
+  metrics.SetDeviceMemory("cpu", "weights", 3);
+  EXPECT_THAT(Lines(metrics, "proad_device_memory_bytes{"),
+              ::testing::UnorderedElementsAre(
+                  "proad_device_memory_bytes{device=\"cpu\",kind=\"weights\"} 3",
+                  "proad_device_memory_bytes{device=\"cuda:0\",kind=\"free\"} 5"));
+}
+
 TEST(Metrics, RefreshesBeforeEveryScrape) {
   Metrics metrics;
   int scrapes = 0;

@@ -62,7 +62,15 @@ TEST(ServerConfig, EveryKeyReachesItsOwnMember) {
                                                      {"server.keepalive_time", "11s"},
                                                      {"server.keepalive_timeout", "12s"},
                                                      {"server.min_ping_interval", "13s"},
+                                                     {"server.max_metadata_bytes", "2KiB"},
+                                                     {"server.handshake_timeout", "33s"},
+                                                     {"server.max_connection_idle", "34s"},
+                                                     {"server.max_connection_age", "35s"},
+                                                     {"server.max_connection_age_grace", "36s"},
+                                                     {"server.max_memory", "1GiB"},
                                                      {"models.store", "/elsewhere"},
+                                                     {"models.memory_reserve", "64MiB"},
+                                                     {"models.follow_interval", "37s"},
                                                      {"models.default", "pcb"},
                                                      {"models.device", "cpu"},
                                                      {"models.torch_threads", "3"},
@@ -75,6 +83,7 @@ TEST(ServerConfig, EveryKeyReachesItsOwnMember) {
                                                      {"batching.max_batch", "6"},
                                                      {"batching.max_delay", "14ms"},
                                                      {"batching.take_when_idle", "false"},
+                                                     {"batching.adaptive_delay", "false"},
                                                      {"batching.max_waiting", "17"},
                                                      {"batching.workers", "2"},
                                                      {"batching.hang_timeout", "7s"},
@@ -125,14 +134,15 @@ TEST(ServerConfig, ErrorsOfAFileNamePathLineKeyAndRange) {
   Config config;
   const absl::Status status = ReadConfigFile(path, config);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(std::string(status.message()),
-            absl::StrCat(
-                path.string(),
-                ":2: batching.max_batch: \"0\" is not possible; expected an integer from 1 "
-                "to 256\n",
-                path.string(),
-                ":3: unknown key \"batching.max_bach\"; valid keys here: hang_timeout, max_batch, "
-                "max_delay, max_waiting, take_when_idle, workers"));
+  EXPECT_EQ(
+      std::string(status.message()),
+      absl::StrCat(path.string(),
+                   ":2: batching.max_batch: \"0\" is not possible; expected an integer from 1 "
+                   "to 256\n",
+                   path.string(),
+                   ":3: unknown key \"batching.max_bach\"; valid keys here: adaptive_delay, "
+                   "hang_timeout, max_batch, "
+                   "max_delay, max_waiting, take_when_idle, workers"));
 }
 
 TEST(ServerConfig, AMissingFileIsNamed) {

@@ -54,17 +54,39 @@ TEST(PickThresholdTest, Table) {
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);
-    const auto threshold = PickThreshold(c.manifest, c.category, c.requested);
+    const auto threshold = PickThreshold(c.manifest, nullptr, c.category, c.requested);
     ASSERT_TRUE(threshold.ok()) << threshold.status();
     EXPECT_EQ(threshold->value, c.value);
     EXPECT_EQ(threshold->source, c.source);
   }
 }
 
+TEST(PickThresholdTest, WhatWasSetSinceGoesBeforeWhatWasPublished) {
+  const auto set = [](double threshold) {
+    return Recalibration{.calibration = {threshold, 0.01, 100}};
+  };
+  const model::Manifest manifest = Calibrated(0.3, {{"pcb", 0.5}, {"gear", 0.2}});
+  const Recalibrations since = {{"pcb", set(0.6)}, {"nut", set(0.7)}};
+  const auto pick = [&](const std::string& category, std::optional<double> requested = {}) {
+    return PickThreshold(manifest, &since, category, requested).value();
+  };
+  EXPECT_EQ(pick("pcb").value, 0.6);
+  EXPECT_EQ(pick("pcb").source, ThresholdSource::kCategory);
+  EXPECT_EQ(pick("gear").value, 0.2) << "not touched";
+  EXPECT_EQ(pick("nut").value, 0.7) << "a category that the version did not know";
+  EXPECT_EQ(pick("").value, 0.3);
+  EXPECT_EQ(pick("pcb", 0.9).value, 0.9);
+  EXPECT_THAT(std::string(PickThreshold(manifest, &since, "bolt", {}).status().message()),
+              HasSubstr("knows gear, nut, pcb"));
+  const Recalibrations of_all = {{"", set(0.4)}};
+  EXPECT_EQ(PickThreshold(manifest, &of_all, "", {})->value, 0.4);
+  EXPECT_EQ(PickThreshold(Calibrated({}, {}), &of_all, "anything", {})->value, 0.4);
+}
+
 TEST(PickThresholdTest, AMisspeltCategoryIsRefusedEvenWithAThreshold) {
   const model::Manifest manifest = Calibrated(0.3, {{"pcb", 0.5}, {"gear", 0.2}});
   for (const std::optional<double> requested : {std::optional<double>(), std::optional(0.7)}) {
-    const absl::Status status = PickThreshold(manifest, "pbc\n", requested).status();
+    const absl::Status status = PickThreshold(manifest, nullptr, "pbc\n", requested).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
     EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("pbc"), HasSubstr("board@7"),
                                                      HasSubstr("gear, pcb"), Not(HasSubstr("\n"))));
@@ -77,7 +99,7 @@ TEST(PickThresholdTest, ListsABoundedNumberOfCategories) {
   std::vector<std::pair<std::string, double>> categories;
   for (int i = 0; i < 1000; ++i) categories.emplace_back(absl::StrCat("category-", i), 0.5);
   const absl::Status status =
-      PickThreshold(Calibrated({}, categories), "other", std::nullopt).status();
+      PickThreshold(Calibrated({}, categories), nullptr, "other", std::nullopt).status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("and 980 more"));
   EXPECT_LT(status.message().size(), 1000u);
 }

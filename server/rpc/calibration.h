@@ -1,0 +1,40 @@
+// Calibrate: from a dataset of good parts to thresholds that are in force.
+#pragma once
+
+#include <proad/v1/model.pb.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "model/dataset.h"
+#include "server/batching/calibrator.h"
+#include "server/serving/model_registry.h"
+
+namespace proad::server {
+
+// Which pictures: exactly one of path and id is set; `categories`: all when empty. Errors name the
+// fields of CalibrateRequest.
+using OpenDataset = std::function<absl::StatusOr<model::Dataset>(
+    const std::string& path, const std::string& id, const std::vector<std::string>& categories)>;
+
+// Thread-safety: Run may be called from any thread that may wait. The registry must outlive it.
+class Calibration {
+ public:
+  Calibration(ModelRegistry& registry, Calibrator calibrator, OpenDataset open_dataset);
+
+  // Everything that the call says it does.
+  absl::Status Run(const v1::CalibrateRequest& request, v1::CalibrateResponse& response) const;
+
+ private:
+  absl::Status Score(const v1::CalibrateRequest& request, const v1::ModelVersion& version,
+                     const std::vector<model::Sample>& good, v1::CalibrateResponse& response) const;
+
+  ModelRegistry& registry_;
+  const Calibrator calibrator_;
+  const OpenDataset open_dataset_;
+};
+
+}  // namespace proad::server

@@ -1,0 +1,93 @@
+#include "server/serving/memory_room.h"
+
+#include <unistd.h>
+
+#include <cstddef>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+
+// jemalloc's, where it is linked.
+extern "C" int mallctl(const char* name, void* old, size_t* old_size, void* set, size_t set_size)
+    __attribute__((weak));
+
+namespace proad::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string ReadAll(const fs::path& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// The number behind `key` at the start of a line, in the file's own unit.
+std::optional<uint64_t> ValueOf(const std::string& text, absl::string_view key) {
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    const std::vector<absl::string_view> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+    uint64_t value = 0;
+    if (words.size() >= 2 && words[0] == key && absl::SimpleAtoi(words[1], &value)) return value;
+  }
+  return std::nullopt;
+}
+
+uint64_t LessOrNone(uint64_t from, uint64_t what) { return from - std::min(from, what); }
+
+// What the control group allows beyond what it holds; nullopt without a limit.
+std::optional<uint64_t> LeftByControlGroup(const fs::path& group) {
+  uint64_t limit = 0, held = 0;
+  if (!absl::SimpleAtoi(ReadAll(group / "memory.max"), &limit) ||
+      !absl::SimpleAtoi(ReadAll(group / "memory.current"), &held)) {
+    return std::nullopt;
+  }
+  // Of files that were read: given up before anything is killed.
+  const std::optional<uint64_t> cache = ValueOf(ReadAll(group / "memory.stat"), "inactive_file");
+  return LessOrNone(limit, LessOrNone(held, cache.value_or(0)));
+}
+
+uint64_t AllocatorStatistic(const char* name) {
+  size_t value = 0, size = sizeof(value);
+  return mallctl(name, &value, &size, nullptr, 0) == 0 ? value : 0;
+}
+
+uint64_t ResidentBytes() {
+  const std::string text = ReadAll("/proc/self/statm");
+  const std::vector<absl::string_view> words = absl::StrSplit(text, ' ');
+  uint64_t pages = 0;
+  if (words.size() < 2 || !absl::SimpleAtoi(words[1], &pages)) return 0;
+  return pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace
+
+MemoryRoom HostMemory() { return HostMemoryAt("/"); }
+
+MemoryRoom HostMemoryAt(const fs::path& root) {
+  MemoryRoom room;
+  // Without an answer nothing is known to be short.
+  room.free = std::numeric_limits<uint64_t>::max() / 2;
+  if (const auto machine = ValueOf(ReadAll(root / "proc/meminfo"), "MemAvailable:")) {
+    room.free = *machine * 1024;
+  }
+  if (const auto group = LeftByControlGroup(root / "sys/fs/cgroup")) {
+    room.free = std::min(room.free, *group);
+  }
+  if (mallctl != nullptr) {
+    uint64_t epoch = 1;
+    mallctl("epoch", nullptr, nullptr, &epoch, sizeof(epoch));  // brings its figures up to date
+    room.allocated = AllocatorStatistic("stats.allocated");
+    room.reserved = AllocatorStatistic("stats.resident");
+  } else {
+    room.allocated = room.reserved = ResidentBytes();
+  }
+  return room;
+}
+
+}  // namespace proad::server

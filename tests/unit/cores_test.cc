@@ -1,0 +1,32 @@
+#include "server/util/cores.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "tests/support/temp_directory.h"
+
+namespace proad::server {
+namespace {
+
+TEST(UsableCores, AreWhatTheControlGroupGives) {
+  const testing::TempDirectory root;
+  EXPECT_EQ(UsableCoresAt(root.path(), 8), 8) << "no control group";
+  std::filesystem::create_directories(root / "sys/fs/cgroup");
+  const auto given = [&](const char* text, int bound) {
+    testing::WriteText(root / "sys/fs/cgroup/cpu.max", text);
+    return UsableCoresAt(root.path(), bound);
+  };
+  EXPECT_EQ(given("max 100000\n", 8), 8);
+  EXPECT_EQ(given("200000 100000\n", 8), 2);
+  EXPECT_EQ(given("150000 100000\n", 8), 2) << "rounded up";
+  EXPECT_EQ(given("10000 100000\n", 8), 1);
+  EXPECT_EQ(given("1600000 100000\n", 8), 8) << "more than it is bound to";
+  EXPECT_EQ(given("0 0\n", 0), 1);
+  EXPECT_EQ(given("nonsense\n", 4), 4);
+}
+
+TEST(UsableCores, AreThere) { EXPECT_GE(UsableCores(), 1); }
+
+}  // namespace
+}  // namespace proad::server
