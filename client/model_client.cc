@@ -77,6 +77,11 @@ absl::StatusOr<proad::v1::UnloadModelResponse> ModelClient::UnloadModel(
   return Call(&proad::v1::ModelService::Stub::UnloadModel, request, /*repeat=*/true);
 }
 
+absl::StatusOr<proad::v1::CalibrateResponse> ModelClient::Calibrate(
+    const proad::v1::CalibrateRequest& request) const {
+  return Call(&proad::v1::ModelService::Stub::Calibrate, request, /*repeat=*/true);
+}
+
 absl::StatusOr<proad::v1::DeleteModelResponse> ModelClient::DeleteModel(
     const std::string& model) const {
   proad::v1::DeleteModelRequest request;

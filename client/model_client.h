@@ -44,6 +44,11 @@ class ModelClient {
   // Takes "name@version" out of memory.
   absl::StatusOr<proad::v1::UnloadModelResponse> UnloadModel(const std::string& model) const;
 
+  // Sets the thresholds of a version from pictures of good parts; takes as long as to detect on
+  // each of them, one after the other.
+  absl::StatusOr<proad::v1::CalibrateResponse> Calibrate(
+      const proad::v1::CalibrateRequest& request) const;
+
   // Removes "name@version" from the server's store for good. Never repeated by itself: it would
   // find nothing.
   absl::StatusOr<proad::v1::DeleteModelResponse> DeleteModel(const std::string& model) const;

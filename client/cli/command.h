@@ -20,6 +20,7 @@ void AddDatasetCommand(CLI::App& app, Command& run);
 void AddEncoderCommand(CLI::App& app, Command& run);
 void AddEvaluateCommand(CLI::App& app, Command& run);
 void AddImportCommand(CLI::App& app, Command& run);
+void AddCalibrateCommand(CLI::App& app, Command& run);
 void AddDoctorCommand(CLI::App& app, Command& run);
 void AddCompletionCommand(CLI::App& app, Command& run);
 

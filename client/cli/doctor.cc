@@ -135,6 +135,15 @@ void AddTrainerReport(const Json& report, const Machine& machine, Checks& checks
        absl::StrCat("on ", report.value("device", "cpu"), " in ", report.value("precision", "fp32"),
                     " with ", report.value("threads", 0), " threads"),
        ""});
+  const Json threads = report.value("server_threads", Json::object());
+  if (threads.empty()) return;
+  checks.push_back(
+      {"server threads", "ok",
+       absl::StrCat(threads.value("preprocess", 0), " to decode and draw, ",
+                    threads.value("workers", 0), " to compute with ", threads.value("torch", 0),
+                    " of LibTorch each, and gRPC's own, on ", threads.value("cores", 0),
+                    " usable cores; unless configured otherwise"),
+       ""});
 }
 
 void CheckTrainer(const Machine& machine, Checks& checks) {

@@ -45,6 +45,7 @@ int Run(int argc, char** argv) {
   proad::client::AddEncoderCommand(app, run);
   proad::client::AddEvaluateCommand(app, run);
   proad::client::AddImportCommand(app, run);
+  proad::client::AddCalibrateCommand(app, run);
   proad::client::AddBenchCommand(app, run);
   proad::client::AddDoctorCommand(app, run);
   proad::client::AddCompletionCommand(app, run);

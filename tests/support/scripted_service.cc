@@ -339,6 +339,26 @@ grpc::Status ScriptedModelService::LoadModel(grpc::ServerContext*,
   return grpc::Status::OK;
 }
 
+// One category, whose name is the dataset's.
+grpc::Status ScriptedModelService::Calibrate(grpc::ServerContext*,
+                                             const proad::v1::CalibrateRequest* request,
+                                             proad::v1::CalibrateResponse* response) {
+  if (request->false_reject_budget() < 0.01) {
+    return ToGrpc(MakeError(grpc::StatusCode::FAILED_PRECONDITION,
+                            "category \"nut\" has 20 pictures of good parts", "TOO_FEW_IMAGES"));
+  }
+  *response->mutable_model_version() = Summary("proad-tiny", "1", {}).model_version();
+  proad::v1::Calibration& calibration = *response->add_calibrations();
+  calibration.set_category(request->has_dataset_id() ? request->dataset_id()
+                                                     : request->dataset_path());
+  calibration.set_threshold(0.125);
+  calibration.set_false_reject_budget(request->false_reject_budget());
+  calibration.set_images(20);
+  calibration.set_rejected(1);
+  response->set_applied(!request->validate_only());
+  return grpc::Status::OK;
+}
+
 grpc::Status ScriptedModelService::UnloadModel(grpc::ServerContext*,
                                                const proad::v1::UnloadModelRequest*,
                                                proad::v1::UnloadModelResponse* response) {

@@ -67,6 +67,8 @@ class ScriptedModelService final : public proad::v1::ModelService::Service {
                              proad::v1::RollbackModelResponse* response) override;
   grpc::Status LoadModel(grpc::ServerContext* context, const proad::v1::LoadModelRequest* request,
                          proad::v1::LoadModelResponse* response) override;
+  grpc::Status Calibrate(grpc::ServerContext* context, const proad::v1::CalibrateRequest* request,
+                         proad::v1::CalibrateResponse* response) override;
   grpc::Status UnloadModel(grpc::ServerContext* context,
                            const proad::v1::UnloadModelRequest* request,
                            proad::v1::UnloadModelResponse* response) override;

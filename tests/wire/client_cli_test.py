@@ -257,6 +257,20 @@ class CommandLineTest(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             self.assertIn(hint, done.stderr)
 
+    def test_thresholds_are_set(self):
+        done = self.proad("calibrate", "no-such-folder", "--false-reject-budget", "0.05")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for words in ("no-such-folder", "0.1250", "1 of 20", "5%", "proad-tiny@1 decides by these from now on"):
+            self.assertIn(words, done.stdout)
+        done = self.proad("calibrate", "--dataset-id", "nuts", "--dry-run", "--json")
+        self.assertEqual(json.loads(done.stdout)["calibrations"][0]["category"], "nuts", done.stderr)
+        self.assertFalse(json.loads(done.stdout)["applied"])
+        done = self.proad("calibrate", "nuts", "--false-reject-budget", "0.001")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("20 pictures of good parts", done.stderr)
+        for words in ((), ("a", "--dataset-id", "b"), ("a", "--false-reject-budget", "2")):
+            self.assertEqual(self.proad("calibrate", *words).returncode, 2, words)
+
     def test_a_version_is_rolled_back_loaded_unloaded_and_deleted(self):
         for words, said in (
                 (("rollback", "proad-tiny"), "proad-tiny@1 serves now; before: proad-tiny@2. It took 0.1 s"),
@@ -299,7 +313,8 @@ class CommandLineTest(unittest.TestCase):
 
     def test_doctor_says_what_to_fix(self):
         report = {"libtorch": "2.11.0", "cuda": "", "cpu_capability": "DEFAULT", "threads": 2, "device": "cpu",
-                  "precision": "fp32", "gpus": []}
+                  "precision": "fp32", "gpus": [],
+                  "server_threads": {"cores": 4, "preprocess": 4, "workers": 2, "torch": 3}}
         trainer = self.trainer(f"cat <<'END'\n{json.dumps(report)}\nEND\n")
         done = self.proad("doctor", "--json", PROAD_TRAINER=str(trainer))
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
@@ -308,6 +323,7 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual(checks["kernels"]["status"], "warn")
         self.assertTrue(checks["kernels"]["fix"])
         self.assertIn("fp32", checks["inference"]["detail"])
+        self.assertIn("4 to decode and draw, 2 to compute with 3 of LibTorch each", checks["server threads"]["detail"])
         self.assertEqual(checks["server"]["status"], "ok")
         self.assertEqual(checks["default model"]["status"], "ok")
         self.assertIn("gRPC", checks["client"]["detail"])

@@ -437,6 +437,13 @@ class TrainingTest(unittest.TestCase):
         models.close()  # the connection is the other client's
         self.assertEqual(self.client.list(), [])
 
+    def test_thresholds_are_set(self):
+        models = proad.ModelClient(self.client)
+        self.assertEqual(models.calibrate(dataset_path="nuts"), {"nuts": 0.125})
+        self.assertEqual(models.calibrate("proad-tiny@1", dataset_id="bolts", dry_run=True), {"bolts": 0.125})
+        refused = self.failure(models.calibrate, dataset_path="nuts", false_reject_budget=0.001)
+        self.assertIs(refused.code, grpc.StatusCode.FAILED_PRECONDITION)
+
     def test_a_version_is_rolled_back_loaded_unloaded_and_deleted(self):
         models = proad.ModelClient(self.client)
         done = models.rollback("proad-tiny")

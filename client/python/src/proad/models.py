@@ -13,6 +13,7 @@ from proad.connection import Connection
 from proad.detection import ModelVersion
 from proad.v1 import model_pb2, model_pb2_grpc
 
+_CALIBRATION_TIMEOUT = 3600.0  # seconds: every picture is scored
 _ACTIVATION_TIMEOUT = 300.0  # seconds: a version is loaded and checked first
 
 
@@ -163,6 +164,32 @@ class ModelClient(Connection):
     def unload(self, model: str) -> int:
         """Takes "name@version" out of memory. Returns the bytes of weights that became free."""
         return int(self._call(self._models.UnloadModel, model_pb2.UnloadModelRequest(model=model)).freed_bytes)
+
+    def calibrate(
+        self,
+        model: str = "",
+        *,
+        dataset_path: str = "",
+        dataset_id: str = "",
+        categories: Sequence[str] = (),
+        false_reject_budget: float = 0.01,
+        dry_run: bool = False,
+        timeout: float = _CALIBRATION_TIMEOUT,
+    ) -> dict[str, float]:
+        """Sets the thresholds of a version from pictures of good parts; returns them by category.
+
+        dataset_path, dataset_id  exactly one: a folder below the server's data root, or an uploaded dataset
+        categories                product classes; default: all that are in the dataset
+        dry_run                   only say them
+        """
+        request = model_pb2.CalibrateRequest(
+            model=model, categories=categories, false_reject_budget=false_reject_budget, validate_only=dry_run)
+        if dataset_id:
+            request.dataset_id = dataset_id
+        else:
+            request.dataset_path = dataset_path
+        response = self._call(self._models.Calibrate, request, timeout)
+        return {entry.category: entry.threshold for entry in response.calibrations}
 
     def delete(self, model: str) -> int:
         """Removes "name@version" from the server's store for good. Returns the bytes of disk that became free."""
