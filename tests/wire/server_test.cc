@@ -488,13 +488,16 @@ TEST_F(ServerTest, GetModelSaysWhatIsWrong) {
 }
 
 TEST_F(ServerTest, WhatIsNotOfferedSaysSoByName) {
+  config_.training.enabled = false;
   Start();
+  ready_.Wait();
   grpc::ClientContext context;
+  v1::CalibrateRequest request;
+  request.set_dataset_path("parts");
   v1::CalibrateResponse response;
-  const grpc::Status status = models_->Calibrate(&context, {}, &response);
+  const grpc::Status status = models_->Calibrate(&context, request, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_THAT(status.error_message(),
-              StartsWith("Calibrate is not available in this version of the server: "));
+  EXPECT_THAT(status.error_message(), HasSubstr("training.enabled is false"));
   EXPECT_EQ(ReasonOf(DetailsOf(status)), "NOT_OFFERED");
   EXPECT_THAT(HttpGet(server_->metrics_address(), "/metrics"),
               HasSubstr("proad_requests_total{code=\"UNIMPLEMENTED\",rpc=\"Calibrate\"} 1\n"));
