@@ -1,0 +1,470 @@
+#!/usr/bin/env python3
+"""The serving engine under load: what it adds to gRPC, at saturation, beyond it, and while versions are swapped.
+
+    PYTHON tests/bench/serving.py [--seconds 3] [--swaps 1000] [--cycles 200] [--only PART ...] [--json FILE]
+
+Everything runs on this machine, the load generator included, over the loopback device. Parts:
+
+    overhead    Detect of a 64 x 64 frame with a model that answers at once, beside an empty gRPC service
+    saturation  the shipped model, more and more clients, beside the same network in a loop without a server
+    overload    twice and ten times the rate of saturation, each call with a deadline of one second
+    stampede    a while in which every deadline is shorter than the time an image takes, and what follows
+    swaps       Detect while two versions take turns, beside the same without
+    memory      versions loaded and taken out again
+    hostile     connections that are opened and dropped, that say nothing, and that talk nonsense, beside a client
+
+Prints a table in Markdown, and the figures as JSON. Whatever is not as wanted is marked "no"; the exit code is 0 all
+the same: a busy machine is no fault of the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+os.environ.setdefault("PROAD_SOURCE_DIR", str(pathlib.Path(__file__).resolve().parents[2]))
+os.environ.setdefault("PROAD_BINARY_DIR", os.environ["PROAD_SOURCE_DIR"] + "/build/release")
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from real_server import BINARY, MODEL, PROAD, SAMPLE, SOURCE, RealServer, run  # noqa: E402
+from stubs import detection_pb2, detection_pb2_grpc, model_pb2, model_pb2_grpc  # noqa: E402
+
+import grpc  # noqa: E402
+import numpy  # noqa: E402
+import safetensors.numpy  # noqa: E402
+
+Report = dict[str, Any]
+
+CONFIG = "log:\n  level: warning\nshutdown:\n  lame_duck: 0s\ntraining:\n  enabled: false\n"
+
+
+def bench(address: str, *arguments: Any) -> Report:
+    """One line of `proad bench --json`."""
+    done = subprocess.run([str(part) for part in (PROAD, "bench", "--server", address, "--json", *arguments)],
+                          capture_output=True, text=True, timeout=300, cwd=SOURCE)
+    assert done.returncode in (0, 1), done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def resident(pid: int) -> float:
+    """MiB."""
+    text = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) / 1024
+
+
+def metric(server: RealServer, name: str) -> float:
+    """The sum over its labels."""
+    host, port = server.metrics_address.rsplit(":", 1)
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        text = b"".join(iter(lambda: connection.recv(1 << 16), b"")).decode()
+    return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
+
+
+class Peak:
+    """The highest resident memory of a process while it is watched."""
+
+    def __init__(self, pid: int) -> None:
+        self.mib = resident(pid)
+        self._pid = pid
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.05):
+            self.mib = max(self.mib, resident(self._pid))
+
+
+class Bench:
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.rows: list[tuple[str, str, str, str]] = []
+        self.values: dict[str, Any] = {}
+        self._capacity: float | None = None
+
+    def say(self, part: str, what: str, measured: float, text: str, wanted: str, holds: bool | None = None) -> None:
+        mark = "" if holds is None else ("yes" if holds else "**no**")
+        self.rows.append((f"{part}: {what}", text, wanted, mark))
+        self.values[f"{part}.{what}"] = measured
+        print(f"{part:11s} {what:52s} {text:>18s}  {wanted:24s} {mark}", file=sys.stderr, flush=True)
+
+    # ---- parts
+
+    def overhead(self) -> None:
+        with overhead_server() as (server, echo):
+            frame = ("--frame", 64, "--duration", f"{self.options.seconds}s", "--warmup", "500ms")
+            one: dict[str, list[Report]] = {server: [], echo: []}
+            many: dict[str, list[Report]] = {server: [], echo: []}
+            for _ in range(3):  # side by side, so that a busy machine is busy for both
+                for address in (server, echo):
+                    one[address].append(bench(address, *frame, "--clients", 1))
+                    many[address].append(bench(address, *frame, "--clients", 64))
+        for percentile in ("p50", "p99"):
+            added = 1000 * (min(r["latency_ms"][percentile] for r in one[server]) -
+                            min(r["latency_ms"][percentile] for r in one[echo]))
+            limit = 150 if percentile == "p50" else None
+            self.say("overhead", f"added at {percentile}, one client", added, f"{added:.0f} us",
+                     f"at most {limit} us" if limit else "", added <= limit if limit else None)
+        rates = [statistics.median(r["images_per_second"] for r in many[address]) for address in (server, echo)]
+        share = rates[0] / rates[1]
+        self.say("overhead", "throughput beside the empty service's, 64 clients", share,
+                 f"{100 * share:.0f} % of {rates[1]:.0f}/s", "at least 60 %", share >= 0.6)
+
+    def capacity(self, server: RealServer) -> float:
+        """Images a second at saturation."""
+        if self._capacity is None:
+            self._capacity = bench(server.address, SAMPLE, "--clients", 16, "--duration",
+                                   f"{2 * self.options.seconds}s")["images_per_second"]
+        return self._capacity
+
+    def saturation(self) -> None:
+        rates: dict[int, float] = {}
+        alone: list[float] = []
+        with RealServer(CONFIG) as server:
+            for clients in (1, 4, 16, 64):
+                if clients > 1:  # in turns, so that a busy machine is busy for both
+                    alone.append(in_process_rate(self.options.seconds))
+                report = bench(server.address, SAMPLE, "--clients", clients, "--duration", f"{self.options.seconds}s")
+                latency = report["latency_ms"]
+                rates[clients] = report["images_per_second"]
+                self.say("saturation", f"{clients} clients", rates[clients], f"{rates[clients]:.1f}/s",
+                         f"p50 {latency['p50']:.0f}, p99 {latency['p99']:.0f} ms", None)
+        self.say("saturation", "the network alone, batches of 8, in a loop", statistics.median(alone),
+                 f"{statistics.median(alone):.1f}/s", "", None)
+        share = max(rates.values()) / statistics.median(alone)
+        self.say("saturation", "the server's rate beside that", share, f"{100 * share:.0f} %", "at least 95 %",
+                 share >= 0.95)
+
+    def overload(self) -> None:
+        with RealServer(CONFIG) as server:
+            capacity = self.capacity(server)
+            with Peak(server.process.pid) as calm:
+                bench(server.address, SAMPLE, "--rate", 0.8 * capacity, "--duration", f"{self.options.seconds}s",
+                      "--deadline", "1s")
+            for factor in (2, 10):
+                with Peak(server.process.pid) as peak:
+                    report = bench(server.address, SAMPLE, "--rate", factor * capacity, "--duration",
+                                   f"{2 * self.options.seconds}s", "--warmup", "3s", "--deadline", "1s")
+                goodput = report["images_per_second"] / capacity
+                self.say("overload", f"{factor}x: good answers a second, of those at saturation", goodput,
+                         f"{100 * goodput:.0f} %", "at least 90 %", goodput >= 0.9)
+                late = sum(count for name, count in report["errors"].items() if "DEADLINE_EXCEEDED" in name)
+                accepted = report["ok"] + late
+                self.say("overload", f"{factor}x: accepted and not answered in time", late / accepted,
+                         f"{late} of {accepted}", "none", late == 0)
+                refusals = report["error_latency_ms"] or {"p50": 0, "p99": 0}
+                self.say("overload", f"{factor}x: time to refuse, p50 and p99", refusals["p99"],
+                         f"{refusals['p50']:.1f}, {refusals['p99']:.1f} ms", "p50 within 5 ms", refusals["p50"] <= 5)
+                growth = peak.mib / calm.mib - 1
+                self.say("overload", f"{factor}x: resident memory beside that below saturation", growth,
+                         f"{100 * growth:+.0f} %", "within 10 %", growth <= 0.1)
+
+    def stampede(self) -> None:
+        with RealServer(CONFIG) as server:
+            capacity = self.capacity(server)
+            bench(server.address, SAMPLE, "--rate", 2 * capacity, "--duration", f"{4 * self.options.seconds}s",
+                  "--deadline", "5ms")
+            after = bench(server.address, SAMPLE, "--rate", 0.5 * capacity, "--duration", f"{self.options.seconds}s",
+                          "--warmup", "500ms", "--deadline", "2s")
+            self.say("stampede", "answered half a second after it", after["ok"] / after["sent"],
+                     f"{after['ok']} of {after['sent']}", "all", after["ok"] == after["sent"])
+
+    def swaps(self) -> None:
+        with RealServer(CONFIG) as server:
+            self.second_version(server)
+            models = model_pb2_grpc.ModelServiceStub(grpc.insecure_channel(server.address))
+            seconds = 6 * self.options.seconds
+            with Scores(server.address) as scores:
+                # The same work beside: what is compared is the swap, and not the load of a version.
+                calm = bench(server.address, SAMPLE, "--clients", 1, "--duration", f"{seconds}s")
+                swapper = Swapper(models, self.options.swaps, seconds)
+                swapper.start()
+                beside = bench(server.address, SAMPLE, "--clients", 1, "--warmup", "1ms", "--duration", f"{seconds}s")
+                swapper.join()
+            counted = metric(server, "proad_model_swaps_total")
+        failed = calm["sent"] - calm["ok"] + beside["sent"] - beside["ok"] + len(swapper.failures) + scores.failed
+        self.say("swaps", f"{self.options.swaps} swaps in {swapper.took:.0f} s: failed calls", failed, f"{failed}",
+                 "none", failed == 0)
+        self.say("swaps", "swaps that the metrics count", counted, f"{counted:.0f}", f"{self.options.swaps}",
+                 counted == self.options.swaps)
+        by = beside["versions"]
+        self.say("swaps", "versions that answered", len(by), ", ".join(f"{v}: {n}" for v, n in sorted(by.items())),
+                 "both", len(by) == 2)
+        wrong = sum(len(found) - 1 for found in scores.by_version.values())
+        self.say("swaps", "scores that are not those of the version that the answer names", wrong,
+                 f"{wrong} of {scores.answers}", "none", wrong == 0 and len(scores.by_version) == 2)
+        for name in ("p50", "p99.9"):
+            ratio = beside["latency_ms"][name] / calm["latency_ms"][name]
+            self.say("swaps", f"{name} beside that without swaps", ratio, f"{ratio:.2f}x",
+                     "at most 1.5x" if name == "p99.9" else "", ratio <= 1.5 if name == "p99.9" else None)
+
+    def memory(self) -> None:
+        with RealServer(CONFIG) as server:
+            self.second_version(server)
+            models = model_pb2_grpc.ModelServiceStub(grpc.insecure_channel(server.address))
+            sizes = []
+            for _ in range(self.options.cycles):
+                models.LoadModel(model_pb2.LoadModelRequest(model=f"{MODEL}@2"), timeout=60)
+                models.UnloadModel(model_pb2.UnloadModelRequest(model=f"{MODEL}@2"), timeout=60)
+                sizes.append(resident(server.process.pid))
+        half = len(sizes) // 2
+        growth = sizes[-1] - sizes[half]
+        self.say("memory", f"resident after {half} and {len(sizes)} loads", growth,
+                 f"{sizes[half]:.0f}, {sizes[-1]:.0f} MiB", "no growth", growth <= 0.02 * sizes[half])
+
+    def hostile(self) -> None:
+        limit = 128
+        with RealServer(CONFIG + f"server:\n  max_memory: {limit}MiB\n") as server:
+            seconds = f"{2 * self.options.seconds}s"
+            calm = bench(server.address, SAMPLE, "--clients", 1, "--duration", seconds)
+            before = resident(server.process.pid)
+            attack = Attack(int(server.address.rsplit(":", 1)[1]))
+            with Peak(server.process.pid) as peak:
+                attack.start()
+                beside = bench(server.address, SAMPLE, "--clients", 1, "--duration", seconds)
+                attack.join()
+            after = bench(server.address, SAMPLE, "--clients", 1, "--duration", f"{self.options.seconds}s")
+        lost = sum(report["sent"] - report["ok"] for report in (calm, beside, after))
+        self.say("hostile", f"{attack.dropped} connections dropped, {attack.nonsense} of nonsense, {len(attack.silent)} "
+                 f"silent, {attack.sent >> 20} MiB of messages without end: failed calls of another client", lost,
+                 f"{lost}", "none", lost == 0)
+        growth = peak.mib - before
+        self.say("hostile", f"resident memory more than before, server.max_memory {limit} MiB", growth,
+                 f"{growth:+.0f} MiB", f"at most {2 * limit}", growth <= 2 * limit)
+        for name, report in (("during", beside), ("after", after)):
+            ratio = report["latency_ms"]["p50"] / calm["latency_ms"]["p50"]
+            self.say("hostile", f"the other client's p50 {name} it, beside that before", ratio, f"{ratio:.2f}x", "",
+                     None)
+
+    @staticmethod
+    def second_version(server: RealServer) -> None:
+        """Version 2, whose scores differ."""
+        weights = SOURCE / "model" / "weights"
+        tensors = safetensors.numpy.load_file(weights / "proad-tiny.safetensors")
+        name = max(tensors, key=lambda key: tensors[key].size)
+        tensors[name] = tensors[name] * numpy.float32(1.02)
+        other = server.folder / "other.safetensors"
+        safetensors.numpy.save_file(tensors, other)
+        done = run(PROAD, "import", "--store", server.store, "--name", MODEL, "--version", "2", "--preset", MODEL,
+                   "--encoder", weights / "encoder-tiny.safetensors", "--weights", other)
+        assert done.returncode == 0, done.stderr
+
+
+class Swapper(threading.Thread):
+    """Lets two versions take turns, so often, spread over so many seconds."""
+
+    def __init__(self, models: Any, swaps: int, seconds: float) -> None:
+        super().__init__()
+        self.failures: list[str] = []
+        self.took = 0.0
+        self._models = models
+        self._swaps = swaps
+        self._pause = seconds / swaps
+
+    def run(self) -> None:
+        start = time.monotonic()
+        for number in range(self._swaps):
+            request = model_pb2.ActivateModelRequest(model=f"{MODEL}@{1 + (number + 1) % 2}")
+            try:
+                self._models.ActivateModel(request, timeout=60)
+            except grpc.RpcError as error:
+                self.failures.append(str(error))
+            time.sleep(max(0.0, start + (number + 1) * self._pause - time.monotonic()))
+        self.took = time.monotonic() - start
+
+
+class Scores:
+    """Asks for one picture again and again, and keeps which scores each version gave it."""
+
+    def __init__(self, address: str) -> None:
+        self.by_version: dict[str, set[float]] = {}
+        self.answers = 0
+        self.failed = 0
+        self._address = address
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> Scores:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        request = detection_pb2.DetectRequest(encoded=(SAMPLE / "brick/test/hole/002.png").read_bytes())
+        with grpc.insecure_channel(self._address) as channel:
+            stub = detection_pb2_grpc.DetectionServiceStub(channel)
+            while not self._over.wait(0.05):
+                try:
+                    answer = stub.Detect(request, timeout=30)
+                except grpc.RpcError:
+                    self.failed += 1
+                    continue
+                # Batches of other sizes add up in another order: equal to six digits.
+                self.by_version.setdefault(answer.model_version.version, set()).add(float(f"{answer.score:.5g}"))
+                self.answers += 1
+
+
+def in_process_rate(seconds: float) -> float:
+    """Images a second of the network on batches of 8, without a server."""
+    with tempfile.TemporaryDirectory() as folder:
+        pixels = pathlib.Path(folder) / "pixels.safetensors"
+        random = numpy.random.default_rng(1)
+        safetensors.numpy.save_file(
+            {"pixels": random.integers(0, 256, (8, 280, 280, 3), dtype=numpy.uint8)}, pixels)
+        weights = SOURCE / "model" / "weights"
+        command = [BINARY / "tests/bench/forward_bench", MODEL, weights / "encoder-tiny.safetensors",
+                   weights / "proad-tiny.safetensors", pixels, os.cpu_count()]
+        with subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              text=True, env={**os.environ, "OMP_WAIT_POLICY": "passive"}) as process:
+            assert process.stdin and process.stdout
+            process.stdout.readline()
+            took: list[float] = []
+            while sum(took) < 1000 * (seconds + 0.5):
+                process.stdin.write("go\n")
+                process.stdin.flush()
+                took.append(float(process.stdout.readline().split()[0]))
+            process.stdin.close()
+    return 8000 / statistics.mean(took[2:])
+
+
+class Attack(threading.Thread):
+    """Everything that a client should not do, for as long as it takes."""
+
+    CONNECTIONS = 10_000
+    PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self.dropped = self.nonsense = self.sent = 0
+        self.silent: list[socket.socket] = []
+        self._port = port
+
+    def run(self) -> None:
+        self.silent = [self._connect() for _ in range(200)]
+        endless = [self._endless() for _ in range(20)]
+        while self.dropped < self.CONNECTIONS:
+            with contextlib.suppress(OSError), self._connect() as connection:
+                if self.dropped % 2:
+                    connection.sendall(os.urandom(512))
+                    self.nonsense += 1
+            self.dropped += 1
+        for connection in self.silent + endless:
+            connection.close()
+
+    def _connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self._port), timeout=5)
+
+    def _endless(self) -> socket.socket:
+        """A connection with ten calls, each a message of 32 MiB of which the last byte never comes."""
+        connection = self._connect()
+        frames = self.PREFACE
+        calls = range(1, 21, 2)
+        for call in calls:
+            frames += self._frame(1, 4, call, b"".join(
+                b"\0" + bytes([len(key)]) + key + bytes([len(value)]) + value for key, value in (
+                    (b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"localhost"),
+                    (b":path", b"/proad.v1.DetectionService/Detect"), (b"te", b"trailers"),
+                    (b"content-type", b"application/grpc"))))
+            frames += self._frame(0, 0, call, b"\0" + (32 << 20).to_bytes(4, "big"))
+        connection.settimeout(0.2)
+        # What the server allows: for each call, and (0) for all together.
+        window = {0: 65_535 - 50, **{call: 65_535 - 5 for call in calls}}
+        received = b""
+        with contextlib.suppress(OSError):
+            connection.sendall(frames)
+            while True:
+                for call in calls:
+                    size = min(16_000, window[0], window[call])
+                    if size > 0:
+                        connection.sendall(self._frame(0, 0, call, bytes(size)))
+                        window[0] -= size
+                        window[call] -= size
+                        self.sent += size
+                if window[0] > 0 and any(window[call] > 0 for call in calls):
+                    continue
+                more = connection.recv(1 << 16)
+                if not more:
+                    break
+                received = self._take_frames(received + more, window)
+        return connection
+
+    @staticmethod
+    def _take_frames(received: bytes, window: dict[int, int]) -> bytes:
+        """Counts in what whole frames allow; returns what is left."""
+        while len(received) >= 9 and len(received) >= 9 + int.from_bytes(received[:3], "big"):
+            end = 9 + int.from_bytes(received[:3], "big")
+            kind, stream, payload = received[3], int.from_bytes(received[5:9], "big"), received[9:end]
+            if kind == 8 and stream in window:  # WINDOW_UPDATE
+                window[stream] += int.from_bytes(payload, "big")
+            elif kind == 4:  # SETTINGS
+                for at in range(0, len(payload), 6):
+                    if payload[at:at + 2] == b"\0\4":  # INITIAL_WINDOW_SIZE
+                        more = int.from_bytes(payload[at + 2:at + 6], "big") - 65_535
+                        for call in window:
+                            window[call] += more if call else 0
+            received = received[end:]
+        return received
+
+    @staticmethod
+    def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+@contextlib.contextmanager
+def overhead_server() -> Iterator[tuple[str, str]]:
+    process = subprocess.Popen([BINARY / "tests" / "bench" / "overhead_server"], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
+    assert process.stdin and process.stdout
+    try:
+        yield re.findall(r"server=(\S+) echo=(\S+)", process.stdout.readline())[0]
+    finally:
+        process.stdin.close()
+        process.wait(timeout=60)
+
+
+def main() -> int:
+    parts = ("overhead", "saturation", "overload", "stampede", "swaps", "memory", "hostile")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--swaps", type=int, default=1000)
+    parser.add_argument("--cycles", type=int, default=200)
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--json", type=pathlib.Path)
+    options = parser.parse_args()
+    every = Bench(options)
+    for part in options.only:
+        getattr(every, part)()
+    print("| | measured | wanted | |\n|---|---|---|---|")
+    for row in every.rows:
+        print("| " + " | ".join(row) + " |")
+    print(json.dumps(every.values))
+    if options.json:
+        options.json.write_text(json.dumps(every.values, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
