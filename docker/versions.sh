@@ -20,6 +20,8 @@ DEBIAN_PACKAGES=(
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
   libyaml-cpp-dev libspdlog-dev prometheus-cpp-dev libcpp-httplib-dev libcurl4-openssl-dev zlib1g-dev libjemalloc-dev
   nlohmann-json3-dev libcli11-dev libssl-dev
+  # What training on several processes needs of Gloo: headers alone, LibTorch has the rest.
+  libgloo-dev
   # Pictures.
   libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
   # Packages of our own.
