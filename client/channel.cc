@@ -8,6 +8,7 @@
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "client/endpoints.h"
 #include "client/error.h"
 #include "client/wait.h"
 #include "grpcpp/completion_queue.h"
@@ -45,8 +46,10 @@ std::shared_ptr<grpc::Channel> Connect(const ChannelOptions& options) {
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   // Nobody else's retry policy: RetryDelay decides.
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  const Endpoints endpoints = ParseEndpoints(options.address);
+  SetBalancing(endpoints, arguments);
   return grpc::CreateCustomChannel(
-      options.address,
+      endpoints.target,
       options.credentials ? options.credentials : grpc::InsecureChannelCredentials(), arguments);
 }
 

@@ -1,7 +1,7 @@
 // The connection to a server, and what is common to the calls over it.
 //
-// A channel is thread-safe, cheap to share and reconnects by itself: one per server and process is
-// right, DetectionClient and ModelClient can share it.
+// A channel is thread-safe, cheap to share and reconnects by itself: one per server, or per group
+// of servers, and process is right; DetectionClient and ModelClient can share it.
 #pragma once
 
 #include <memory>
@@ -20,7 +20,8 @@
 namespace proad::client {
 
 struct ChannelOptions {
-  // "host:port", "[::1]:port" or "unix:/path".
+  // "host:port", "[::1]:port" or "unix:/path"; or several servers, as client/endpoints.h says:
+  // "dns:///name:port" or "host1:port,host2:port".
   std::string address;
   // Default: plain text.
   std::shared_ptr<grpc::ChannelCredentials> credentials;
@@ -33,7 +34,8 @@ struct ChannelOptions {
   bool use_http_proxy = false;
 };
 
-// Never fails and never blocks: connecting begins with the first call.
+// Never fails: connecting begins with the first call. Blocks only on the names in a list of
+// servers.
 std::shared_ptr<grpc::Channel> Connect(const ChannelOptions& options);
 
 // Waits until a connection stands, `timeout` at most. UNAVAILABLE, with what to do, when none does.

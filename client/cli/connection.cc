@@ -18,7 +18,10 @@ constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
 }  // namespace
 
 void AddServerOptions(CLI::App& command, ServerOptions& options) {
-  command.add_option("--server", options.address, "host:port of the server")
+  command
+      .add_option("--server", options.address,
+                  "host:port of the server; or of several that take turns: host:port,host:port, or "
+                  "dns:///name:port for all that a name means")
       ->envname("PROAD_SERVER")
       ->type_name("ADDRESS")
       ->capture_default_str()
@@ -26,7 +29,8 @@ void AddServerOptions(CLI::App& command, ServerOptions& options) {
         // The word after --server is taken whatever it is: without this check another option would
         // be.
         const bool option = address.empty() || address[0] == '-';
-        if (!option && !absl::StrContains(address, "://")) return "";
+        const bool dns = absl::StartsWith(address, "dns:///");
+        if (!option && (dns || !absl::StrContains(address, "://"))) return "";
         return absl::StrCat("'", address,
                             "' is not an address: give host:port without http://, for example "
                             "localhost:50051");

@@ -20,6 +20,11 @@ class FakeServer:
             raise AssertionError(f"{PROGRAM} ended with {self._process.wait()}")
         return self
 
+    def stop(self):
+        """Ends it now; whoever left it open finds nobody there."""
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+
     def __exit__(self, kind, error, trace):
         self._process.stdin.close()
         self._process.stdout.close()

@@ -199,6 +199,7 @@ grpc::Status ScriptedDetectionService::Detect(grpc::ServerContext* context,
     const std::lock_guard lock(mutex_);
     call = ++calls_[request->category()];
   }
+  if (broken_) return grpc::Status(grpc::StatusCode::INTERNAL, "broken");
   const auto status = Answer(*request, call, response);
   const Script script = Parse(request->category());
   if (status.code() != 0 && script.kind == "pushback") {
@@ -379,12 +380,12 @@ grpc::Status ScriptedModelService::DeleteModel(grpc::ServerContext*,
   return grpc::Status::OK;
 }
 
-ScriptedServer::ScriptedServer() {
+ScriptedServer::ScriptedServer(const std::string& address) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
   builder.SetMaxReceiveMessageSize(-1);
   builder.RegisterService(&detection_);
   builder.RegisterService(&models_);

@@ -20,6 +20,7 @@
 // "RGB8 4x3 stride 12, 36 bytes, heatmap 1, resolution 2".
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -44,10 +45,13 @@ class ScriptedDetectionService final : public proad::v1::DetectionService::Servi
 
   // How often the script was called.
   int Calls(const std::string& script) const;
+  // While broken, every Detect is counted and answered with INTERNAL.
+  void SetBroken(bool broken) { broken_ = broken; }
 
  private:
   mutable std::mutex mutex_;
   std::map<std::string, int> calls_;
+  std::atomic<bool> broken_ = false;
 };
 
 // Three versions of two models, two on a page; "proad-tiny@2" is the default. There is a card of
@@ -77,10 +81,11 @@ class ScriptedModelService final : public proad::v1::ModelService::Service {
                            proad::v1::DeleteModelResponse* response) override;
 };
 
-// All on a free port of the loopback, with health and reflection. Stops when destroyed.
+// All on the loopback, with health and reflection. Stops when destroyed.
 class ScriptedServer {
  public:
-  ScriptedServer();
+  // Default: at a free port.
+  explicit ScriptedServer(const std::string& address = "127.0.0.1:0");
   ~ScriptedServer();
 
   const std::string& address() const { return address_; }

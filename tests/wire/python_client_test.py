@@ -18,32 +18,13 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from fake_server import FakeServer  # noqa: E402
-
-SOURCE = pathlib.Path(os.environ["PROAD_SOURCE_DIR"])
-FOLDER = pathlib.Path(tempfile.mkdtemp(prefix="proad-python-"))
-SITE = FOLDER / "site"
-unittest.addModuleCleanup(shutil.rmtree, FOLDER, ignore_errors=True)
-
-
-def install():
-    """What a user does with a checkout; in a copy, so that the checkout stays clean."""
-    ignore = shutil.ignore_patterns("build", "*.egg-info", "__pycache__", "v1", "bundled")
-    shutil.copytree(SOURCE / "client" / "python", FOLDER / "client" / "python", ignore=ignore)
-    shutil.copytree(SOURCE / "proto", FOLDER / "proto")
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-build-isolation",
-         "--no-deps", "--no-index", "--target", SITE, FOLDER / "client" / "python"],
-        capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"pip install failed:\n{done.stdout}{done.stderr}")
-    sys.path.insert(0, str(SITE))
-
-
-install()
+from installed_client import FOLDER, SITE  # noqa: E402
 import proad  # noqa: E402
-from proad import images, png16, retry  # noqa: E402
+from proad import endpoints, images, png16, retry  # noqa: E402
 from proad.detection import decode_heatmap  # noqa: E402
 from proad.v1 import detection_pb2  # noqa: E402
+
+SOURCE = pathlib.Path(os.environ["PROAD_SOURCE_DIR"])
 
 # What the fake server's map holds: 4 x 3, or 6 x 5 at the picture's resolution.
 MAP = (0.25 + 0.01 * np.arange(12, dtype=np.float32)).reshape(3, 4)
@@ -498,6 +479,35 @@ def filtered_png(array, filters):
 
     header = struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+class EndpointsTest(unittest.TestCase):
+    def test_one_server_is_left_as_it_is(self):
+        for address in ("localhost:50051", "[::1]:50051", "unix:/run/proad.sock"):
+            self.assertEqual(endpoints.parse_endpoints(address), endpoints.Endpoints(address))
+
+    def test_several_are_looked_up(self):
+        several = endpoints.parse_endpoints("127.0.0.1:1, [::1]:2,")
+        self.assertEqual(several.target, "ipv6:[::ffff:127.0.0.1]:1,[::1]:2")
+        self.assertEqual(dict(several.options)["grpc.default_authority"], "127.0.0.1")
+        name = endpoints.parse_endpoints("dns:///proad:50051")
+        self.assertEqual(name.target, "dns:///proad:50051")
+        self.assertEqual({key for key, _ in several.options} - {key for key, _ in name.options}, {"grpc.default_authority"})
+
+    def test_one_that_dies_is_passed_over(self):
+        with FakeServer() as lasting, FakeServer() as dying:
+            with proad.Client(f"{dying.address},{lasting.address}", retry=QUICK) as client:
+                for _ in range(4):
+                    client.detect(picture(0.5))
+                dying.stop()
+                for _ in range(10):
+                    client.detect(picture(0.5))
+
+    def test_that_nobody_is_there_is_said(self):
+        with proad.Client("127.0.0.1:1,127.0.0.1:2", retry=proad.RetryPolicy(max_attempts=1)) as client:
+            with self.assertRaises(proad.ProadError) as caught:
+                client.detect(picture(0.5))
+        self.assertIs(caught.exception.code, grpc.StatusCode.UNAVAILABLE)
 
 
 class PngTest(unittest.TestCase):

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from proad.endpoints import parse_endpoints
 from proad.errors import ProadError, from_rpc_error
 from proad.retry import RetryPolicy, retry_delay
 
@@ -22,8 +23,9 @@ _Self = TypeVar("_Self", bound="Connection")
 class Connection:
     """A connection to a server. Thread-safe; connects with the first call and again by itself.
 
-    address            host:port; default: the environment's PROAD_SERVER, or localhost:50051; or another client, whose
-                       connection is then used as well: close that one, not this one
+    address            host:port, or several servers that take turns: "host1:port,host2:port" or "dns:///name:port";
+                       default: the environment's PROAD_SERVER, or localhost:50051; or another client, whose connection
+                       is then used as well: close that one, not this one
     timeout            seconds for a call with all its attempts; None: none
     retry              how often a call is repeated where that is safe
     credentials        of grpc.ssl_channel_credentials(); default: plain text
@@ -47,7 +49,9 @@ class Connection:
             self._channel: Any = address._channel
             return
         self.address = address or os.environ.get("PROAD_SERVER") or "localhost:50051"
+        endpoints = parse_endpoints(self.address)
         options = [
+            *endpoints.options,
             ("grpc.max_receive_message_length", max_receive_bytes),
             ("grpc.max_send_message_length", -1),
             # Proxies of the environment are meant for the web.
@@ -63,9 +67,9 @@ class Connection:
             ("grpc.http2.max_pings_without_data", 0),
         ]
         if credentials is None:
-            self._channel = grpc.insecure_channel(self.address, options)
+            self._channel = grpc.insecure_channel(endpoints.target, options)
         else:
-            self._channel = grpc.secure_channel(self.address, credentials, options)
+            self._channel = grpc.secure_channel(endpoints.target, credentials, options)
 
     def __enter__(self: _Self) -> _Self:
         return self
