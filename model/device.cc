@@ -51,6 +51,8 @@ Runtime DescribeRuntime() {
           .threads = at::get_num_threads()};
 }
 
+void SetThreads(int threads) { at::set_num_threads(threads); }
+
 std::string ResolveDevice(std::string_view device) {
   const size_t gpus = UsableGpus().size();
   if (device == "cpu") return "cpu";

@@ -1,7 +1,7 @@
 // What this build of LibTorch can compute on, on this machine.
 //
 // No LibTorch header is included here, so that servers and tools may ask without seeing it.
-// Thread-safety: pure functions.
+// Thread-safety: functions of what there is; SetThreads while nothing computes.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +29,9 @@ struct Runtime {
 };
 
 Runtime DescribeRuntime();
+
+// Threads within one operation, of this process from now on.
+void SetThreads(int threads);
 
 // Turns "auto", "cpu", "cuda" or "cuda:N" into a device that exists: "cpu" or "cuda:N"; "auto" is
 // cuda:0 where there is one. Throws InvalidInput (field "device") saying which devices there are.

@@ -45,7 +45,7 @@ FeatureCache::FeatureCache(const ProAd& model, const Preprocessing& preprocessin
 void FeatureCache::Add(const Sample& sample) {
   Entry entry{sample.path, {}, {}};
   const std::vector<uint8_t> bytes = ReadPicture(sample.path, options_.limits);
-  const fs::path file = directory_ / (Sha256Hex(std::as_bytes(std::span(bytes))) + ".safetensors");
+  const fs::path file = FileOf(bytes);
   std::error_code error;
   const bool stored = options_.keep && fs::exists(file, error);
   torch::Tensor groups = stored ? ReadStored(file) : Encode(bytes, sample.path);
@@ -55,17 +55,31 @@ void FeatureCache::Add(const Sample& sample) {
     entry.groups = std::move(groups);
   } else if (options_.keep) {
     entry.file = file;
-    if (!stored) {
-      fs::create_directories(directory_, error);
-      if (error) throw FileError(directory_, "make the feature cache", error.value());
-      WriteSafetensors(
-          file, {{kGroups,
-                  {DType::kF32,
-                   groups.sizes().vec(),
-                   {static_cast<const std::byte*>(groups.const_data_ptr()), groups.nbytes()}}}});
-    }
+    if (!stored) Write(file, groups);
   }
   entries_.push_back(std::move(entry));
+}
+
+void FeatureCache::Store(const Sample& sample) {
+  const std::vector<uint8_t> bytes = ReadPicture(sample.path, options_.limits);
+  const fs::path file = FileOf(bytes);
+  std::error_code error;
+  if (!fs::exists(file, error)) Write(file, Encode(bytes, sample.path));
+}
+
+fs::path FeatureCache::FileOf(const std::vector<uint8_t>& bytes) const {
+  return directory_ / (Sha256Hex(std::as_bytes(std::span(bytes))) + ".safetensors");
+}
+
+void FeatureCache::Write(const fs::path& file, const torch::Tensor& groups) const {
+  std::error_code error;
+  fs::create_directories(directory_, error);
+  if (error) throw FileError(directory_, "make the feature cache", error.value());
+  WriteSafetensors(file,
+                   {{kGroups,
+                     {DType::kF32,
+                      groups.sizes().vec(),
+                      {static_cast<const std::byte*>(groups.const_data_ptr()), groups.nbytes()}}}});
 }
 
 std::vector<torch::Tensor> FeatureCache::Batch(const std::vector<int64_t>& numbers) {

@@ -41,6 +41,10 @@ class FeatureCache {
   // FileError when the disk is full.
   void Add(const Sample& sample);
 
+  // Encodes a picture onto the disk, unless it lies there, so that Add finds it; for several
+  // processes that divide the encoding. Throws as Add.
+  void Store(const Sample& sample);
+
   int64_t size() const { return static_cast<int64_t>(entries_.size()); }
 
   // Groups of taps of some pictures, by their numbers, on the model's device. -> groups of [B, N,
@@ -54,6 +58,8 @@ class FeatureCache {
     std::filesystem::path file;  // "": nowhere
   };
 
+  std::filesystem::path FileOf(const std::vector<uint8_t>& bytes) const;
+  void Write(const std::filesystem::path& file, const torch::Tensor& groups) const;
   torch::Tensor Encode(const std::vector<uint8_t>& bytes, const std::filesystem::path& picture);
   torch::Tensor Groups(const Entry& entry);
   torch::Tensor ReadStored(const std::filesystem::path& file) const;

@@ -10,17 +10,20 @@ namespace {
 constexpr double kCosineEps = 1e-8;
 
 // Eq. 10, (d / mean d)^tau. encoder, decoder: [B, h, w, C] -> [B, h, w, 1], without gradient
-torch::Tensor MiningFactor(const torch::Tensor& encoder, const torch::Tensor& decoder, double tau) {
+torch::Tensor MiningFactor(const torch::Tensor& encoder, const torch::Tensor& decoder, double tau,
+                           const ProcessGroup& processes) {
   const torch::NoGradGuard no_grad;
   // Rounding takes a distance of 0 below it, where a power need not exist.
   const torch::Tensor distance =
       (1 - at::cosine_similarity(encoder, decoder, /*dim=*/3, kCosineEps)).clamp_min(0);
-  return (distance / distance.mean().clamp_min(kCosineEps)).pow(tau).unsqueeze(3);
+  const torch::Tensor mean = processes.Mean(distance.mean());
+  return (distance / mean.clamp_min(kCosineEps)).pow(tau).unsqueeze(3);
 }
 
 // One group's part of eq. 11, for each picture. encoder, decoder: [B, h, w, C] -> [B]
-torch::Tensor GroupLoss(const torch::Tensor& encoder, const torch::Tensor& decoder, double tau) {
-  const torch::Tensor factor = MiningFactor(encoder, decoder, tau);
+torch::Tensor GroupLoss(const torch::Tensor& encoder, const torch::Tensor& decoder, double tau,
+                        const ProcessGroup& processes) {
+  const torch::Tensor factor = MiningFactor(encoder, decoder, tau, processes);
   // D' = w D + stopgrad((1 - w) D), rearranged so that D' equals D to the last bit.
   const torch::Tensor constant = decoder.detach();
   const torch::Tensor mined = constant + factor * (decoder - constant);
@@ -34,7 +37,8 @@ torch::Tensor AtLeastFloat(const torch::Tensor& tensor) {
 
 }  // namespace
 
-torch::Tensor ReconstructionLoss(const Reconstruction& reconstruction, double tau) {
+torch::Tensor ReconstructionLoss(const Reconstruction& reconstruction, double tau,
+                                 const ProcessGroup& processes) {
   const auto& encoder = reconstruction.encoder_groups;
   const auto& decoder = reconstruction.decoder_groups;
   TORCH_CHECK(tau >= 0, "tau must be at least 0, got ", tau);
@@ -46,7 +50,8 @@ torch::Tensor ReconstructionLoss(const Reconstruction& reconstruction, double ta
     TORCH_CHECK(encoder[g].dim() == 4 && encoder[g].sizes() == decoder[g].sizes(), "group ", g,
                 " must be [B, h, w, C] on both sides, got ", encoder[g].sizes(), " and ",
                 decoder[g].sizes());
-    losses.push_back(GroupLoss(AtLeastFloat(encoder[g].detach()), AtLeastFloat(decoder[g]), tau));
+    losses.push_back(
+        GroupLoss(AtLeastFloat(encoder[g].detach()), AtLeastFloat(decoder[g]), tau, processes));
   }
   return at::stack(losses).mean();  // eq. 11
 }

@@ -1,11 +1,12 @@
 // What training makes small (section 3.5, eq. 10 and 11).
 //
-// Pure functions; safe to call from any thread.
+// Pure functions; safe to call from any thread, with processes one.
 #pragma once
 
 #include <torch/types.h>
 
 #include "model/pro_ad.h"
+#include "model/process_group.h"
 
 namespace proad::model {
 
@@ -21,7 +22,12 @@ inline constexpr double kDefaultTau = 3.0;
 // so that training works at what is not rebuilt yet. tau >= 0; 0 leaves the gradient as it is. The
 // factor itself passes no gradient on, and none reaches the encoder's side.
 //
-// -> scalar, float32 at least. Throws c10::Error for groups that do not match in number or shape.
-torch::Tensor ReconstructionLoss(const Reconstruction& reconstruction, double tau = kDefaultTau);
+// `processes` each have an equal share of the batch: the mean inside the factor is over all of it,
+// and the mean of their losses is the loss of the whole.
+//
+// -> scalar, float32 at least. Throws c10::Error for groups that do not match in number or shape,
+// and as ProcessGroup.
+torch::Tensor ReconstructionLoss(const Reconstruction& reconstruction, double tau = kDefaultTau,
+                                 const ProcessGroup& processes = ProcessGroup());
 
 }  // namespace proad::model

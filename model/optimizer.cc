@@ -7,6 +7,7 @@
 #include <numbers>
 #include <sstream>
 #include <utility>
+#include <vector>
 
 #include "model/error.h"
 #include "model/non_finite_loss.h"
@@ -57,15 +58,26 @@ void StableAdamW::ZeroGradients() {
   for (auto& item : parameters_) item.value().mutable_grad().reset();
 }
 
+void StableAdamW::CheckGradients() const {
+  for (const auto& item : parameters_) {
+    TORCH_CHECK(item.value().grad().defined(), "the parameter ", item.key(),
+                " has no gradient; the loss must depend on every parameter");
+  }
+}
+
+void StableAdamW::AverageGradients(const ProcessGroup& processes) {
+  CheckGradients();
+  std::vector<torch::Tensor> gradients;
+  for (const auto& item : parameters_) gradients.push_back(item.value().grad());
+  processes.Average(gradients);
+}
+
 double StableAdamW::ClipGradients(double max_norm) {
   return torch::nn::utils::clip_grad_norm_(parameters_.values(), max_norm);
 }
 
 void StableAdamW::Step(double learning_rate) {
-  for (const auto& item : parameters_) {
-    TORCH_CHECK(item.value().grad().defined(), "the parameter ", item.key(),
-                " has no gradient; the loss must depend on every parameter");
-  }
+  CheckGradients();
   const torch::NoGradGuard no_grad;
   ++steps_;
   for (auto& item : parameters_) Update(item.value(), moments_.at(item.key()), learning_rate);
@@ -114,14 +126,15 @@ void StableAdamW::Load(const std::map<std::string, torch::Tensor>& state) {
 }
 
 double Descend(const torch::Tensor& loss, double max_norm, double learning_rate,
-               StableAdamW& optimizer) {
+               StableAdamW& optimizer, const ProcessGroup& processes) {
   const auto fail = [&](const char* what) {
     throw NonFiniteLoss(optimizer.steps() + 1, learning_rate, what);
   };
-  const auto value = loss.item<double>();
+  const auto value = processes.Mean(loss).item<double>();
   if (!std::isfinite(value)) fail("loss");
   optimizer.ZeroGradients();
   loss.backward();
+  optimizer.AverageGradients(processes);
   if (!std::isfinite(optimizer.ClipGradients(max_norm))) fail("norm of the gradients");
   optimizer.Step(learning_rate);
   return value;

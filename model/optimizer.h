@@ -12,6 +12,8 @@
 #include <map>
 #include <string>
 
+#include "model/process_group.h"
+
 namespace proad::model {
 
 // AdamW whose update is scaled down, tensor by tensor, when a gradient is much larger than its
@@ -41,6 +43,10 @@ class StableAdamW {
   // Forgets the gradients of the step before.
   void ZeroGradients();
 
+  // Makes each gradient the mean over all processes. Throws c10::Error naming a parameter that has
+  // none, and as ProcessGroup.
+  void AverageGradients(const ProcessGroup& processes);
+
   // Scales all gradients together so that their joint L2 norm is `max_norm` at most. Returns the
   // norm before; where that is not finite, the gradients are useless and no step must follow.
   double ClipGradients(double max_norm);
@@ -68,6 +74,7 @@ class StableAdamW {
     torch::Tensor u;  // largest v so far; without amsgrad the last
   };
 
+  void CheckGradients() const;
   void Update(torch::Tensor& parameter, Moments& moments, double learning_rate) const;
 
   const Options options_;
@@ -77,9 +84,11 @@ class StableAdamW {
 };
 
 // One step down: the gradients of `loss`, together of norm `max_norm` at most, and the update.
-// Returns the loss. Throws NonFiniteLoss (non_finite_loss.h); no parameter is changed then.
+// Returns the loss. Of several processes, each with the loss of its share: loss and gradients are
+// the means over all of them, and all make the same step. Throws NonFiniteLoss
+// (non_finite_loss.h), and as ProcessGroup; no parameter is changed then.
 double Descend(const torch::Tensor& loss, double max_norm, double learning_rate,
-               StableAdamW& optimizer);
+               StableAdamW& optimizer, const ProcessGroup& processes = ProcessGroup());
 
 // Learning rate by step: up from 0 in a straight line, then half a cosine down.
 class Schedule {

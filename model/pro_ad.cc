@@ -101,8 +101,8 @@ torch::Tensor ProAdImpl::Patches(const torch::Tensor& tokens) const {
       .unflatten(1, {config_.grid_height(), config_.grid_width()});
 }
 
-void ProAdImpl::set_dropout(double p) {
-  if (!bottleneck.is_empty()) bottleneck->set_dropout(p);
+void ProAdImpl::set_dropout(double p, const BatchShare& share) {
+  if (!bottleneck.is_empty()) bottleneck->set_dropout(p, share);
 }
 
 torch::OrderedDict<std::string, torch::Tensor> ProAdImpl::TrainableParameters() const {

@@ -45,8 +45,9 @@ class ProAdImpl : public torch::nn::Module {
   // Everything that is trained. tap_groups: from Encode, or from a cache of it.
   Reconstruction Reconstruct(const std::vector<torch::Tensor>& tap_groups);
 
-  // Of the noisy bottleneck, in training only; 0 <= p < 1.
-  void set_dropout(double p);
+  // Of the noisy bottleneck, in training only; 0 <= p < 1. `share`: which rows of a batch that
+  // several processes train on this one gets.
+  void set_dropout(double p, const BatchShare& share = {});
 
   // Names are those of the checkpoint's model.safetensors; the encoder's parameters are not among
   // them.

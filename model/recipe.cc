@@ -166,6 +166,21 @@ Recipe ParseRecipe(std::string_view yaml, std::string_view name, const std::stri
   return recipe;
 }
 
+void Override(Recipe& recipe, std::string_view key, std::string_view value) {
+  const std::string field = "overrides." + std::string(key);
+  if (key == "epochs") recipe.steps = 0;
+  if (key == "steps") recipe.epochs = 0;
+  if (key == "warmup_epochs") recipe.warmup_steps = 0;
+  if (key == "warmup_steps") recipe.warmup_epochs = 0;
+  try {
+    if (SetField(std::string(key), YAML::Load(std::string(value)), recipe)) return;
+  } catch (const YAML::Exception& error) {
+    throw InvalidInput(field, "VALUE_INVALID",
+                       field + " cannot be " + Quote(value) + ": " + error.msg);
+  }
+  throw InvalidInput(field, "KEY_UNKNOWN", Quote(key) + " is not a key of a recipe");
+}
+
 void Validate(const Recipe& recipe) {
   constexpr int64_t kMaxEpochs = 100'000;
   constexpr int64_t kMaxSteps = 100'000'000;

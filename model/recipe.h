@@ -93,6 +93,12 @@ Recipe FindRecipe(std::string_view name);
 // type, and InvalidInput as Validate.
 Recipe ParseRecipe(std::string_view yaml, std::string_view name, const std::string& source);
 
+// Replaces one value, given as a recipe's file would have it; a length or a warm-up in steps takes
+// the place of one in epochs, and the other way round. Throws InvalidInput (field
+// "overrides.KEY") for an unknown key or a value of another type; Validate says what is out of
+// range.
+void Override(Recipe& recipe, std::string_view key, std::string_view value);
+
 // Throws InvalidInput (reason OUT_OF_RANGE) naming the field, its value and what is allowed.
 void Validate(const Recipe& recipe);
 

@@ -18,6 +18,7 @@
 #include "model/import_version.h"
 #include "model/pro_ad.h"
 #include "model/probe.h"
+#include "model/process_group.h"
 #include "model/sha256.h"
 #include "model/shuffle.h"
 #include "model/stopwatch.h"
@@ -91,7 +92,6 @@ Subject MakeSubject(const TrainSpec& spec) {
   subject.model = ProAd(network.config);
   LoadEncoder(subject.model->encoder, encoder);
   if (!spec.init_from.empty()) StartFrom(spec.init_from, subject);
-  subject.model->to(torch::Device(ResolveDevice(spec.device)));
   return subject;
 }
 
@@ -120,21 +120,36 @@ std::map<std::string, double> MetricTable(const std::optional<Evaluation>& evalu
   return table;
 }
 
+// The one that this process is to compute on: of several on one machine each has its own GPU.
+torch::Device DeviceOf(const TrainSpec& spec, const Rendezvous* processes) {
+  if (processes == nullptr || !spec.device.starts_with("cuda")) {
+    return torch::Device(ResolveDevice(spec.device));
+  }
+  const int number = processes->membership().local_rank;
+  return torch::Device(ResolveDevice("cuda:" + std::to_string(number)));
+}
+
 class Run {
  public:
   Run(const TrainSpec& spec, const TrainContext& context, TrainObserver& observer)
-      : spec_(spec), context_(context), observer_(observer) {}
+      : spec_(spec),
+        context_(context),
+        observer_(observer),
+        device_(DeviceOf(spec, context.processes)),
+        processes_(context.processes, device_) {}
 
   TrainOutcome operator()() {
     Enter(TrainPhase::kPreparing);
     data_ = OpenTrainData(spec_, context_.limits);
     subject_ = MakeSubject(spec_);
+    subject_.model->to(device_);
     progress_.device = subject_.model->prototypes.device().str();
 
     Enter(TrainPhase::kEncoding);
     EncodePictures();
     Enter(TrainPhase::kTraining);
     TrainModel();
+    if (processes_.rank() != 0) return std::move(outcome_);
     Enter(TrainPhase::kEvaluating);
     MeasureModel();
     Enter(TrainPhase::kPublishing);
@@ -147,7 +162,12 @@ class Run {
     progress_.phase = phase;
     progress_.done = progress_.total = 0;
     progress_.eta_seconds.reset();
+    ReportOrStop();
+  }
+
+  void ReportOrStop() {
     Report();
+    if (observer_.StopRequested()) throw Interrupted();
   }
 
   void Report() {
@@ -156,21 +176,26 @@ class Run {
           static_cast<double>(progress_.total - progress_.done) * seconds_a_picture_;
     }
     observer_.OnProgress(progress_);
-    if (observer_.StopRequested()) throw Interrupted();
   }
 
   // Runs `each` over pictures; those that cannot be read are left out where that is allowed.
   template <typename Each>
   void ForEachPicture(const std::vector<Sample>& samples, const Each& each) {
     for (const Sample& sample : samples) {
-      try {
-        each(sample);
-      } catch (const InvalidInput& error) {
-        if (error.reason() != "UNREADABLE_IMAGE" || !spec_.skip_unreadable) throw;
-        data_.skipped.push_back(sample.name);
-      }
+      if (!TryPicture(sample, each)) data_.skipped.push_back(sample.name);
       ++progress_.done;
-      Report();
+      ReportOrStop();
+    }
+  }
+
+  template <typename Each>
+  bool TryPicture(const Sample& sample, const Each& each) {
+    try {
+      each(sample);
+      return true;
+    } catch (const InvalidInput& error) {
+      if (error.reason() != "UNREADABLE_IMAGE" || !spec_.skip_unreadable) throw;
+      return false;
     }
   }
 
@@ -182,6 +207,7 @@ class Run {
                               .directory = context_.directory / "features",
                               .limits = context_.limits});
     const Stopwatch watch;
+    if (processes_.size() > 1) EncodeShare();
     progress_.total = static_cast<int64_t>(data_.train.size());
     ForEachPicture(data_.train, [this](const Sample& sample) { features_->Add(sample); });
     seconds_a_picture_ =
@@ -189,17 +215,44 @@ class Run {
     progress_.train_images = features_->size();
   }
 
-  void TrainModel() {
-    Trainer trainer(subject_.model, spec_.recipe, *features_);
+  // Every process encodes its part onto the disk that they share, and then finds all.
+  void EncodeShare() {
+    const auto size = static_cast<size_t>(processes_.size());
+    progress_.total = static_cast<int64_t>(data_.train.size());
+    for (auto i = static_cast<size_t>(processes_.rank()); i < data_.train.size(); i += size) {
+      TryPicture(data_.train[i], [this](const Sample& sample) { features_->Store(sample); });
+      progress_.done = std::min(progress_.done + processes_.size(), progress_.total);
+      ReportOrStop();
+    }
+    processes_.Wait();
+    progress_.done = 0;
+  }
+
+  // Brings the trainer, and with it those of all processes, to the last checkpoint.
+  Checkmark Begin(Trainer& trainer) {
     Checkmark mark{0, 0, data_.fingerprint};
-    if (const auto restored = RestoreTraining(context_.directory, trainer)) {
-      if (restored->data_fingerprint != data_.fingerprint) {
+    if (processes_.rank() == 0) {
+      if (const auto restored = RestoreTraining(context_.directory, trainer)) mark = *restored;
+      if (mark.data_fingerprint != data_.fingerprint) {
         throw InvalidInput("dataset", "DATASET_CHANGED",
                            "the dataset's pictures are not those that the job started with; bring "
                            "them back, or start a new job");
       }
-      mark = *restored;
     }
+    if (!processes_.AgreesWithFirst(data_.fingerprint + " " + std::to_string(features_->size()))) {
+      throw InvalidInput("dataset", "DATASET_DIFFERS",
+                         "process " + std::to_string(processes_.rank()) +
+                             " of this training finds other pictures than process 0; all must see "
+                             "the same dataset");
+    }
+    trainer.Unite();
+    mark.step = trainer.step();
+    return mark;
+  }
+
+  void TrainModel() {
+    Trainer trainer(subject_.model, spec_.recipe, *features_, processes_);
+    Checkmark mark = Begin(trainer);
     progress_.steps = trainer.length().steps;
     progress_.epochs = trainer.length().epochs;
     progress_.loss = mark.loss;
@@ -217,9 +270,10 @@ class Run {
       progress_.learning_rate = figures.learning_rate;
       progress_.images_per_second = speed.PerSecond();
 
-      const bool stop = observer_.StopRequested();
+      const bool stop = processes_.Any(observer_.StopRequested());
       const double due = std::max(context_.checkpoint_seconds, 20 * writing);
-      if (stop || mark.step == progress_.steps || since_checkpoint.Seconds() >= due) {
+      const bool save = stop || mark.step == progress_.steps || since_checkpoint.Seconds() >= due;
+      if (save && processes_.rank() == 0) {
         const Stopwatch write;
         SaveTraining(context_.directory, trainer, mark);
         writing = write.Seconds();
@@ -227,6 +281,7 @@ class Run {
         progress_.checkpoint_step = mark.step;
       }
       ReportStep(trainer, progress_.checkpoint_step);
+      if (stop) throw Interrupted();
     }
     subject_.model->eval();
     outcome_.steps = mark.step;
@@ -259,7 +314,7 @@ class Run {
   void MeasureModel() {
     const FrozenProAd frozen(subject_.model, subject_.preprocessing);
     progress_.total = PicturesToMeasure();
-    Report();
+    ReportOrStop();
     Calibrate(frozen);
     if (CanEvaluate(data_.dataset)) {
       outcome_.evaluation = Measure(frozen, subject_.preprocessing, &data_.skipped);
@@ -289,7 +344,7 @@ class Run {
         frozen, preprocessing, data_.dataset, options,
         [&](int64_t done) {
           progress_.done = before + done;
-          Report();
+          ReportOrStop();
           return true;
         },
         skipped);
@@ -371,6 +426,8 @@ class Run {
   const TrainSpec& spec_;
   const TrainContext& context_;
   TrainObserver& observer_;
+  const torch::Device device_;
+  const ProcessGroup processes_;
   TrainProgress progress_;
   TrainData data_;
   Subject subject_;

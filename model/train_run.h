@@ -5,6 +5,10 @@
 // with the same specification and directory it goes on from its last checkpoint and publishes the
 // same bytes, once.
 //
+// Several processes can share the training of one run, in the same directory: each encodes its
+// share of the pictures and trains on its share of every batch; rank 0 alone writes checkpoints,
+// measures and publishes.
+//
 // One run a directory at a time; the caller sees to it. One thread.
 #pragma once
 
@@ -22,6 +26,8 @@
 #include "model/train_spec.h"
 
 namespace proad::model {
+
+class Rendezvous;
 
 enum class TrainPhase { kPreparing, kEncoding, kTraining, kEvaluating, kPublishing };
 
@@ -85,6 +91,8 @@ struct TrainContext {
   std::string code_version;
   ImageLimits limits;
   int64_t feature_memory_bytes = int64_t{2} << 30;  // of cached features; more go to the disk
+  // Of several processes that train together, where this one met the others; null: it is alone.
+  Rendezvous* processes = nullptr;
   // Between checkpoints, at least; longer where writing one takes more than a twentieth of it.
   double checkpoint_seconds = 10;
 };
@@ -108,9 +116,10 @@ struct TrainOutcome {
 };
 
 // Runs, or goes on. A run whose version is in the store already returns the same outcome again.
-// Throws Interrupted, NonFiniteLoss (non_finite_loss.h), and InvalidInput, CorruptFile, FileError
-// or c10::Error for what was wrong. On any of these no version is in the store, and the last
-// checkpoint stays.
+// Of several processes, the others than rank 0 return when the training is over, without a version.
+// Throws Interrupted, NonFiniteLoss (non_finite_loss.h), PeerLost (rendezvous.h), and InvalidInput,
+// CorruptFile, FileError or c10::Error for what was wrong. On any of these no version is in the
+// store, and the last checkpoint stays.
 TrainOutcome Train(const TrainSpec& spec, const TrainContext& context, TrainObserver& observer);
 
 }  // namespace proad::model

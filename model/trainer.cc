@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 
+#include <string>
+
+#include "model/error.h"
 #include "model/loss.h"
 #include "model/mixed_precision.h"
 #include "model/shuffle.h"
@@ -25,16 +28,29 @@ StableAdamW::Options OptimizerOf(const Recipe& recipe) {
 
 }  // namespace
 
-Trainer::Trainer(const ProAd& model, const Recipe& recipe, FeatureCache& features)
+const ProcessGroup& Trainer::Alone() {
+  static const ProcessGroup alone;
+  return alone;
+}
+
+Trainer::Trainer(const ProAd& model, const Recipe& recipe, FeatureCache& features,
+                 const ProcessGroup& processes)
     : model_(model),
       recipe_(recipe),
       features_(features),
+      processes_(processes),
       length_(LengthOf(recipe, features.size())),
       schedule_(ScheduleOf(recipe, length_)),
       optimizer_(model_->TrainableParameters(), OptimizerOf(recipe)) {
   CheckPrecision(recipe.precision, model_->prototypes.device(), "overrides.precision");
   at::globalContext().setAllowTF32CuBLAS(recipe.precision == Precision::kTf32);
-  model_->set_dropout(recipe.dropout);
+  if (recipe.batch_size % processes.size() != 0) {
+    throw InvalidInput("world_size", "BATCH_NOT_DIVISIBLE",
+                       "the batch of " + std::to_string(recipe.batch_size) +
+                           " cannot be split between " + std::to_string(processes.size()) +
+                           " processes");
+  }
+  model_->set_dropout(recipe.dropout, {.number = processes.rank(), .of = processes.size()});
 }
 
 Trainer::StepFigures Trainer::Step() {
@@ -44,25 +60,38 @@ Trainer::StepFigures Trainer::Step() {
   at::manual_seed(DeriveSeed(recipe_.seed, static_cast<uint64_t>(number)));
 
   model_->train();
-  figures.loss =
-      Descend(Loss(NextBatch()), recipe_.gradient_clip, figures.learning_rate, optimizer_);
+  figures.loss = Descend(Loss(NextShare()), recipe_.gradient_clip, figures.learning_rate,
+                         optimizer_, processes_);
   return figures;
 }
 
-std::vector<int64_t> Trainer::NextBatch() {
+void Trainer::Unite() {
+  if (processes_.size() == 1) return;
+  std::vector<torch::Tensor> tensors;
+  for (const auto& parameter : model_->TrainableParameters()) tensors.push_back(parameter.value());
+  const auto state = optimizer_.State();
+  for (const auto& [name, tensor] : state) tensors.push_back(tensor);
+  processes_.TakeFromFirst(tensors);
+  optimizer_.Load(state);
+  order_epoch_ = -1;
+}
+
+std::vector<int64_t> Trainer::NextShare() {
   const int64_t epoch = step() / length_.steps_per_epoch;
   if (epoch != order_epoch_) {
     order_ = Shuffled(features_.size(), recipe_.seed, static_cast<uint64_t>(epoch));
     order_epoch_ = epoch;
   }
-  const auto first = order_.begin() + step() % length_.steps_per_epoch * recipe_.batch_size;
-  return {first, first + recipe_.batch_size};
+  const int64_t share = recipe_.batch_size / processes_.size();
+  const auto first = order_.begin() + step() % length_.steps_per_epoch * recipe_.batch_size +
+                     share * processes_.rank();
+  return {first, first + share};
 }
 
 torch::Tensor Trainer::Loss(const std::vector<int64_t>& numbers) {
   const std::vector<torch::Tensor> groups = features_.Batch(numbers);
   const MixedPrecision mixed(recipe_.precision, groups[0].device());
-  return ReconstructionLoss(model_->Reconstruct(groups), recipe_.tau);
+  return ReconstructionLoss(model_->Reconstruct(groups), recipe_.tau, processes_);
 }
 
 void Trainer::Save(const std::filesystem::path& file) const {

@@ -14,6 +14,7 @@
 #include "model/non_finite_loss.h"
 #include "model/optimizer.h"
 #include "model/pro_ad.h"
+#include "model/process_group.h"
 #include "model/recipe.h"
 #include "model/training_state.h"
 
@@ -21,10 +22,13 @@ namespace proad::model {
 
 class Trainer : public Resumable {
  public:
-  // Changes the trainable parameters of `model`, and shares `features`, which outlive it; all
-  // pictures in it are trained on. Throws InvalidInput where the recipe does not suit them, or
-  // (field "overrides.precision", PRECISION_UNSUPPORTED) the device.
-  Trainer(const ProAd& model, const Recipe& recipe, FeatureCache& features);
+  // Changes the trainable parameters of `model`, and shares `features` and `processes`, which
+  // outlive it; all pictures in it are trained on. Of several processes, which must have the same
+  // model, recipe and features, each trains on its share of every batch, and all make the same
+  // steps. Throws InvalidInput where the recipe does not suit the pictures or the number of
+  // processes, or (field "overrides.precision", PRECISION_UNSUPPORTED) the device.
+  Trainer(const ProAd& model, const Recipe& recipe, FeatureCache& features,
+          const ProcessGroup& processes = Alone());
 
   const Length& length() const { return length_; }
   int64_t step() const { return optimizer_.steps(); }  // done
@@ -35,18 +39,25 @@ class Trainer : public Resumable {
   };
 
   // Trains on the next batch. Throws NonFiniteLoss; the weights are then those of the step before.
+  // Of several processes, all must call it; throws as ProcessGroup.
   StepFigures Step();
+
+  // Takes weights and state from rank 0, so that all begin alike whatever they were built on. To be
+  // called by all processes after rank 0 has its own, and before the first step.
+  void Unite();
 
   void Save(const std::filesystem::path& file) const override;
   void Load(const std::filesystem::path& file) override;
 
  private:
-  std::vector<int64_t> NextBatch();
+  static const ProcessGroup& Alone();
+  std::vector<int64_t> NextShare();
   torch::Tensor Loss(const std::vector<int64_t>& numbers);
 
   ProAd model_;
   const Recipe recipe_;
   FeatureCache& features_;
+  const ProcessGroup& processes_;
   const Length length_;
   const Schedule schedule_;
   StableAdamW optimizer_;

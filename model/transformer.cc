@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <vector>
+
 namespace proad::model {
 namespace {
 
@@ -12,6 +14,16 @@ torch::nn::LayerNorm EncoderNorm(int width) {
   return torch::nn::LayerNorm(torch::nn::LayerNormOptions({width}).eps(kEncoderNormEps));
 }
 
+// Every process draws for the whole batch and takes its rows. Drawing costs little beside the
+// products, and all generators move on alike.
+torch::Tensor Drop(const torch::Tensor& x, double p, bool training, const BatchShare& share) {
+  if (share.of == 1 || !training || p == 0) return at::dropout(x, p, training);
+  std::vector<int64_t> whole = x.sizes().vec();
+  whole[0] *= share.of;
+  const torch::Tensor kept = at::dropout(at::ones(whole, x.options()), p, training);
+  return x * kept.narrow(0, x.size(0) * share.number, x.size(0));
+}
+
 }  // namespace
 
 FeedForwardImpl::FeedForwardImpl(int width) {
@@ -19,9 +31,10 @@ FeedForwardImpl::FeedForwardImpl(int width) {
   fc2 = register_module("fc2", torch::nn::Linear(kHiddenRatio * width, width));
 }
 
-torch::Tensor FeedForwardImpl::forward(const torch::Tensor& x, double dropout) {
-  const torch::Tensor hidden = at::dropout(at::gelu(fc1(x)), dropout, is_training());
-  return at::dropout(fc2(hidden), dropout, is_training());
+torch::Tensor FeedForwardImpl::forward(const torch::Tensor& x, double dropout,
+                                       const BatchShare& share) {
+  const torch::Tensor hidden = Drop(at::gelu(fc1(x)), dropout, is_training(), share);
+  return Drop(fc2(hidden), dropout, is_training(), share);
 }
 
 SelfAttentionImpl::SelfAttentionImpl(int width, int heads) : heads_(heads) {

@@ -13,15 +13,23 @@
 
 namespace proad::model {
 
+// The part of a batch that one of several processes computes: they have equally many rows each, in
+// the order of their numbers.
+struct BatchShare {
+  int number = 0;  // from 0
+  int of = 1;      // processes
+};
+
 // FFN(x) = W2 GELU(W1 x + b1) + b2, with a hidden layer four times as wide; GELU is the exact one
 // (erf).
 class FeedForwardImpl : public torch::nn::Module {
  public:
   explicit FeedForwardImpl(int width);
 
-  // With dropout: W2 Drop(GELU(...)) + b2, then Drop again; both do nothing in evaluation.
+  // With dropout: W2 Drop(GELU(...)) + b2, then Drop again; both do nothing in evaluation. What is
+  // dropped of a share is what would be dropped of these rows if one process computed all.
   // x: [B, N, C] -> [B, N, C]
-  torch::Tensor forward(const torch::Tensor& x, double dropout = 0.0);
+  torch::Tensor forward(const torch::Tensor& x, double dropout = 0.0, const BatchShare& share = {});
 
   torch::nn::Linear fc1{nullptr};
   torch::nn::Linear fc2{nullptr};

@@ -50,7 +50,8 @@ void AddModelOptions(CLI::App& command, TrainOptions& options) {
       "auto (default), cpu, cuda or cuda:N");
   AddValue<uint32_t>(
       command, "--world-size", [&spec](uint32_t size) { spec.set_world_size(size); },
-      "processes that train together, each on a device of its own");
+      "processes of the server's machine that train together, each on a GPU or a part of the "
+      "cores");
 }
 
 void AddNumbers(CLI::App& command, TrainOptions& options) {

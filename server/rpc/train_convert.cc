@@ -275,9 +275,8 @@ absl::Status ParseWorldSize(const v1::TrainJobSpec& from, model::TrainSpec& to) 
                    absl::StrCat("the batch of ", to.recipe.batch_size, " cannot be split between ",
                                 from.world_size(), " processes"));
   }
-  return MakeError(absl::StatusCode::kUnimplemented,
-                   "spec.world_size: this server trains in one process; leave it out",
-                   {.reason = "NOT_OFFERED", .field = "spec.world_size"});
+  to.world_size = static_cast<int>(from.world_size());
+  return absl::OkStatus();
 }
 
 absl::Status ParseLabels(const v1::TrainJobSpec& from, JobSpec& to) {

@@ -318,7 +318,8 @@ absl::Status JobPlanner::PlanDevice(JobSpec& spec) const {
                   absl::StrCat(Quote(spec.train.device),
                                " is no device; auto, cpu, cuda or cuda:N is expected"));
   }
-  const absl::StatusOr<std::string> device = resolve_device_(spec.train.device);
+  const std::string asked = spec.train.device;
+  const absl::StatusOr<std::string> device = resolve_device_(asked);
   if (!device.ok()) {
     return Refuse(absl::StatusCode::kFailedPrecondition, "spec.device", "DEVICE_UNAVAILABLE",
                   std::string(device.status().message()));
@@ -329,6 +330,25 @@ absl::Status JobPlanner::PlanDevice(JobSpec& spec) const {
                   absl::StrCat("tf32 needs a CUDA device, and the job would run on ", *device));
   }
   spec.train.device = *device;
+  if (spec.train.world_size > 1 && device->starts_with("cuda")) return PlanGpus(asked, spec);
+  return absl::OkStatus();
+}
+
+// Each of several processes takes a GPU of its own, from the first.
+absl::Status JobPlanner::PlanGpus(const std::string& asked, JobSpec& spec) const {
+  if (asked.starts_with("cuda:")) {
+    return Refuse(absl::StatusCode::kInvalidArgument, "spec.device", "DEVICE_INVALID",
+                  absl::StrCat("is ", asked, ", and world_size ", spec.train.world_size,
+                               ": each process takes a GPU of its own; auto, cpu or cuda is "
+                               "expected"));
+  }
+  const std::string last = absl::StrCat("cuda:", spec.train.world_size - 1);
+  if (const auto device = resolve_device_(last); !device.ok()) {
+    return Refuse(absl::StatusCode::kFailedPrecondition, "spec.world_size", "TOO_FEW_GPUS",
+                  absl::StrCat("each of ", spec.train.world_size,
+                               " processes takes a GPU of its own: ", device.status().message()));
+  }
+  spec.train.device = "cuda";
   return absl::OkStatus();
 }
 

@@ -65,6 +65,7 @@ class JobPlanner {
   absl::Status PlanEncoder(JobSpec& spec) const;
   absl::Status CheckStart(const JobSpec& spec) const;
   absl::Status PlanDevice(JobSpec& spec) const;
+  absl::Status PlanGpus(const std::string& asked, JobSpec& spec) const;
   absl::Status PlanComparison(JobSpec& spec) const;
   absl::StatusOr<std::filesystem::path> InDataRoot(const std::string& path) const;
   absl::StatusOr<std::filesystem::path> VersionDirectory(const std::string& model) const;

@@ -16,6 +16,7 @@
 #include "server/training/dataset_command.h"
 #include "server/training/distil_command.h"
 #include "server/training/evaluate_command.h"
+#include "server/training/plan_command.h"
 #include "server/training/train_command.h"
 #include "server/util/cores.h"
 #include "server/util/process_settings.h"
@@ -123,6 +124,7 @@ int main(int argc, char** argv) {
   AddDoctorCommand(app, run);
   proad::server::AddEvaluateCommand(app, run);
   AddImportCommand(app, run);
+  proad::server::AddPlanCommand(app, run);
   proad::server::AddTrainCommand(app, run);
   CLI11_PARSE(app, argc, argv);
   try {

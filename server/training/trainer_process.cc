@@ -15,10 +15,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/training/job_files.h"
+#include "server/training/ranks.h"
 
 extern char** environ;
 
@@ -32,11 +34,15 @@ struct flock WholeFile() {
   return lock;
 }
 
-// What the trainer's LibTorch reads before main; see util/process_settings.h.
+// What the trainer's LibTorch reads before main; see util/process_settings.h. The trainer is none
+// of several processes that this server may be one of.
 std::vector<std::string> Environment(int threads) {
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (!absl::StartsWith(*entry, "OMP_")) environment.emplace_back(*entry);
+    const absl::string_view text = *entry;
+    const absl::string_view name = text.substr(0, text.find('='));
+    if (absl::StartsWith(name, "OMP_") || absl::c_linear_search(kRankVariables, name)) continue;
+    environment.emplace_back(text);
   }
   environment.push_back(absl::StrCat("OMP_NUM_THREADS=", threads));
   environment.push_back("OMP_WAIT_POLICY=passive");

@@ -24,6 +24,7 @@ inline constexpr int kTrainerDone = 0;      // result.json is written
 inline constexpr int kTrainerFailed = 1;    // error.json says why
 inline constexpr int kTrainerStopped = 75;  // on request; its state is saved
 inline constexpr int kTrainerLocked = 76;   // another trainer has the job
+inline constexpr int kTrainerAlone = 77;    // another process of the training is gone
 
 // A trainer's hold on its job, from Acquire to the end of the process. Released early only in
 // tests. (A record lock of fcntl: one can be asked for without being taken, and it knows its owner.

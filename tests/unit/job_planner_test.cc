@@ -64,11 +64,20 @@ class JobPlannerTest : public ::testing::Test {
 
   absl::Status Plan(JobSpec& spec) {
     const JobPlanner planner({.data_root = data_root_, .encoders = root_ / "encoders"}, datasets_,
-                             models_, [](const std::string& device) -> absl::StatusOr<std::string> {
-                               if (device == "auto" || device == "cpu") return "cpu";
-                               return absl::InvalidArgumentError("there is no CUDA device");
-                             });
+                             models_,
+                             [this](const std::string& device) { return Resolve(device); });
     return planner.Plan(spec);
+  }
+
+  absl::StatusOr<std::string> Resolve(const std::string& device) const {
+    if (device == "cpu") return "cpu";
+    if (device == "auto") return gpus_ > 0 ? "cuda:0" : "cpu";
+    if (device == "cuda" && gpus_ > 0) return "cuda:0";
+    for (int i = 0; i < gpus_; ++i) {
+      if (device == "cuda:" + std::to_string(i)) return device;
+    }
+    return absl::InvalidArgumentError(gpus_ == 0 ? "there is no CUDA device"
+                                                 : "there are not so many");
   }
 
   void ExpectRefused(JobSpec spec, absl::StatusCode code, const std::string& field,
@@ -96,6 +105,7 @@ class JobPlannerTest : public ::testing::Test {
   fs::path data_root_ = root_ / "data";
   DatasetStore datasets_{{.root = root_ / "datasets", .min_free_bytes = 0}};
   ModelStore models_{root_ / "models"};
+  int gpus_ = 0;
 };
 
 TEST_F(JobPlannerTest, FillsInWhatWasLeftOpen) {
@@ -237,6 +247,30 @@ TEST_F(JobPlannerTest, TheDeviceMustBeThere) {
   precision.train.recipe.precision = model::Precision::kTf32;
   ExpectRefused(precision, absl::StatusCode::kFailedPrecondition, "spec.overrides.precision",
                 "CUDA");
+}
+
+TEST_F(JobPlannerTest, EachOfSeveralProcessesTakesAGpuOfItsOwn) {
+  JobSpec on_cpus = Spec();
+  on_cpus.train.world_size = 4;
+  EXPECT_TRUE(Plan(on_cpus).ok());
+  EXPECT_EQ(on_cpus.train.device, "cpu");
+  gpus_ = 4;
+  for (const char* device : {"auto", "cuda"}) {
+    JobSpec spec = Spec();
+    spec.train.world_size = 4;
+    spec.train.device = device;
+    const absl::Status status = Plan(spec);
+    EXPECT_TRUE(status.ok()) << status;
+    EXPECT_EQ(spec.train.device, "cuda") << "each takes its own";
+  }
+  JobSpec one_for_all = Spec();
+  one_for_all.train.world_size = 4;
+  one_for_all.train.device = "cuda:1";
+  ExpectRefused(one_for_all, absl::StatusCode::kInvalidArgument, "spec.device", "cuda:1");
+  gpus_ = 3;
+  JobSpec too_many = Spec();
+  too_many.train.world_size = 4;
+  ExpectRefused(too_many, absl::StatusCode::kFailedPrecondition, "spec.world_size", "not so many");
 }
 
 TEST_F(JobPlannerTest, AJobMayStartFromAVersionOfTheSameNetwork) {

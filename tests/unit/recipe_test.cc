@@ -137,6 +137,26 @@ TEST(Recipe, OverridesShapeTheNetwork) {
               HasSubstr("overrides.decoder_layers"));
 }
 
+TEST(Recipe, ValuesAreReplacedOneByOne) {
+  Recipe recipe = FindRecipe("quick");
+  Override(recipe, "epochs", "3");
+  Override(recipe, "warmup_epochs", "1");
+  Override(recipe, "learning_rate", "2e-4");
+  Override(recipe, "precision", "bf16");
+  Override(recipe, "center_crop", "true");
+  Validate(recipe);
+  EXPECT_EQ(recipe.epochs, 3);
+  EXPECT_EQ(recipe.warmup_steps, 0);
+  EXPECT_EQ(recipe.learning_rate, 2e-4);
+  EXPECT_EQ(recipe.precision, Precision::kBf16);
+  EXPECT_EQ(recipe.center_crop, true);
+  Override(recipe, "steps", "7");
+  EXPECT_EQ(recipe.epochs, 0) << "one length takes the place of the other";
+  EXPECT_THAT(Refusal([&] { Override(recipe, "epoch", "3"); }), HasSubstr("epoch"));
+  EXPECT_THAT(Refusal([&] { Override(recipe, "steps", "many"); }),
+              ::testing::AllOf(HasSubstr("overrides.steps"), HasSubstr("many")));
+}
+
 TEST(Recipe, LengthCountsWholeBatches) {
   Recipe recipe = FindRecipe("paper-mvtec");
   Length length = LengthOf(recipe, 3629);  // MVTec-AD's training pictures

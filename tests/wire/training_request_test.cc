@@ -227,8 +227,6 @@ TEST_F(TrainingRequestTest, EachImpossibleValueIsRefusedByName) {
        {kInvalid, "spec.gate.minimums[1].category", "cable"}},
       {[](Spec& s) { s.set_world_size(65); }, {kInvalid, "spec.world_size", "64"}},
       {[](Spec& s) { s.set_world_size(3); }, {kInvalid, "spec.world_size", "batch of 16"}},
-      {[](Spec& s) { s.set_world_size(2); },
-       {StatusCode::UNIMPLEMENTED, "spec.world_size", "one process"}},
       {[](Spec& s) {
          for (int i = 0; i < 17; ++i) (*s.mutable_labels())[absl::StrCat(i)] = "";
        },

@@ -1,0 +1,61 @@
+"""What several processes are worth on one machine: the same training on one process with all threads, and on more with fewer.
+
+    processes.py [--dataset DIR] [--processes 1 2] [--rounds 3] [--steps 40] [--set KEY=VALUE ...]
+
+Prints pictures a second of the training itself, by round, since a machine is not equally fast all the time.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def train(options: argparse.Namespace, folder: pathlib.Path, processes: int) -> float:
+    """Pictures a second, of the steps between the first and the last report."""
+    trainer = options.build / "server" / "proad-trainer"
+    job = folder / "job"
+    subprocess.run(
+        [trainer, "plan", "--job", job, "--name", "bench", "--dataset", options.dataset.resolve(), "--encoder-file",
+         ROOT / "model/weights/encoder-tiny.safetensors", "--world-size", str(processes), "--set",
+         f"steps={options.steps}", *options.set], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([trainer, "train", "--job", job, "--store", folder / "store", "--checkpoint-seconds", "3600"],
+                   check=True, env={**os.environ, "OMP_NUM_THREADS": str(options.threads)})
+    batch = json.loads((job / "spec.json").read_text())["train"]["recipe"]["batch_size"]
+    records = [json.loads(line) for line in (job / "progress.jsonl").read_text().splitlines()]
+    steps = [record for record in records if record["phase"] == "training" and record["step"] > 0]
+    times = [datetime.datetime.fromisoformat(record["time"]) for record in (steps[0], steps[-1])]
+    return batch * (steps[-1]["step"] - steps[0]["step"]) / (times[1] - times[0]).total_seconds()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Speed of training on several processes of one machine")
+    parser.add_argument("--dataset", type=pathlib.Path, default=ROOT / "deploy/sample")
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    options = parser.parse_args()
+    speeds: dict[int, list[float]] = {processes: [] for processes in options.processes}
+    for number in range(options.rounds):
+        for processes in options.processes:
+            with tempfile.TemporaryDirectory() as folder:
+                speeds[processes].append(train(options, pathlib.Path(folder), processes))
+            print(f"round {number + 1}: {processes} processes, {options.threads} threads in all: "
+                  f"{speeds[processes][-1]:.1f} pictures/s", flush=True)
+    for processes, values in speeds.items():
+        print(f"{processes} processes: median {statistics.median(values):.1f} pictures/s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
