@@ -182,7 +182,8 @@ class LiveTest(unittest.TestCase):
                 self.assertEqual([each["type"] for each in self.metadata.get(name, [])], [kind], name)
                 series = self.prometheus.api.get("series", **{"match[]": f'{{__name__=~"{name}(_count)?"}}'})
                 scraped = {label for each in series for label in each} - {"__name__", "job", "instance"}
-                self.assertEqual(scraped, set(re.findall(r"`(\w+)`", labels)), name)
+                # Prometheus has no empty labels, such as the version of CUDA of a build without it.
+                self.assertLessEqual(scraped, set(re.findall(r"`(\w+)`", labels)), name)
 
     def test_only_counters_are_asked_for_their_rate(self):
         wrong = set()
