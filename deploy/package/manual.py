@@ -81,7 +81,8 @@ def commands(program: str, found: Help, path: tuple[str, ...] = ()) -> list[str]
         if "Subcommands" not in below.parts:
             usage = re.sub(r"^\S+", pathlib.Path(program).name, below.usage)
             if name not in usage:  # a command that another program carries out
-                usage = f"{pathlib.Path(program).name} {name} {' '.join(re.findall(r'[[].*', usage))}"
+                words = usage[usage.find("["):] if "[" in usage else ""
+                usage = f"{pathlib.Path(program).name} {name} {words}"
             lines += [f".SS {escaped(name)}", escaped(below.summary + "."), ".PP", f".B {escaped(usage)}"]
             lines += entries(below)
             for line in below.footer:
