@@ -325,8 +325,9 @@ class Server(unittest.TestCase):
 
     def test_the_schema_has_the_keys_of_the_server(self) -> None:
         schema = json.loads(config_schema.SCHEMA.read_text(encoding="utf-8"))
-        self.assertEqual(schema["definitions"]["config"], config_schema.config_schema(),
-                         f"if a key was added: {config_schema.__file__} --update")
+        for name, definition in config_schema.definitions().items():
+            self.assertEqual(schema["definitions"][name], definition,
+                             f"if a key was added: {config_schema.__file__} --update")
         printed = self.server("--print-config")
         self.assertEqual(printed.returncode, 0, printed.stderr)
         keys = set(leaves(yaml.safe_load(printed.stdout)))
@@ -527,6 +528,29 @@ class Wiring(unittest.TestCase):
                     encrypted = bool(values.get("tls", {}).get("secretName"))
                     self.assertEqual(("--health" in text, '"grpc"' in text), (encrypted, not encrypted), name)
 
+    def test_programs_know_what_they_are_started_with(self) -> None:
+        """Options of every command in a pod, asked of the programs' own help."""
+        asked: dict[tuple[str, str], set[str]] = {}
+        for _, values in every_case():
+            for _, spec in chart.pods(values).values():
+                for container in spec["containers"] + spec.get("initContainers", []):
+                    words = container.get("command", []) + container.get("args", [])
+                    commands = [words, *(probe["exec"]["command"] for probe in container.values()
+                                         if isinstance(probe, dict) and "exec" in probe)]
+                    for program, *rest in commands:
+                        if program.startswith("/opt/proad/bin/"):
+                            options = {word.split("=")[0] for word in rest if word.startswith("--")}
+                            asked.setdefault((program.rsplit("/", 1)[1], rest[0]), set()).update(options)
+        self.assertEqual(set(asked), {("proad", "detect"), ("proad", "doctor"), ("proad", "import"),
+                                      ("proad-trainer", "plan"), ("proad-trainer", "train")})
+        for (program, command), options in asked.items():
+            folder = "client" if program == "proad" else "server"
+            told = subprocess.run([str(BINARY / folder / program), command, "--help"], capture_output=True, text=True,
+                                  timeout=120, check=False)
+            self.assertEqual(told.returncode, 0, told.stderr)
+            for option in options:
+                self.assertRegex(told.stdout, rf"{option}\b", f"{program} {command}")
+
     def test_scaling_is_one_or_the_other(self) -> None:
         for mode, kinds in (("none", set()), ("hpa", {"HorizontalPodAutoscaler"}), ("keda", {"ScaledObject"})):
             items = chart.objects({"autoscaling": {"mode": mode, "keda": {"serverAddress": "http://p"}}})
@@ -548,6 +572,9 @@ class Wiring(unittest.TestCase):
         for stage in re.search(r'stage=~"([^"]+)"', query).group(1).split("|"):  # type: ignore[union-attr]
             self.assertIn(f'"{stage}"', source)
         self.assertEqual(query.count("("), query.count(")"))
+        pods = re.compile(re.search(r'pod=~"([^"]+)"', query).group(1))  # type: ignore[union-attr]
+        self.assertTrue(pods.fullmatch(f"{RELEASE}-proad-7d4b9c6f5d-x2k9q"))
+        self.assertFalse(pods.fullmatch(f"{RELEASE}-proad-trainer-0"))
 
     def test_one_server_at_a_time_holds_the_jobs(self) -> None:
         deployment = chart.find(chart.objects(chart.example("cpu")), "Deployment", f"{RELEASE}-proad")

@@ -62,16 +62,26 @@ def schema_of(key: str, default: str, comment: str) -> dict[str, Any]:
             raise ValueError(f"{KEYS.name}: {key}: the comment states no range")
         return {"type": "integer", "minimum": int(allowed.group(1)), "maximum": int(allowed.group(2))}
     if re.fullmatch(DURATION, default):
-        return {"type": "string", "pattern": DURATION}
+        return {"$ref": "#/definitions/duration"}
     if re.fullmatch(BYTES, default):
-        return {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": BYTES}]}
+        return {"$ref": "#/definitions/bytes"}
     choices = re.search(r": ((?:\w+, )+\w+)\.", comment)
     if choices and default in choices.group(1).split(", "):
         return {"enum": choices.group(1).split(", ")}
     return {"type": "string"}
 
 
+def definitions() -> dict[str, Any]:
+    """What the configuration adds to the schema's definitions."""
+    return {
+        "duration": {"type": "string", "pattern": DURATION},
+        "bytes": {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": BYTES}]},
+        "config": config_schema(),
+    }
+
+
 def config_schema() -> dict[str, Any]:
+    """The sections and keys."""
     root: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": {}}
     for key, default, comment in documented():
         if key in CHARTS_OWN:
@@ -96,7 +106,7 @@ def main() -> int:
         print(__doc__)
         return 2
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    schema["definitions"]["config"] = config_schema()
+    schema["definitions"] |= definitions()
     SCHEMA.write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
     return 0
 

@@ -16,6 +16,7 @@ scaleDown:
 
 {{/* Mean seconds that a picture waited for a thread and for a device; 0 without pictures. */}}
 {{- define "proad.waitQuery" -}}
-{{- $pods := printf "namespace=%q,pod=~%q" .root.Release.Namespace (printf "%s-[^-]+-[^-]+" (include "proad.componentName" .)) -}}
+{{- /* Pods of the Deployment, not the trainer's. */}}
+{{- $pods := printf "namespace=%q,pod=~%q" .root.Release.Namespace (printf "%s-[a-z0-9]+-[a-z0-9]{5}" (include "proad.componentName" .)) -}}
 (sum(rate(proad_stage_seconds_sum{stage=~"queue|batch_wait",{{ $pods }}}[1m])) / (sum(rate(proad_stage_seconds_count{stage="batch_wait",{{ $pods }}}[1m])) > 0)) or vector(0)
 {{- end }}
