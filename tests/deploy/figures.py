@@ -56,7 +56,7 @@ def happen(line, unit, over):
     until(6)
     line.swap()
     until(7)
-    line.await_job(line.start_job("aliens", 8, "alien", "brick", activate_on_success=True), timeout=3600)
+    line.await_job(line.start_job("aliens", 5, "alien", "brick", activate_on_success=True), timeout=3600)
     MODELS["alien"] = "aliens"
     line.fail_to_swap()
     line.await_job(line.start_bad_job("broken"))
