@@ -12,6 +12,7 @@
 #include "client/cli/job_text.h"
 #include "client/cli/json.h"
 #include "client/cli/table.h"
+#include "client/cli/train_options.h"
 #include "client/cli/upload.h"
 #include "client/model_client.h"
 
