@@ -36,7 +36,6 @@ EMPTY = {
     "proad_certificate_expiry_timestamp_seconds": "the server has no certificate",
     "proad_auth_failures_total": "the server asks for no credentials",
     "proad_credential_reloads_total": "it has none to take anew",
-    "proad_device_memory_bytes": "of GPUs",
 }
 # What the faults call for, whether it fires at once or waits for its time.
 EXPECTED = {"ProadErrorBudgetFastBurn", "ProadErrorBudgetSlowBurn", "ProadRejections", "ProadPicturesRefused",
