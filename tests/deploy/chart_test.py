@@ -581,9 +581,11 @@ class Wiring(unittest.TestCase):
         self.assertEqual(deployment["spec"]["strategy"], {"type": "Recreate"})
 
     def test_a_device_of_the_right_kind(self) -> None:
+        counts = {"Deployment": 1, "StatefulSet": 2, "Job": 1}
         for pod, (_, spec) in chart.pods(chart.example("gpu")).items():
-            if pod.startswith(("Deployment/", "StatefulSet/", "Job/")):
-                self.assertEqual(spec["containers"][0]["resources"]["limits"]["nvidia.com/gpu"], 1, pod)
+            kind = pod.split("/")[0]
+            if kind in counts:
+                self.assertEqual(spec["containers"][0]["resources"]["limits"]["nvidia.com/gpu"], counts[kind], pod)
                 self.assertIn("nvidia.com/gpu", [toleration["key"] for toleration in spec["tolerations"]], pod)
                 self.assertEqual(spec["runtimeClassName"], "nvidia", pod)
         for pod, (_, spec) in chart.pods(chart.example("cpu")).items():

@@ -78,7 +78,7 @@ spec:
         limits:
           {{- toYaml $place.resources.limits | nindent 10 }}
           {{- if eq $device "cuda" }}
-          {{ $v.gpu.resource }}: {{ $v.gpu.count }}
+          {{ $v.gpu.resource }}: {{ ternary $v.training.gpus $v.gpu.count $trainer }}
           {{- end }}
       volumeMounts:
         {{- include "proad.mounts" . | nindent 8 }}
