@@ -571,7 +571,13 @@ class Wiring(unittest.TestCase):
             self.assertIn(f'"{name}"', source)
         for stage in re.search(r'stage=~"([^"]+)"', query).group(1).split("|"):  # type: ignore[union-attr]
             self.assertIn(f'"{stage}"', source)
-        self.assertEqual(query.count("("), query.count(")"))
+        rules = {"groups": [{"name": "scaling", "rules": [{"record": "scaling:wait:sum", "expr": query}]}]}
+        promtool = pathlib.Path(os.environ["PROAD_PROMETHEUS"], "promtool")
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+            yaml.safe_dump(rules, file)
+            file.flush()
+            checked = subprocess.run([promtool, "check", "rules", file.name], capture_output=True, text=True, check=False)
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
         pods = re.compile(re.search(r'pod=~"([^"]+)"', query).group(1))  # type: ignore[union-attr]
         self.assertTrue(pods.fullmatch(f"{RELEASE}-proad-7d4b9c6f5d-x2k9q"))
         self.assertFalse(pods.fullmatch(f"{RELEASE}-proad-trainer-0"))
