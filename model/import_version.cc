@@ -25,6 +25,39 @@ void CheckName(const std::string& field, const std::string& name) {
           "letter or a digit, are expected");
 }
 
+void CheckDigest(const fs::path& file, const std::string& digest, const std::string& expected,
+                 const fs::path& manifest_file) {
+  if (digest == expected) return;
+  throw InvalidInput("manifest", "MANIFEST_MISMATCH",
+                     manifest_file.string() + " is of other weights than " + file.string() +
+                         ": it names the SHA-256 " + expected + ", and the file has " + digest +
+                         "; thresholds hold for the weights that they were measured with only");
+}
+
+// What an import says of itself, without the weights.
+Manifest NewManifest(const ImportOptions& options) {
+  Manifest manifest;
+  manifest.config = PresetConfig(options.preset);
+  manifest.config.encoder.position_resize = options.position_resize;
+  manifest.preprocessing = PresetPreprocessing(options.preset);
+  manifest.map_range = options.map_range.value_or(DefaultMapRange(options.preset));
+  return manifest;
+}
+
+// What a published version says of itself, for the same weights once more.
+Manifest TakeManifest(const ImportOptions& options, const std::string& encoder_digest) {
+  Manifest manifest = ReadManifestFile(options.manifest_file);
+  if (encoder_digest != manifest.files[kEncoderFile].sha256) {
+    CheckDigest(options.encoder_file, encoder_digest, manifest.encoder.sha256,
+                options.manifest_file);
+  }
+  CheckDigest(options.weights_file, Sha256File(options.weights_file),
+              manifest.files[kModelFile].sha256, options.manifest_file);
+  manifest.files.clear();
+  manifest.parent_job.clear();
+  return manifest;
+}
+
 }  // namespace
 
 MapRange DefaultMapRange(std::string_view preset) {
@@ -40,11 +73,9 @@ ImportedVersion ImportVersion(const ImportOptions& options) {
   if (!options.version.empty()) CheckName("version", options.version);
 
   ImportedVersion imported;
-  Manifest manifest;
-  manifest.config = PresetConfig(options.preset);
-  manifest.config.encoder.position_resize = options.position_resize;
-  manifest.preprocessing = PresetPreprocessing(options.preset);
-  manifest.map_range = options.map_range.value_or(DefaultMapRange(options.preset));
+  const std::string encoder_digest = Sha256File(options.encoder_file);
+  Manifest manifest =
+      options.manifest_file.empty() ? NewManifest(options) : TakeManifest(options, encoder_digest);
   manifest.name = options.name;
   manifest.code_version = options.code_version;
   manifest.created = NowUtc();
@@ -52,7 +83,7 @@ ImportedVersion ImportVersion(const ImportOptions& options) {
   const ImportedEncoder encoder =
       ImportEncoder(ReadTensorFile(options.encoder_file), manifest.config.encoder);
   manifest.config.encoder = encoder.config;
-  manifest.encoder = {options.encoder_file.filename().string(), Sha256File(options.encoder_file),
+  manifest.encoder = {options.encoder_file.filename().string(), encoder_digest,
                       NameOf(encoder.dialect)};
   if (KnownEncoder(manifest.encoder.sha256).empty()) {
     imported.warnings.push_back(

@@ -21,6 +21,10 @@ struct ImportOptions {
   std::filesystem::path
       encoder_file;  // any dialect of weight_import.h, safetensors or PyTorch archive
   std::filesystem::path weights_file;  // names of a checkpoint's model.safetensors, same containers
+  // Manifest of the version that these very files are from, by their SHA-256; "": none. Network,
+  // preprocessing, thresholds, figures and the record of the training are then as it has them;
+  // preset, position_resize and map_range are not looked at.
+  std::filesystem::path manifest_file;
   PositionResize position_resize = PositionResize::kOfficial;
   std::optional<MapRange> map_range;  // default: DefaultMapRange(preset)
   std::string code_version;           // recorded in the manifest

@@ -165,7 +165,10 @@ void Validate(const Manifest& manifest) {
 }
 
 Manifest ReadManifest(const std::filesystem::path& directory) {
-  const std::filesystem::path path = directory / kManifestFile;
+  return ReadManifestFile(directory / kManifestFile);
+}
+
+Manifest ReadManifestFile(const std::filesystem::path& path) {
   const MappedFile file(path);
   constexpr size_t kMaxBytes = 16 << 20;
   if (file.bytes().size() > kMaxBytes) {

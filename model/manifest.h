@@ -112,7 +112,10 @@ Manifest ParseManifest(const std::string& json, const std::string& source);
 // manifest gives the same bytes. Throws InvalidInput when a text in it is not UTF-8.
 std::string ToJson(const Manifest& manifest);
 
-// Reads DIR/manifest.json. Throws FileError or CorruptFile. Does not look at the other files.
+// Throws FileError or CorruptFile. Does not look at the other files of a version.
+Manifest ReadManifestFile(const std::filesystem::path& path);
+
+// DIR/manifest.json.
 Manifest ReadManifest(const std::filesystem::path& directory);
 
 // Compares every file that the manifest lists with its size and SHA-256. Throws CorruptFile naming

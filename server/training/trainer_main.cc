@@ -101,10 +101,17 @@ void AddImportCommand(CLI::App& app, Command& run) {
   command->add_option("--positions", import.position_resize, "How positions are resized")
       ->transform(CLI::CheckedTransformer(std::map<std::string, PositionResize>{
           {"official", PositionResize::kOfficial}, {"lineage", PositionResize::kLineage}}));
+  command
+      ->add_option("--manifest", import.manifest_file,
+                   "Manifest of the version that both files are from: its network, thresholds and "
+                   "figures are taken over")
+      ->check(CLI::ExistingFile)
+      ->excludes("--preset", "--positions");
   CLI::Option* const map_high = command
                                     ->add_option("--map-high", options->map_range.high,
                                                  "Map value drawn as the hottest colour")
-                                    ->check(CLI::PositiveNumber);
+                                    ->check(CLI::PositiveNumber)
+                                    ->excludes("--manifest");
   command->callback([options, map_high, &run] {
     if (*map_high) options->import.map_range = options->map_range;
     run = [options] { return Import(options->import); };

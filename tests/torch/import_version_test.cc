@@ -16,6 +16,7 @@
 #include "model/error.h"
 #include "model/frozen_pro_ad.h"
 #include "model/probe.h"
+#include "model/recipe.h"
 #include "model/safetensors.h"
 #include "model/weight_import.h"
 #include "tests/torch/test_weights.h"
@@ -47,6 +48,12 @@ class ImportVersionTest : public ::testing::Test {
             .encoder_file = kWeights / "encoder-tiny.safetensors",
             .weights_file = kWeights / "proad-tiny.safetensors",
             .code_version = "0.1.0"};
+  }
+
+  fs::path Write(const std::string& name, const std::string& text) const {
+    const fs::path path = root_ / name;
+    std::ofstream(path) << text;
+    return path;
   }
 
   void ExpectRefused(const ImportOptions& options, const std::string& field,
@@ -122,6 +129,52 @@ TEST_F(ImportVersionTest, TakesWhatTheCallerChooses) {
   const Manifest manifest = ImportVersion(options).manifest;
   EXPECT_EQ(manifest.map_range, (MapRange{0.0f, 0.5f}));
   EXPECT_EQ(manifest.config.encoder.position_resize, PositionResize::kLineage);
+}
+
+TEST_F(ImportVersionTest, TakesOverWhatAVersionOfTheSameWeightsKnows) {
+  Manifest known = ImportVersion(Shipped()).manifest;
+  known.map_range = {0.01f, 0.3f};
+  known.calibration = Calibration{.threshold = 0.12, .false_reject_budget = 0.05, .images = 30};
+  known.categories["brick"] = {.threshold = 0.08, .false_reject_budget = 0.05, .images = 20};
+  known.metrics["image_auroc/brick"] = 0.875;
+  known.data_fingerprint = "of the pictures";
+  known.parent_job = "a job elsewhere";
+  known.training = TrainingRecord{.recipe = FindRecipe("quick"), .steps = 200, .images = 240};
+
+  ImportOptions options = Shipped();
+  options.manifest_file = Write("known.json", ToJson(known));
+  options.name = "again";
+  const Manifest manifest = ImportVersion(options).manifest;
+  EXPECT_EQ(manifest.name, "again");
+  EXPECT_EQ(manifest.map_range, known.map_range);
+  EXPECT_EQ(manifest.calibration, known.calibration);
+  EXPECT_EQ(manifest.categories, known.categories);
+  EXPECT_EQ(manifest.metrics, known.metrics);
+  EXPECT_EQ(manifest.data_fingerprint, known.data_fingerprint);
+  EXPECT_EQ(manifest.training, known.training);
+  EXPECT_EQ(manifest.parent_job, "");
+  EXPECT_EQ(manifest.files.at(kModelFile), known.files.at(kModelFile));
+  EXPECT_EQ(LoadCheckpoint(root_ / "store" / "again" / "1").manifest, manifest);
+}
+
+TEST_F(ImportVersionTest, RefusesTheManifestOfOtherWeights) {
+  const Manifest known = ImportVersion(Shipped()).manifest;
+  ImportOptions options = Shipped();
+  options.name = "again";
+
+  Manifest other = known;
+  other.files[kModelFile].sha256 = std::string(64, 'a');
+  options.manifest_file = Write("other.json", ToJson(other));
+  ExpectRefused(options, "manifest", "is of other weights than " + options.weights_file.string());
+
+  other = known;
+  other.encoder.sha256 = std::string(64, 'b');
+  options.manifest_file = Write("other.json", ToJson(other));
+  ExpectRefused(options, "manifest", "is of other weights than " + options.encoder_file.string());
+
+  // An encoder's file as a version has it is the same encoder.
+  options.encoder_file = root_ / "store" / "proad-tiny" / "1" / kEncoderFile;
+  EXPECT_EQ(ImportVersion(options).manifest.files.at(kEncoderFile), known.files.at(kEncoderFile));
 }
 
 TEST_F(ImportVersionTest, WarnsOfAnEncoderThatNobodyKnows) {
