@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The main job, end to end: installs, builds, starts a server on free ports, detects on the sample pictures
-# through the client, trains a new version on the good ones among them, lets it serve, detects again, shows a few
-# metrics, and stops the server cleanly. A second run finds the version that the first one trained.
+# through the client, with verdicts, trains a new version on the good ones among them, lets it serve, detects
+# again, shows a few metrics, and stops the server cleanly. A second run finds the version that the first one
+# trained.
 #
 #   deploy/demo.sh [OUTPUT_DIRECTORY]      default: out/demo
 set -euo pipefail
@@ -24,8 +25,9 @@ step "Make a model version from the shipped weights"
 mkdir -p "$out"
 store="$out/store"
 if [ ! -e "$store/proad-tiny/1/manifest.json" ]; then
-  "$proad" import --store "$store" --name proad-tiny --preset proad-tiny \
-    --encoder model/weights/encoder-tiny.safetensors --weights model/weights/proad-tiny.safetensors
+  "$proad" import --store "$store" --name proad-tiny \
+    --encoder model/weights/encoder-tiny.safetensors --weights model/weights/proad-tiny.safetensors \
+    --manifest model/weights/proad-tiny.json
 else
   echo "already in $store"
 fi
@@ -58,7 +60,8 @@ export PROAD_SERVER="$address"
 
 step "Detect on the sample pictures with the shipped version"
 "$proad" models activate proad-tiny@1
-"$proad" detect deploy/sample/*/test --overlay --resolution original --out "$out/overlays" | tee "$out/before.txt"
+"$proad" detect deploy/sample/*/test --category-from-folder --overlay --resolution original \
+  --out "$out/overlays" | tee "$out/before.txt"
 echo
 echo "overlays: $out/overlays"
 
@@ -69,16 +72,27 @@ version="$("$proad" jobs list --model proad-tiny --json | python3 -c '
 import json, sys
 print(json.loads(sys.stdin.readline())["result_version"]["version"])')"
 
-step "Let it serve, and detect with it: now with thresholds"
+step "Let it serve, and detect with it"
 "$proad" models activate "proad-tiny@$version"
 "$proad" detect deploy/sample/*/test --category-from-folder | tee "$out/after.txt"
 
-step "Image AUROC on the sample"
+# How many verdicts of a table agree with the folders that the pictures lie in.
+right() {
+  python3 - "$1" <<'PYTHON'
+import re, sys
+rows = re.findall(r"/test/([a-z]+)/\S+\.png.*?\b(NORMAL|ANOMALOUS)\b", open(sys.argv[1], encoding="utf-8").read())
+print(f"verdicts: {sum((kind == 'good') == (verdict == 'NORMAL') for kind, verdict in rows)} of {len(rows)} right")
+PYTHON
+}
+
+step "Image AUROC and verdicts on the sample"
 echo "before: version 1, as shipped, trained on 240 good pictures"
 sed -n '/^category/,/^mean/p' "$out/before.txt"
+right "$out/before.txt"
 echo
 echo "after: version $version, trained further on the 40 good pictures of the sample, 9 of them held out"
 sed -n '/^category/,/^mean/p' "$out/after.txt"
+right "$out/after.txt"
 
 step "What the server counted"
 python3 - "http://$metrics/metrics" <<'PYTHON'

@@ -114,6 +114,18 @@ class DetectTest(unittest.TestCase):
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertIn("280", shown.stdout)
 
+    def test_the_shipped_manifest_brings_verdicts(self):
+        weights = SOURCE / "model" / "weights"
+        done = run(PROAD, "import", "--store", self.server.store, "--name", "calibrated",
+                   "--encoder", weights / "encoder-tiny.safetensors", "--weights", weights / "proad-tiny.safetensors",
+                   "--manifest", weights / "proad-tiny.json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.server.proad_json("models", "load", "calibrated@1")
+        pictures = (SAMPLE / "brick/test/hole/002.png", SAMPLE / "brick/test/good/013.png")
+        for arguments in ((), ("--category-from-folder",)):
+            rows = self.rows(*pictures, "--model", "calibrated@1", *arguments)
+            self.assertEqual([row["verdict"] for row in rows], ["ANOMALOUS", "NORMAL"], arguments)
+
     def test_versions_come_serve_go_back_and_leave(self):
         weights = SOURCE / "model" / "weights"
         for _ in range(2):

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""The manifest of the shipped model: what it scores on good and defective pictures, and thresholds.
+
+    tests/bench/shipped_manifest.py [DATASET] [--budget 0.1] [--build build/release] [--out FILE]
+
+Writes model/weights/proad-tiny.json, with which `proad import --manifest` makes a version that gives verdicts. DATASET
+is factory4 beside the project, from whose good training pictures the model learned. Its good test pictures that are
+not in deploy/sample too give the thresholds: no picture that a person tries the model on first had a say. Each category
+has its own, at the highest score of them but the share --budget, half way to the next above, as model/calibration.h
+does it; and all of them together give the threshold of a picture without a category. Prints how the verdicts on the
+sample's test pictures come out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WEIGHTS = ROOT / "model" / "weights"
+SAMPLE = ROOT / "deploy" / "sample"
+
+
+def digest(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def calibration(scores: list[float], budget: float) -> dict[str, Any]:
+    """As Calibrate of model/calibration.h."""
+    ranked = sorted(scores, reverse=True)
+    rejected = math.floor(budget * len(ranked) + 1e-9)
+    if rejected < 1:
+        raise SystemExit(f"{len(ranked)} good pictures are too few for a budget of {budget}")
+    return {"threshold": (ranked[rejected - 1] + ranked[rejected]) / 2, "false_reject_budget": budget,
+            "images": len(ranked)}
+
+
+def evaluate(trainer: pathlib.Path, dataset: pathlib.Path, store: pathlib.Path) -> tuple[dict[str, Any], pathlib.Path]:
+    subprocess.run([trainer, "import", "--store", store, "--name", "proad-tiny", "--encoder",
+                    WEIGHTS / "encoder-tiny.safetensors", "--weights", WEIGHTS / "proad-tiny.safetensors"],
+                   check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run([trainer, "evaluate", "--store", store, "proad-tiny@1", dataset, "--json"], check=True,
+                          stdout=subprocess.PIPE)
+    return json.loads(done.stdout), store / "proad-tiny" / "1" / "manifest.json"
+
+
+def thresholds(samples: list[dict[str, Any]], budget: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of all together, and by category."""
+    good: dict[str, list[float]] = {}
+    for sample in samples:
+        if not sample["defect"]:
+            good.setdefault(sample["category"], []).append(sample["score"])
+    pooled = [score for scores in good.values() for score in scores]
+    return calibration(pooled, budget), {name: calibration(good[name], budget) for name in sorted(good)}
+
+
+def table(samples: list[dict[str, Any]], categories: dict[str, Any]) -> str:
+    lines = ["| category | threshold | good, called NORMAL | defective, called ANOMALOUS |", "|---|---|---|---|"]
+    for name, of_category in categories.items():
+        cells = []
+        for defective in (False, True):
+            scores = [sample["score"] for sample in samples
+                      if sample["category"] == name and bool(sample["defect"]) == defective]
+            right = sum((score >= of_category["threshold"]) == defective for score in scores)
+            cells.append(f"{right} of {len(scores)}")
+        lines.append(f"| {name} | {of_category['threshold']:.4f} | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Writes the manifest of the shipped model")
+    parser.add_argument("dataset", type=pathlib.Path, nargs="?", default=ROOT / "../shared/datasets/factory4")
+    parser.add_argument("--budget", type=float, default=0.1)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    parser.add_argument("--out", type=pathlib.Path, default=WEIGHTS / "proad-tiny.json")
+    options = parser.parse_args()
+    if not options.dataset.is_dir():
+        print(f"no folder {options.dataset}", file=sys.stderr)
+        return 77
+    with tempfile.TemporaryDirectory() as scratch:
+        report, file = evaluate(options.build / "server/proad-trainer", options.dataset, pathlib.Path(scratch))
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    known = {digest(path) for path in SAMPLE.glob("*/test/*/*")}
+    in_sample = [digest(options.dataset / sample["name"]) in known for sample in report["samples"]]
+    shown = [sample for sample, inside in zip(report["samples"], in_sample, strict=True) if inside]
+    other = [sample for sample, inside in zip(report["samples"], in_sample, strict=True) if not inside]
+    manifest["calibration"], manifest["categories"] = thresholds(other, options.budget)
+    manifest["metrics"] = {"/".join(filter(None, (metric["name"], metric["category"]))): metric["value"]
+                           for metric in report["metrics"]}
+    options.out.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    print(table(shown, manifest["categories"]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
