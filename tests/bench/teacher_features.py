@@ -59,7 +59,7 @@ class Group(NamedTuple):
 
 STANDARDISED = tuple(("standardised", f"fire{number}", 1.0) for number in STRIDES)
 TEXTURE, FINE = ("unit root", "fire3", 1.0), ("unit root", "fine3", 1.0)
-COARSE, OBJECT = ("root", "coarse5", 1.0), ("root", "fire9", 1.0)
+COARSE, OBJECT, UNIT_COARSE = ("root", "coarse5", 1.0), ("root", "fire9", 1.0), ("unit root", "coarse5", 1.0)
 CONTRAST_5, HALF_CONTRAST_9 = ("contrast 5", "fire5", 1.0), ("contrast 9", "fire5", 0.5)
 SPACES = {
     "layers 3, 5, 7, 9, each channel standardised, one group": [Group(STANDARDISED, 10, 1280)],
@@ -72,6 +72,8 @@ SPACES = {
         [Group((TEXTURE, FINE, HALF_CONTRAST_9), 1), Group((COARSE, OBJECT), 1)],
     "the low group of these alone": [Group((TEXTURE, FINE, HALF_CONTRAST_9), 1)],
     "the high group of the last alone": [Group((COARSE, OBJECT), 1)],
+    "root of fire5 at half the side alone": [Group((COARSE,), 1)],
+    "unit root of fire5 at half the side alone": [Group((UNIT_COARSE,), 1)],
 }
 
 
