@@ -36,14 +36,13 @@ const char* NameOf(Split split);
 
 // One picture.
 struct Sample {
-  std::filesystem::path path;  // absolute
+  std::filesystem::path path;  // absolute, links resolved; inside the root when it was looked at
   std::string name;            // below the dataset's root, parts separated by "/", UTF-8
   std::string category;
   Split split = Split::kTrain;
   bool good = true;
-  std::string defect;  // its kind; empty for a good picture
-  std::optional<std::filesystem::path>
-      mask;  // absolute; only of defective pictures, and not of all
+  std::string defect;                         // its kind; empty for a good picture
+  std::optional<std::filesystem::path> mask;  // as path; only of defective pictures, and not of all
 };
 
 struct Dataset {

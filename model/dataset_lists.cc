@@ -120,13 +120,12 @@ Sample MakeSample(const DatasetTree& tree, const ListedSample& listed) {
                                       " is good but has the mask " + Quote(listed.mask));
   }
   Sample sample{.path = tree.Resolve(listed.image, listed.where),
-                .name = "",
+                .name = DatasetTree::Normal(listed.image),
                 .category = listed.category,
                 .split = listed.split,
                 .good = good,
                 .defect = listed.defect,
                 .mask = std::nullopt};
-  sample.name = sample.path.lexically_relative(tree.root()).generic_string();
   if (!IsPictureName(sample.name)) {
     RefuseDataset("DATASET_NOT_A_PICTURE",
                   listed.where + ": " + Quote(sample.name) +

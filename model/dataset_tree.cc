@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <fstream>
 #include <functional>
 #include <system_error>
 #include <utility>
 
 #include "model/error.h"
+#include "model/picture_file.h"
 #include "model/strict_json.h"
 
 namespace proad::model {
@@ -143,31 +143,36 @@ fs::path DatasetTree::Resolve(const std::string& name, const std::string& where)
                                               " must be relative, below " + Quote(root_.string()) +
                                               ", without \"..\"");
   }
-  const fs::path path = (root_ / relative).lexically_normal();
-  const fs::path canonical = Canonical(path, where);
+  const fs::path canonical = Canonical(root_ / Normal(name), where);
   if (!IsInside(canonical)) {
     RefuseDataset("DATASET_LINK_OUTSIDE",
                   where + ": the path " + Quote(name) + " leads out of the dataset's folder");
   }
   if (!fs::is_regular_file(canonical))
     RefuseDataset("DATASET_NOT_A_FILE", where + ": " + Quote(name) + " is not a file");
-  return path;
+  return canonical;
+}
+
+std::string DatasetTree::Normal(const std::string& name) {
+  return fs::path(name).lexically_normal().generic_string();
+}
+
+fs::path DatasetTree::PathOf(const std::string& name) const {
+  fs::path canonical = Canonical(root_ / name, "the dataset");
+  if (!IsInside(canonical)) {
+    RefuseDataset("DATASET_LINK_OUTSIDE",
+                  "the file " + Quote(name) + " leads out of the dataset's folder");
+  }
+  return canonical;
 }
 
 std::string DatasetTree::ReadList(const std::string& name, int64_t max_bytes) const {
-  const fs::path path = Resolve(name, "the dataset's list");
-  std::error_code error;
-  const uintmax_t size = fs::file_size(path, error);
-  if (error) throw FileError(path, "measure", error.value());
-  if (size > static_cast<uintmax_t>(max_bytes)) {
-    RefuseDataset("DATASET_TOO_LARGE", Quote(name) + " has " + std::to_string(size) +
-                                           " bytes; a list may have " + std::to_string(max_bytes));
+  const std::vector<uint8_t> bytes = ReadUpTo(Resolve(name, "the dataset's list"), max_bytes);
+  if (bytes.size() > static_cast<size_t>(max_bytes)) {
+    RefuseDataset("DATASET_TOO_LARGE", Quote(name) + " is too large; a list may have " +
+                                           std::to_string(max_bytes) + " bytes");
   }
-  std::ifstream file(path, std::ios::binary);
-  std::string text(size, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(size));
-  if (file.gcount() != static_cast<std::streamsize>(size)) throw FileError(path, "read", errno);
-  return text;
+  return std::string(bytes.begin(), bytes.end());
 }
 
 void DatasetTree::Ignore(const std::string& name) {

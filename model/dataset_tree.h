@@ -54,11 +54,15 @@ class DatasetTree {
   // List, but only the pictures; other files are remembered as ignored, and folders refused.
   std::vector<std::string> ListPictures(const std::string& folder);
 
-  // The file that a list names: refuses names that are absolute, hold ".." or leave the root, and
-  // what is not a file. `where` is the place in the list.
+  // The file that a list names, links resolved: refuses names that are absolute, hold ".." or leave
+  // the root, and what is not a file. `where` is the place in the list.
   std::filesystem::path Resolve(const std::string& name, const std::string& where) const;
 
-  std::filesystem::path PathOf(const std::string& name) const { return root_ / name; }
+  // `name` as it is written below the root, without parts that lead nowhere ("a/./b"). Pure.
+  static std::string Normal(const std::string& name);
+
+  // Where a file that was listed lies, links resolved. Refuses what leaves the root by now.
+  std::filesystem::path PathOf(const std::string& name) const;
 
   // The whole file, refused when larger.
   std::string ReadList(const std::string& name, int64_t max_bytes) const;

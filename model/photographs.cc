@@ -47,7 +47,7 @@ Photographs::Photographs(const std::vector<fs::path>& folders, const ImageLimits
   for (const fs::path& folder : folders) {
     for (const fs::path& file : PicturesBelow(folder)) {
       try {
-        const std::vector<uint8_t> bytes = ReadPicture(file, limits_);
+        const std::vector<uint8_t> bytes = ReadPicture(file, limits_, Links::kFollow);
         const Image image = DecodePicture(bytes, file, limits_);
         if (std::min(image.width, image.height) < kSmallestSide) {
           skipped_.push_back(file.string() + ": smaller than 16 pixels");
@@ -71,7 +71,7 @@ Photographs::Photographs(const std::vector<fs::path>& folders, const ImageLimits
 
 Image Photographs::Read(int64_t number) const {
   const fs::path& file = files_.at(static_cast<size_t>(number));
-  return DecodePicture(ReadPicture(file, limits_), file, limits_);
+  return DecodePicture(ReadPicture(file, limits_, Links::kFollow), file, limits_);
 }
 
 }  // namespace proad::model

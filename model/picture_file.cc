@@ -1,15 +1,32 @@
 #include "model/picture_file.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
-#include <system_error>
 
 #include "model/error.h"
+#include "model/resolved_file.h"
 #include "model/strict_json.h"
 
 namespace proad::model {
 namespace {
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  int get() const { return fd_; }
+
+ private:
+  const int fd_;
+};
 
 [[noreturn]] void Refuse(const std::filesystem::path& path, const std::string& why) {
   throw InvalidInput("dataset", "UNREADABLE_IMAGE",
@@ -18,19 +35,26 @@ namespace {
 
 }  // namespace
 
-std::vector<uint8_t> ReadUpTo(const std::filesystem::path& path, int64_t limit) {
-  std::error_code error;
-  const uintmax_t size = std::filesystem::file_size(path, error);
-  if (error) throw FileError(path, "read", error.value());
-  std::vector<uint8_t> bytes(std::min<uintmax_t>(size, static_cast<uintmax_t>(limit) + 1));
-  std::ifstream file(path, std::ios::binary);
-  file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-  if (!file) throw FileError(path, "read", errno);
+std::vector<uint8_t> ReadUpTo(const std::filesystem::path& path, int64_t limit, Links links) {
+  const Descriptor file(links == Links::kNone ? OpenResolved(path)
+                                              : open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat found = {};
+  if (file.get() < 0 || fstat(file.get(), &found) != 0) throw FileError(path, "read", errno);
+  const auto size = static_cast<size_t>(std::min<int64_t>(found.st_size, limit + 1));
+  std::vector<uint8_t> bytes(size);
+  for (size_t got = 0; got < size;) {
+    const ssize_t n = read(file.get(), bytes.data() + got, size - got);
+    if (n < 0 && errno == EINTR) continue;
+    // Nothing more though there was: somebody shortens it.
+    if (n <= 0) throw FileError(path, "read", n < 0 ? errno : EIO);
+    got += static_cast<size_t>(n);
+  }
   return bytes;
 }
 
-std::vector<uint8_t> ReadPicture(const std::filesystem::path& path, const ImageLimits& limits) {
-  std::vector<uint8_t> bytes = ReadUpTo(path, limits.max_bytes);
+std::vector<uint8_t> ReadPicture(const std::filesystem::path& path, const ImageLimits& limits,
+                                 Links links) {
+  std::vector<uint8_t> bytes = ReadUpTo(path, limits.max_bytes, links);
   if (bytes.empty()) Refuse(path, "it is empty");
   if (static_cast<int64_t>(bytes.size()) > limits.max_bytes) {
     Refuse(path, "it has more than " + std::to_string(limits.max_bytes) + " bytes");

@@ -57,6 +57,19 @@ void Divide(const TrainSpec& spec, TrainData& data) {
   }
 }
 
+// A job's dataset was found where it may lie, links resolved, before the trainer existed. A link
+// that was put on the way since then may lead anywhere.
+void RefuseMoved(const std::filesystem::path& planned, const Dataset& dataset) {
+  const std::filesystem::path& root = dataset.root;
+  if (std::mismatch(root.begin(), root.end(), planned.begin(), planned.end()).first == root.end()) {
+    return;
+  }
+  throw InvalidInput("dataset", "DATASET_MOVED",
+                     "the dataset " + Quote(planned.string()) + " is now reached by a symbolic " +
+                         "link, at " + Quote(root.string()) +
+                         "; a job's dataset is a path without " + "links");
+}
+
 }  // namespace
 
 // Thresholds want three pictures at least; a small category gives a quarter of its own for them.
@@ -72,6 +85,7 @@ TrainData OpenTrainData(const TrainSpec& spec, const ImageLimits& limits) {
   TrainData data;
   data.dataset =
       OpenDataset(spec.dataset, {.format = spec.dataset_format, .categories = spec.categories});
+  RefuseMoved(spec.dataset, data.dataset);
   const DatasetReport report = CheckDataset(data.dataset, limits);
   data.fingerprint = report.fingerprint;
   if (!report.bad_masks.empty()) {

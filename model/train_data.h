@@ -30,7 +30,8 @@ int64_t CountHeldOut(int64_t pictures, double share);
 // training pictures, picked by the seed.
 //
 // Throws InvalidInput (field "dataset"): UNREADABLE_IMAGE naming the pictures, unless they may be
-// skipped; MASK_INVALID naming the masks; and what OpenDataset and CheckTrainable throw.
+// skipped; MASK_INVALID naming the masks; DATASET_MOVED unless spec.dataset is absolute with its
+// links resolved, still; and what OpenDataset and CheckTrainable throw.
 TrainData OpenTrainData(const TrainSpec& spec, const ImageLimits& limits);
 
 // Whether there are good and defective pictures to measure on in some category.

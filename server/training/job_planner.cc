@@ -28,6 +28,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr size_t kMaxDatasetPath = 1024;  // bytes
+
 absl::Status Refuse(absl::StatusCode code, const std::string& field, const std::string& reason,
                     const std::string& message) {
   return MakeError(code, absl::StrCat(field, ": ", message), {.reason = reason, .field = field});
@@ -132,7 +134,8 @@ absl::StatusOr<model::Dataset> JobPlanner::Open(const DatasetWish& wish) const {
 
 absl::StatusOr<JobPlanner::OpenedDataset> JobPlanner::OpenWished(const DatasetWish& wish) const {
   const bool uploaded = !wish.id.empty();
-  const auto path = uploaded ? datasets_.Open(wish.id) : InDataRoot(wish.path);
+  // Links resolved: the trainer opens it later, and only where no link stands on the way by then.
+  const auto path = uploaded ? Uploaded(wish.id) : InDataRoot(wish.path);
   if (!path.ok()) return path.status();
   try {
     model::Dataset dataset =
@@ -175,6 +178,18 @@ absl::Status JobPlanner::PlanDataset(JobSpec& spec) const {
   return CheckGate(spec.train);
 }
 
+absl::StatusOr<fs::path> JobPlanner::Uploaded(const std::string& id) const {
+  const absl::StatusOr<fs::path> path = datasets_.Open(id);
+  if (!path.ok()) return path.status();
+  std::error_code error;
+  fs::path resolved = fs::canonical(*path, error);
+  if (error) {
+    return Refuse(absl::StatusCode::kNotFound, "spec.dataset_id", "DATASET_NOT_FOUND",
+                  absl::StrCat("the uploaded dataset ", Quote(id), " is gone: ", error.message()));
+  }
+  return resolved;
+}
+
 absl::StatusOr<fs::path> JobPlanner::InDataRoot(const std::string& path) const {
   constexpr char kField[] = "spec.dataset_path";
   if (options_.data_root.empty()) {
@@ -187,6 +202,11 @@ absl::StatusOr<fs::path> JobPlanner::InDataRoot(const std::string& path) const {
   if (error) {
     return Refuse(absl::StatusCode::kFailedPrecondition, kField, "DATA_ROOT_MISSING",
                   absl::StrCat("the server's data root cannot be read: ", error.message()));
+  }
+  if (path.find('\0') != std::string::npos || path.size() > kMaxDatasetPath) {
+    return Refuse(
+        absl::StatusCode::kInvalidArgument, kField, "PATH_INVALID",
+        absl::StrCat(Quote(path), " is no path of up to ", kMaxDatasetPath, " bytes without NUL"));
   }
   // Where it would lie, links resolved as far as there is anything: what does not exist is not
   // found, but nobody learns what exists outside.

@@ -68,6 +68,7 @@ class JobPlanner {
   absl::Status PlanGpus(const std::string& asked, JobSpec& spec) const;
   absl::Status PlanComparison(JobSpec& spec) const;
   absl::StatusOr<std::filesystem::path> InDataRoot(const std::string& path) const;
+  absl::StatusOr<std::filesystem::path> Uploaded(const std::string& id) const;
   absl::StatusOr<std::filesystem::path> VersionDirectory(const std::string& model) const;
 
   const Options options_;

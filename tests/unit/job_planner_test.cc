@@ -182,6 +182,15 @@ TEST_F(JobPlannerTest, ADatasetLiesBelowTheDataRoot) {
     EXPECT_TRUE(status.ok()) << path << ": " << status;
     EXPECT_EQ(spec.train.dataset, fs::canonical(root_ / "data/two"));
   }
+  for (const std::string& path :
+       {std::string("two\0/../../outside", 18), std::string("two\0", 4), std::string(2000, 'x')}) {
+    JobSpec spec = Spec();
+    spec.dataset_path = path;
+    ExpectRefused(spec, absl::StatusCode::kInvalidArgument, "spec.dataset_path", "NUL");
+  }
+  JobSpec overlong = Spec();  // of a length that only the file system refuses
+  overlong.dataset_path = std::string(400, 'x');
+  EXPECT_FALSE(Plan(overlong).ok());
   JobSpec dangling = Spec();
   dangling.dataset_path = "dangling";
   EXPECT_FALSE(Plan(dangling).ok());
