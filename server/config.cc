@@ -1,5 +1,8 @@
 #include "server/config.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -21,6 +24,36 @@ std::vector<std::pair<std::string, LogLevel>> LogLevels() {
   std::vector<std::pair<std::string, LogLevel>> levels;
   for (const LogLevel level : AllLogLevels()) levels.emplace_back(NameOf(level), level);
   return levels;
+}
+
+// Whether only this machine reaches "HOST:PORT".
+bool IsLoopback(absl::string_view address) {
+  const absl::string_view host = address.substr(0, address.rfind(':'));
+  if (host == "localhost" || host == "[::1]") return true;
+  in_addr parsed = {};
+  return inet_pton(AF_INET, std::string(host).c_str(), &parsed) == 1 &&
+         ntohl(parsed.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+void CheckSecurity(const Config& config, std::vector<std::string>& errors) {
+  const TlsFiles& tls = config.tls;
+  if (tls.certificate.empty() != tls.key.empty()) {
+    errors.push_back(absl::StrCat(
+        "server.tls.", tls.key.empty() ? "key" : "certificate", ": is not given, and server.tls.",
+        tls.key.empty() ? "certificate" : "key", " is; expected both or neither"));
+  }
+  if (!tls.client_ca.empty() && tls.certificate.empty()) {
+    errors.push_back(
+        "server.tls.client_ca: asks clients for certificates without TLS; expected "
+        "server.tls.certificate and server.tls.key beside it");
+  }
+  if (!config.auth.tokens.empty() && !tls.enabled() && !config.auth.allow_plaintext &&
+      !IsLoopback(config.endpoint.listen)) {
+    errors.push_back(absl::StrCat(
+        "auth.tokens: whoever listens in on ", config.endpoint.listen,
+        " would read the tokens; expected server.tls.certificate and server.tls.key, a loopback "
+        "address in server.listen, or auth.allow_plaintext: true where something else encrypts"));
+  }
 }
 
 }  // namespace
@@ -53,6 +86,15 @@ std::vector<Option> ConfigOptions(Config& c) {
       Option::Time("server.max_connection_age_grace", c.endpoint.max_connection_age_grace, zero,
                    absl::Hours(24)),
       Option::Bytes("server.max_memory", c.endpoint.max_memory, 64 << 20, 1LL << 40),
+
+      Option::Switch("server.reflection", c.endpoint.reflection),
+      Option::Path("server.tls.certificate", c.tls.certificate, /*optional=*/true),
+      Option::Path("server.tls.key", c.tls.key, /*optional=*/true),
+      Option::Path("server.tls.client_ca", c.tls.client_ca, /*optional=*/true),
+      Option::Switch("server.tls.require_client_certificate", c.tls.require_client_certificate),
+
+      Option::Path("auth.tokens", c.auth.tokens, /*optional=*/true),
+      Option::Switch("auth.allow_plaintext", c.auth.allow_plaintext),
 
       Option::Path("models.store", c.store),
       Option::Text("models.default", c.models.default_model),
@@ -163,6 +205,7 @@ absl::Status Validate(const Config& config) {
                                   config.endpoint.max_message_bytes,
                                   "); expected at least twice that"));
   }
+  CheckSecurity(config, errors);
   const std::string& name = config.models.default_model;
   if (!name.empty() && !model::IsValidName(name)) {
     errors.push_back(

@@ -19,6 +19,7 @@
 #include "server/training/dataset_store.h"
 #include "server/training/train_scheduler.h"
 #include "server/util/options.h"
+#include "server/util/tls_files.h"
 
 namespace proad::server {
 
@@ -37,6 +38,15 @@ struct EndpointOptions {
   absl::Duration max_connection_age = absl::ZeroDuration();    // then asked to go; zero: never
   absl::Duration max_connection_age_grace = absl::Minutes(1);  // for its calls to end, after that
   int64_t max_memory = 2LL << 30;  // of all connections and messages, about; gRPC's resource quota
+  bool reflection = true;          // tell anyone what RPCs there are
+};
+
+// Who may call.
+struct AuthOptions {
+  std::filesystem::path tokens;  // server/rpc/token_table.h; empty: everybody may do everything
+  bool allow_plaintext = false;  // tokens without TLS beyond this machine
+  // Between looks for replaced certificates and tokens; two make one. Not a key.
+  absl::Duration reload_pause = absl::Seconds(1);
 };
 
 // What SIGTERM does, in this order.
@@ -57,6 +67,8 @@ struct TrainingOptions {
 struct Config {
   LogLevel log_level = LogLevel::kInfo;
   EndpointOptions endpoint;
+  TlsFiles tls;
+  AuthOptions auth;
   ShutdownOptions shutdown;
   std::filesystem::path store = "/var/lib/proad/models";
   ModelRegistry::Options models;

@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "server/config.h"
+#include "server/rpc/credentials.h"
 #include "server/server.h"
 #include "server/serving/torch_model.h"
 #include "server/telemetry/log.h"
@@ -131,7 +132,8 @@ int Main(int argc, char** argv) {
   add_override("--store", "models.store", "Directory of the model store");
   add_override("--default-model", "models.default", "Answers requests that name no model");
   add_override("--device", "models.device", "auto, cpu, cuda or cuda:N");
-  app.add_flag("--check-config", arguments.check_config, "Check the configuration and exit");
+  app.add_flag("--check-config", arguments.check_config,
+               "Check the configuration, its certificates and its tokens, and exit");
   app.add_flag("--print-config", arguments.print_config,
                "Print the configuration in force and exit");
   try {
@@ -147,6 +149,9 @@ int Main(int argc, char** argv) {
     return 0;
   }
   if (arguments.check_config) {
+    const absl::Status status =
+        Credentials::Check({.tls = config.tls, .tokens = config.auth.tokens});
+    if (!status.ok()) return Fail(status, 2);
     std::cout << "the configuration is valid\n";
     return 0;
   }

@@ -2,8 +2,9 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/server_builder_option.h>
+#include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/resource_quota.h>
-#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
@@ -75,6 +76,20 @@ void SetChannelArguments(const EndpointOptions& options, grpc::ServerBuilder& bu
   builder.SetResourceQuota(quota);
 }
 
+Credentials::Options CredentialOptions(const Config& config) {
+  return {.tls = config.tls, .tokens = config.auth.tokens, .pause = config.auth.reload_pause};
+}
+
+// The library of reflection adds itself to every builder of the process.
+class WithoutReflection : public grpc::ServerBuilderOption {
+ public:
+  void UpdateArguments(grpc::ChannelArguments*) override {}
+  void UpdatePlugins(std::vector<std::unique_ptr<grpc::ServerBuilderPlugin>>* plugins) override {
+    std::erase_if(*plugins,
+                  [](const auto& plugin) { return plugin->name() == "proto_server_reflection"; });
+  }
+};
+
 // With what follows from other keys.
 Config Complete(Config config) {
   ResolvePaths(config);
@@ -91,6 +106,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, Mode
                                                       std::function<void()> on_ready) {
   std::unique_ptr<Server> server(
       new Server(config, std::move(loader), device, std::move(on_ready)));
+  auto credentials =
+      Credentials::Load(CredentialOptions(config), server->authorizer_, server->metrics_);
+  if (!credentials.ok()) return credentials.status();
+  server->credentials_ = *std::move(credentials);
   if (absl::Status status = server->registry_.Scan(); !status.ok()) return status;
   if (absl::Status status = server->StartTraining(std::move(resolve_device)); !status.ok()) {
     return status;
@@ -114,6 +133,7 @@ Server::Server(const Config& config, ModelLoader loader, const std::string& devi
                std::function<void()> on_ready)
     : config_(Complete(config)),
       on_ready_(std::move(on_ready)),
+      authorizer_(metrics_),
       store_(config.store),
       registry_(config.models, store_, std::move(loader), metrics_),
       admission_(config_.admission, metrics_),
@@ -122,7 +142,7 @@ Server::Server(const Config& config, ModelLoader loader, const std::string& devi
       administration_(Administration()),
       detector_(config.detector, registry_, admission_, preprocessing_, batcher_, metrics_),
       workers_(config_.workers, device, batcher_, metrics_, [this] { UpdateHealth(); }),
-      detection_service_({.stream_window = config.stream_window}, detector_, metrics_),
+      detection_service_({.stream_window = config.stream_window}, detector_, authorizer_, metrics_),
       calibration_(registry_, Calibrator(detector_),
                    [this](const std::string& path, const std::string& id,
                           const std::vector<std::string>& categories) {
@@ -137,7 +157,7 @@ Server::Server(const Config& config, ModelLoader loader, const std::string& devi
           [this](const v1::CalibrateRequest& request, v1::CalibrateResponse& response) {
             return calibration_.Run(request, response);
           },
-          administration_, metrics_),
+          administration_, authorizer_, metrics_),
       follower_(registry_, config.models.follow_interval, [this] { UpdateHealth(); }) {
   metrics_.AddRefresher([this] {
     metrics_.queue_depth.Set(static_cast<double>(batcher_.waiting()));
@@ -149,12 +169,12 @@ Server::Server(const Config& config, ModelLoader loader, const std::string& devi
 
 Server::Training::Training(const TrainingOptions& options, const ModelStore& models,
                            DeviceResolver resolve_device, std::unique_ptr<TrainScheduler> jobs,
-                           Metrics& metrics)
+                           Authorizer& authorizer, Metrics& metrics)
     : datasets(options.datasets),
       planner({.data_root = options.data_root, .encoders = options.encoders}, datasets, models,
               std::move(resolve_device)),
       scheduler(std::move(jobs)),
-      service(planner, *scheduler, datasets, metrics) {}
+      service(planner, *scheduler, datasets, authorizer, metrics) {}
 
 Server::~Server() { Stop(); }
 
@@ -167,7 +187,7 @@ absl::Status Server::StartTraining(DeviceResolver resolve_device) {
   auto scheduler = TrainScheduler::Start(options.jobs, activate, metrics_);
   if (!scheduler.ok()) return scheduler.status();
   training_ = std::make_unique<Training>(options, store_, std::move(resolve_device),
-                                         *std::move(scheduler), metrics_);
+                                         *std::move(scheduler), authorizer_, metrics_);
   housekeeping_ = std::thread([this] { KeepHouse(); });
   return absl::OkStatus();
 }
@@ -219,8 +239,9 @@ absl::Status Server::Listen() {
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   SetChannelArguments(config_.endpoint, builder);
+  if (!config_.endpoint.reflection) builder.SetOption(std::make_unique<WithoutReflection>());
   int port = 0;
-  builder.AddListeningPort(config_.endpoint.listen, grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort(config_.endpoint.listen, credentials_->server(), &port);
   builder.RegisterService(&detection_service_);
   builder.RegisterService(&model_service_);
   if (training_ != nullptr) builder.RegisterService(&training_->service);

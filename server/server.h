@@ -20,7 +20,9 @@
 #include "server/batching/dynamic_batcher.h"
 #include "server/batching/worker_pool.h"
 #include "server/config.h"
+#include "server/rpc/auth.h"
 #include "server/rpc/calibration.h"
+#include "server/rpc/credentials.h"
 #include "server/rpc/detection_service.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/training_service.h"
@@ -45,8 +47,8 @@ class Server {
   // model is warm. `device` is where the loader's versions run, for the metrics.
   // `resolve_device` says where training jobs can run. `on_ready` is called once, from another
   // thread, when it first says SERVING. Training jobs that were under way are taken up.
-  // NOT_FOUND when the store does not exist, UNAVAILABLE when a port cannot be had, and as
-  // TrainScheduler::Start, unless training is switched off.
+  // NOT_FOUND when the store does not exist, UNAVAILABLE when a port cannot be had, as
+  // Credentials::Load, and as TrainScheduler::Start, unless training is switched off.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
       const Config& config, ModelLoader loader, const std::string& device,
       DeviceResolver resolve_device, std::function<void()> on_ready = [] {});
@@ -74,7 +76,8 @@ class Server {
   // What TrainingService needs; absent when training is switched off.
   struct Training {
     Training(const TrainingOptions& options, const ModelStore& models,
-             DeviceResolver resolve_device, std::unique_ptr<TrainScheduler> jobs, Metrics& metrics);
+             DeviceResolver resolve_device, std::unique_ptr<TrainScheduler> jobs,
+             Authorizer& authorizer, Metrics& metrics);
 
     DatasetStore datasets;
     JobPlanner planner;
@@ -109,6 +112,8 @@ class Server {
   bool running_ = false;                 // Start succeeded and Stop was not called
 
   Metrics metrics_;
+  Authorizer authorizer_;
+  std::unique_ptr<Credentials> credentials_;
   const ModelStore store_;
   ModelRegistry registry_;
   Admission admission_;

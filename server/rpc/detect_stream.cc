@@ -9,11 +9,12 @@
 namespace proad::server {
 
 DetectStream::DetectStream(Inspector& inspector, int window, absl::Duration frame_deadline,
-                           absl::Time stream_deadline, OnEnd on_end)
+                           absl::Time stream_deadline, StillAllowed still_allowed, OnEnd on_end)
     : inspector_(inspector),
       window_(window),
       frame_deadline_(frame_deadline),
       stream_deadline_(stream_deadline),
+      still_allowed_(std::move(still_allowed)),
       on_end_(std::move(on_end)) {}
 
 void DetectStream::Start() {
@@ -35,10 +36,12 @@ void DetectStream::Drain() {
 
 void DetectStream::OnReadDone(bool ok) {
   std::shared_ptr<Request> request;
+  absl::Status allowed = ok ? still_allowed_() : absl::OkStatus();
   {
     MutexLock lock(mutex_);
     request = std::move(reading_);
-    if (ok && !finished_) {
+    if (!allowed.ok()) end_ = std::move(allowed);
+    if (ok && !finished_ && end_.ok()) {
       ++in_flight_;
     } else {
       request.reset();
@@ -113,7 +116,7 @@ void DetectStream::Proceed() {
   }
   if (reads_over_ && in_flight_ == 0) {
     finished_ = true;
-    Finish(broken_ ? grpc::Status::CANCELLED : grpc::Status::OK);
+    Finish(broken_ ? grpc::Status::CANCELLED : ToGrpcStatus(end_));
   }
 }
 

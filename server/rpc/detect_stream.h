@@ -23,6 +23,7 @@ namespace proad::server {
 //   OK         when the client has said that it is done, or the server drains, and every frame that
 //              was read is answered
 //   CANCELLED  when the client is gone and nothing of it is under way any more
+//   another    as the caller is told who may not go on, when what was read before is answered
 //
 // Thread-safety: gRPC calls the reactions, workers bring the answers, Drain may come from any
 // thread. Frames under way keep the stream alive, so that an answer that comes late finds it.
@@ -31,12 +32,14 @@ class DetectStream
       public std::enable_shared_from_this<DetectStream> {
  public:
   using OnEnd = absl::AnyInvocable<void(DetectStream*)>;
+  using StillAllowed = absl::AnyInvocable<absl::Status()>;
 
+  // `still_allowed` is asked for every frame: a stream lives longer than tokens do.
   // `frame_deadline`: a frame is answered this long after it was read at the latest, and by
   // `stream_deadline`. `on_end` is called when gRPC is through with the stream, which must stay
   // until then.
   DetectStream(Inspector& inspector, int window, absl::Duration frame_deadline,
-               absl::Time stream_deadline, OnEnd on_end);
+               absl::Time stream_deadline, StillAllowed still_allowed, OnEnd on_end);
 
   // Starts to read. Once, after construction.
   void Start();
@@ -69,6 +72,7 @@ class DetectStream
   const absl::Duration frame_deadline_;
   const absl::Time stream_deadline_;
   const CancelFlag cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  StillAllowed still_allowed_;  // one read at a time asks
   OnEnd on_end_;
 
   Mutex mutex_;
@@ -79,6 +83,7 @@ class DetectStream
   bool reads_over_ ABSL_GUARDED_BY(mutex_) = false;
   bool broken_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status end_ ABSL_GUARDED_BY(mutex_);  // unless broken_
 };
 
 }  // namespace proad::server

@@ -5,10 +5,15 @@
 #include <vector>
 
 #include "server/rpc/status.h"
+#include "server/rpc/unary.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
 namespace {
+
+using Reactor = grpc::ServerBidiReactor<v1::DetectStreamRequest, v1::DetectStreamResponse>;
+
+const char* const kService = v1::DetectionService::service_full_name();
 
 absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
   const std::chrono::system_clock::time_point deadline = context.deadline();
@@ -43,16 +48,22 @@ class DetectCall : public grpc::ServerUnaryReactor {
 
 }  // namespace
 
-DetectionService::DetectionService(const Options& options, Detector& detector, Metrics& metrics)
+DetectionService::DetectionService(const Options& options, Detector& detector,
+                                   Authorizer& authorizer, Metrics& metrics)
     : options_(options),
       detector_(detector),
       metrics_(metrics),
+      detect_guard_(authorizer, metrics, kService, "Detect"),
+      stream_guard_(authorizer, metrics, kService, "DetectStream"),
       unary_("Detect", detector, metrics),
       streamed_("DetectStream", detector, metrics) {}
 
 grpc::ServerUnaryReactor* DetectionService::Detect(grpc::CallbackServerContext* context,
                                                    const v1::DetectRequest* request,
                                                    v1::DetectResponse* response) {
+  if (const auto caller = detect_guard_.Admit(*context); !caller.ok()) {
+    return new RefusedCall<grpc::ServerUnaryReactor>(caller.status());
+  }
   auto* call = new DetectCall(unary_, *context);
   call->Start(*request, *response);
   return call;
@@ -60,8 +71,11 @@ grpc::ServerUnaryReactor* DetectionService::Detect(grpc::CallbackServerContext* 
 
 grpc::ServerBidiReactor<v1::DetectStreamRequest, v1::DetectStreamResponse>*
 DetectionService::DetectStream(grpc::CallbackServerContext* context) {
+  const absl::StatusOr<Caller> caller = stream_guard_.Admit(*context);
+  if (!caller.ok()) return new RefusedCall<Reactor>(caller.status());
   const auto stream = std::make_shared<Stream>(
       streamed_, options_.stream_window, detector_.options().default_deadline, DeadlineOf(*context),
+      [this, caller = *caller] { return stream_guard_.StillAllowed(caller); },
       [this](Stream* ended) { Forget(ended); });
   bool draining = false;
   {

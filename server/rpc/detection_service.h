@@ -8,6 +8,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "server/batching/detector.h"
+#include "server/rpc/auth.h"
 #include "server/rpc/detect_stream.h"
 #include "server/rpc/inspector.h"
 #include "server/telemetry/metrics.h"
@@ -25,7 +26,8 @@ class DetectionService : public v1::DetectionService::CallbackService {
     int stream_window = 16;
   };
 
-  DetectionService(const Options& options, Detector& detector, Metrics& metrics);
+  DetectionService(const Options& options, Detector& detector, Authorizer& authorizer,
+                   Metrics& metrics);
 
   grpc::ServerUnaryReactor* Detect(grpc::CallbackServerContext* context,
                                    const v1::DetectRequest* request,
@@ -46,6 +48,8 @@ class DetectionService : public v1::DetectionService::CallbackService {
   const Options options_;
   Detector& detector_;
   Metrics& metrics_;
+  RpcGuard detect_guard_;
+  RpcGuard stream_guard_;
   Inspector unary_;
   Inspector streamed_;
 

@@ -17,6 +17,7 @@
 namespace proad::server {
 namespace {
 
+const char* const kService = v1::ModelService::service_full_name();
 constexpr int kDefaultPageSize = 100;
 constexpr int kMaxPageSize = 1000;
 
@@ -56,21 +57,22 @@ void FillSwap(const std::string& name, const ModelSwap& swap, Response& response
 }  // namespace
 
 ModelService::ModelService(ModelRegistry& registry, SwapVersion swap_version,
-                           RunCalibration calibrate, ThreadPool& pool, Metrics& metrics)
+                           RunCalibration calibrate, ThreadPool& pool, Authorizer& authorizer,
+                           Metrics& metrics)
     : registry_(registry),
       swap_version_(std::move(swap_version)),
       run_calibration_(std::move(calibrate)),
       pool_(pool),
       changing_({.name = "models", .threads = 1, .max_queued = 16}),
       calibrating_({.name = "calibrate", .threads = 1, .max_queued = 1}),
-      list_metrics_(metrics, "ListModels"),
-      get_metrics_(metrics, "GetModel"),
-      load_metrics_(metrics, "LoadModel"),
-      activate_metrics_(metrics, "ActivateModel"),
-      rollback_metrics_(metrics, "RollbackModel"),
-      unload_metrics_(metrics, "UnloadModel"),
-      delete_metrics_(metrics, "DeleteModel"),
-      calibrate_metrics_(metrics, "Calibrate") {}
+      list_guard_(authorizer, metrics, kService, "ListModels"),
+      get_guard_(authorizer, metrics, kService, "GetModel"),
+      load_guard_(authorizer, metrics, kService, "LoadModel"),
+      activate_guard_(authorizer, metrics, kService, "ActivateModel"),
+      rollback_guard_(authorizer, metrics, kService, "RollbackModel"),
+      unload_guard_(authorizer, metrics, kService, "UnloadModel"),
+      delete_guard_(authorizer, metrics, kService, "DeleteModel"),
+      calibrate_guard_(authorizer, metrics, kService, "Calibrate") {}
 
 ModelService::~ModelService() {
   calibrating_.Stop();
@@ -80,63 +82,67 @@ ModelService::~ModelService() {
 grpc::ServerUnaryReactor* ModelService::ListModels(grpc::CallbackServerContext* context,
                                                    const v1::ListModelsRequest* request,
                                                    v1::ListModelsResponse* response) {
-  return AnswerOnPool(*context, pool_, list_metrics_,
+  return AnswerOnPool(*context, pool_, list_guard_,
                       [this, request, response] { return List(*request, *response); });
 }
 
 grpc::ServerUnaryReactor* ModelService::GetModel(grpc::CallbackServerContext* context,
                                                  const v1::GetModelRequest* request,
                                                  v1::GetModelResponse* response) {
-  return AnswerOnPool(*context, pool_, get_metrics_,
+  return AnswerOnPool(*context, pool_, get_guard_,
                       [this, request, response] { return Get(*request, *response); });
 }
 
 grpc::ServerUnaryReactor* ModelService::LoadModel(grpc::CallbackServerContext* context,
                                                   const v1::LoadModelRequest* request,
                                                   v1::LoadModelResponse* response) {
-  return AnswerOnPool(*context, changing_, load_metrics_,
+  return AnswerOnPool(*context, changing_, load_guard_,
                       [this, request, response] { return Load(*request, *response); });
 }
 
 grpc::ServerUnaryReactor* ModelService::ActivateModel(grpc::CallbackServerContext* context,
                                                       const v1::ActivateModelRequest* request,
                                                       v1::ActivateModelResponse* response) {
-  return AnswerOnPool(*context, changing_, activate_metrics_,
+  return AnswerOnPool(*context, changing_, activate_guard_,
                       [this, request, response] { return Activate(*request, *response); });
 }
 
 grpc::ServerUnaryReactor* ModelService::RollbackModel(grpc::CallbackServerContext* context,
                                                       const v1::RollbackModelRequest* request,
                                                       v1::RollbackModelResponse* response) {
-  return AnswerOnPool(*context, changing_, rollback_metrics_,
+  return AnswerOnPool(*context, changing_, rollback_guard_,
                       [this, request, response] { return RollBack(*request, *response); });
 }
 
 grpc::ServerUnaryReactor* ModelService::UnloadModel(grpc::CallbackServerContext* context,
                                                     const v1::UnloadModelRequest* request,
                                                     v1::UnloadModelResponse* response) {
-  return AnswerOnPool(*context, changing_, unload_metrics_,
+  return AnswerOnPool(*context, changing_, unload_guard_,
                       [this, request, response] { return Unload(*request, *response); });
 }
 
 grpc::ServerUnaryReactor* ModelService::DeleteModel(grpc::CallbackServerContext* context,
                                                     const v1::DeleteModelRequest* request,
                                                     v1::DeleteModelResponse* response) {
-  return AnswerOnPool(*context, changing_, delete_metrics_,
+  return AnswerOnPool(*context, changing_, delete_guard_,
                       [this, request, response] { return Delete(*request, *response); });
 }
 
 grpc::ServerUnaryReactor* ModelService::Calibrate(grpc::CallbackServerContext* context,
                                                   const v1::CalibrateRequest* request,
                                                   v1::CalibrateResponse* response) {
+  if (const auto caller = calibrate_guard_.Admit(*context); !caller.ok()) {
+    return new RefusedCall<grpc::ServerUnaryReactor>(caller.status());
+  }
+  RpcMetrics& metrics = calibrate_guard_.metrics();
   if (calibrates_.exchange(true)) {
-    return Refuse(*context, calibrate_metrics_,
+    return Refuse(*context, metrics,
                   MakeError(absl::StatusCode::kResourceExhausted,
                             "a calibration runs already, and there is one at a time; try again "
                             "when it is over",
                             {.reason = "CALIBRATION_RUNNING", .retry_after = absl::Seconds(10)}));
   }
-  return AnswerOnPool(*context, calibrating_, calibrate_metrics_, [this, request, response] {
+  return AnswerAdmitted(*context, calibrating_, metrics, [this, request, response] {
     const absl::Status status = run_calibration_(*request, *response);
     calibrates_ = false;
     return status;

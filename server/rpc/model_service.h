@@ -27,12 +27,12 @@ using RunCalibration = std::function<absl::Status(const v1::CalibrateRequest& re
                                                   v1::CalibrateResponse& response)>;
 
 // Thread-safety: gRPC calls it from its threads. Looking at the store happens on `pool`, whatever
-// changes something on a thread of its own, one at a time. The registry, the pool and the metrics
-// must outlive it.
+// changes something on a thread of its own, one at a time. What it is given by reference must
+// outlive it.
 class ModelService final : public v1::ModelService::CallbackService {
  public:
   ModelService(ModelRegistry& registry, SwapVersion swap_version, RunCalibration calibrate,
-               ThreadPool& pool, Metrics& metrics);
+               ThreadPool& pool, Authorizer& authorizer, Metrics& metrics);
   ~ModelService() override;
 
   grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
@@ -78,14 +78,14 @@ class ModelService final : public v1::ModelService::CallbackService {
   ThreadPool changing_;     // one at a time: a load takes seconds, and memory for two versions
   ThreadPool calibrating_;  // one at a time
   std::atomic<bool> calibrates_ = false;
-  RpcMetrics list_metrics_;
-  RpcMetrics get_metrics_;
-  RpcMetrics load_metrics_;
-  RpcMetrics activate_metrics_;
-  RpcMetrics rollback_metrics_;
-  RpcMetrics unload_metrics_;
-  RpcMetrics delete_metrics_;
-  RpcMetrics calibrate_metrics_;
+  RpcGuard list_guard_;
+  RpcGuard get_guard_;
+  RpcGuard load_guard_;
+  RpcGuard activate_guard_;
+  RpcGuard rollback_guard_;
+  RpcGuard unload_guard_;
+  RpcGuard delete_guard_;
+  RpcGuard calibrate_guard_;
 };
 
 }  // namespace proad::server

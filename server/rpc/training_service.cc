@@ -1,5 +1,7 @@
 #include "server/rpc/training_service.h"
 
+#include <proad/v1/model.grpc.pb.h>
+
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -16,6 +18,7 @@
 namespace proad::server {
 namespace {
 
+const char* const kService = v1::TrainingService::service_full_name();
 constexpr int kDefaultPageSize = 50;
 constexpr int kMaxPageSize = 500;
 constexpr size_t kMaxRequestId = 128;
@@ -113,7 +116,7 @@ absl::StatusOr<Page> ParsePage(const v1::ListTrainJobsRequest& request) {
 }  // namespace
 
 TrainingService::TrainingService(const JobPlanner& planner, TrainScheduler& scheduler,
-                                 DatasetStore& datasets, Metrics& metrics)
+                                 DatasetStore& datasets, Authorizer& authorizer, Metrics& metrics)
     : planner_(planner),
       scheduler_(scheduler),
       datasets_(datasets),
@@ -121,13 +124,13 @@ TrainingService::TrainingService(const JobPlanner& planner, TrainScheduler& sche
       changing_({.name = "job-change", .threads = 4, .max_queued = 64}),
       reading_({.name = "job-read", .threads = 1, .max_queued = 256}),
       uploading_({.name = "upload", .threads = 2}),
-      create_metrics_(metrics, "CreateTrainJob"),
-      get_metrics_(metrics, "GetTrainJob"),
-      list_metrics_(metrics, "ListTrainJobs"),
-      cancel_metrics_(metrics, "CancelTrainJob"),
-      resume_metrics_(metrics, "ResumeTrainJob"),
-      watch_metrics_(metrics, "WatchTrainJob"),
-      upload_metrics_(metrics, "UploadDataset") {}
+      create_guard_(authorizer, metrics, kService, "CreateTrainJob"),
+      get_guard_(authorizer, metrics, kService, "GetTrainJob"),
+      list_guard_(authorizer, metrics, kService, "ListTrainJobs"),
+      cancel_guard_(authorizer, metrics, kService, "CancelTrainJob"),
+      resume_guard_(authorizer, metrics, kService, "ResumeTrainJob"),
+      watch_guard_(authorizer, metrics, kService, "WatchTrainJob"),
+      upload_guard_(authorizer, metrics, kService, "UploadDataset") {}
 
 TrainingService::~TrainingService() {
   for (ThreadPool* pool : {&creating_, &changing_, &reading_, &uploading_}) pool->Stop();
@@ -146,24 +149,34 @@ bool TrainingService::draining() {
 }
 
 grpc::ServerUnaryReactor* TrainingService::OnPool(grpc::CallbackServerContext& context,
-                                                  ThreadPool& pool, RpcMetrics& metrics,
-                                                  absl::AnyInvocable<absl::Status() &&> work) {
-  return AnswerOnPool(context, pool, metrics, [this, work = std::move(work)]() mutable {
-    return draining() ? Draining() : std::move(work)();
-  });
+                                                  ThreadPool& pool, RpcGuard& guard,
+                                                  absl::AnyInvocable<absl::Status() &&> work,
+                                                  Role needed) {
+  return AnswerOnPool(
+      context, pool, guard,
+      [this, work = std::move(work)]() mutable {
+        return draining() ? Draining() : std::move(work)();
+      },
+      needed);
 }
 
 grpc::ServerUnaryReactor* TrainingService::CreateTrainJob(grpc::CallbackServerContext* context,
                                                           const v1::CreateTrainJobRequest* request,
                                                           v1::CreateTrainJobResponse* response) {
-  return OnPool(*context, creating_, create_metrics_,
-                [this, request, response] { return Create(*request, *response); });
+  // Else whoever may train could decide what serves.
+  const Role needed =
+      request->spec().activate_on_success()
+          ? RoleFor(absl::StrCat(v1::ModelService::service_full_name(), ".ActivateModel"))
+          : Role::kNone;
+  return OnPool(
+      *context, creating_, create_guard_,
+      [this, request, response] { return Create(*request, *response); }, needed);
 }
 
 grpc::ServerUnaryReactor* TrainingService::GetTrainJob(grpc::CallbackServerContext* context,
                                                        const v1::GetTrainJobRequest* request,
                                                        v1::GetTrainJobResponse* response) {
-  return OnPool(*context, reading_, get_metrics_, [this, request, response] {
+  return OnPool(*context, reading_, get_guard_, [this, request, response] {
     return Answer(scheduler_.Get(request->job_id()), *response);
   });
 }
@@ -171,14 +184,14 @@ grpc::ServerUnaryReactor* TrainingService::GetTrainJob(grpc::CallbackServerConte
 grpc::ServerUnaryReactor* TrainingService::ListTrainJobs(grpc::CallbackServerContext* context,
                                                          const v1::ListTrainJobsRequest* request,
                                                          v1::ListTrainJobsResponse* response) {
-  return OnPool(*context, reading_, list_metrics_,
+  return OnPool(*context, reading_, list_guard_,
                 [this, request, response] { return List(*request, *response); });
 }
 
 grpc::ServerUnaryReactor* TrainingService::CancelTrainJob(grpc::CallbackServerContext* context,
                                                           const v1::CancelTrainJobRequest* request,
                                                           v1::CancelTrainJobResponse* response) {
-  return OnPool(*context, changing_, cancel_metrics_, [this, request, response] {
+  return OnPool(*context, changing_, cancel_guard_, [this, request, response] {
     return Answer(scheduler_.Cancel(request->job_id()), *response);
   });
 }
@@ -186,23 +199,26 @@ grpc::ServerUnaryReactor* TrainingService::CancelTrainJob(grpc::CallbackServerCo
 grpc::ServerUnaryReactor* TrainingService::ResumeTrainJob(grpc::CallbackServerContext* context,
                                                           const v1::ResumeTrainJobRequest* request,
                                                           v1::ResumeTrainJobResponse* response) {
-  return OnPool(*context, changing_, resume_metrics_, [this, request, response] {
+  return OnPool(*context, changing_, resume_guard_, [this, request, response] {
     return Answer(scheduler_.Resume(request->job_id()), *response);
   });
 }
 
 grpc::ServerWriteReactor<v1::WatchTrainJobResponse>* TrainingService::WatchTrainJob(
-    grpc::CallbackServerContext*, const v1::WatchTrainJobRequest* request) {
+    grpc::CallbackServerContext* context, const v1::WatchTrainJobRequest* request) {
+  if (const auto caller = watch_guard_.Admit(*context); !caller.ok()) {
+    return new RefusedCall<grpc::ServerWriteReactor<v1::WatchTrainJobResponse>>(caller.status());
+  }
   const absl::Time start = absl::Now();
-  auto* const watch = new JobWatch(scheduler_, request->job_id(),
-                                   [this, start](JobWatch* ended, const absl::Status& end) {
-                                     watch_metrics_.Answered(end.code(), absl::Now() - start);
-                                     {
-                                       MutexLock lock(mutex_);
-                                       watches_.erase(ended);
-                                     }
-                                     delete ended;
-                                   });
+  auto* const watch = new JobWatch(
+      scheduler_, request->job_id(), [this, start](JobWatch* ended, const absl::Status& end) {
+        watch_guard_.metrics().Answered(end.code(), absl::Now() - start);
+        {
+          MutexLock lock(mutex_);
+          watches_.erase(ended);
+        }
+        delete ended;
+      });
   bool draining = false;
   {
     MutexLock lock(mutex_);
@@ -218,12 +234,15 @@ grpc::ServerWriteReactor<v1::WatchTrainJobResponse>* TrainingService::WatchTrain
 }
 
 grpc::ServerReadReactor<v1::UploadDatasetRequest>* TrainingService::UploadDataset(
-    grpc::CallbackServerContext*, v1::UploadDatasetResponse* response) {
+    grpc::CallbackServerContext* context, v1::UploadDatasetResponse* response) {
+  if (const auto caller = upload_guard_.Admit(*context); !caller.ok()) {
+    return new RefusedCall<grpc::ServerReadReactor<v1::UploadDatasetRequest>>(caller.status());
+  }
   const absl::Time start = absl::Now();
   auto* const upload =
       new DatasetUploadStream(datasets_, uploading_, *response,
                               [this, start](DatasetUploadStream* ended, const absl::Status& end) {
-                                upload_metrics_.Answered(end.code(), absl::Now() - start);
+                                upload_guard_.metrics().Answered(end.code(), absl::Now() - start);
                                 {
                                   MutexLock lock(mutex_);
                                   uploads_.erase(ended);

@@ -27,7 +27,7 @@ namespace proad::server {
 class TrainingService final : public v1::TrainingService::CallbackService {
  public:
   TrainingService(const JobPlanner& planner, TrainScheduler& scheduler, DatasetStore& datasets,
-                  Metrics& metrics);
+                  Authorizer& authorizer, Metrics& metrics);
   ~TrainingService() override;
 
   // Watches and uploads end with UNAVAILABLE, and new calls are refused with it. Returns at once.
@@ -57,7 +57,8 @@ class TrainingService final : public v1::TrainingService::CallbackService {
   bool draining();
   // AnswerOnPool, unless the server drains.
   grpc::ServerUnaryReactor* OnPool(grpc::CallbackServerContext& context, ThreadPool& pool,
-                                   RpcMetrics& metrics, absl::AnyInvocable<absl::Status() &&> work);
+                                   RpcGuard& guard, absl::AnyInvocable<absl::Status() &&> work,
+                                   Role needed = Role::kNone);
   absl::Status Create(const v1::CreateTrainJobRequest& request,
                       v1::CreateTrainJobResponse& response);
   absl::Status List(const v1::ListTrainJobsRequest& request, v1::ListTrainJobsResponse& response);
@@ -70,13 +71,13 @@ class TrainingService final : public v1::TrainingService::CallbackService {
   ThreadPool changing_;   // waits for trainers to end
   ThreadPool reading_;    // copies what is known
   ThreadPool uploading_;  // writes files
-  RpcMetrics create_metrics_;
-  RpcMetrics get_metrics_;
-  RpcMetrics list_metrics_;
-  RpcMetrics cancel_metrics_;
-  RpcMetrics resume_metrics_;
-  RpcMetrics watch_metrics_;
-  RpcMetrics upload_metrics_;
+  RpcGuard create_guard_;
+  RpcGuard get_guard_;
+  RpcGuard list_guard_;
+  RpcGuard cancel_guard_;
+  RpcGuard resume_guard_;
+  RpcGuard watch_guard_;
+  RpcGuard upload_guard_;
 
   Mutex mutex_;
   std::set<JobWatch*> watches_ ABSL_GUARDED_BY(mutex_);

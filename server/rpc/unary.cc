@@ -9,8 +9,17 @@
 namespace proad::server {
 
 grpc::ServerUnaryReactor* AnswerOnPool(grpc::CallbackServerContext& context, ThreadPool& pool,
-                                       RpcMetrics& metrics,
-                                       absl::AnyInvocable<absl::Status() &&> work) {
+                                       RpcGuard& guard, absl::AnyInvocable<absl::Status() &&> work,
+                                       Role needed) {
+  if (const auto caller = guard.Admit(context, needed); !caller.ok()) {
+    return new RefusedCall<grpc::ServerUnaryReactor>(caller.status());
+  }
+  return AnswerAdmitted(context, pool, guard.metrics(), std::move(work));
+}
+
+grpc::ServerUnaryReactor* AnswerAdmitted(grpc::CallbackServerContext& context, ThreadPool& pool,
+                                         RpcMetrics& metrics,
+                                         absl::AnyInvocable<absl::Status() &&> work) {
   grpc::ServerUnaryReactor* const reactor = context.DefaultReactor();
   const absl::Time start = absl::Now();
   const auto finish = [&context, &metrics, reactor, start](const absl::Status& status) {

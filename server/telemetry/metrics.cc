@@ -113,6 +113,13 @@ struct Metrics::Families {
                                  "Done of the present phase of a training job.")),
         train_phase(
             MakeGauge(registry, "proad_train_phase", "1 for the phase that a training job is in.")),
+        auth_failures(MakeCounter(registry, "proad_auth_failures_total",
+                                  "Calls refused for their token or its role, by reason.")),
+        credential_reloads(
+            MakeCounter(registry, "proad_credential_reloads_total",
+                        "Replaced certificates and tables of tokens that were taken, or not.")),
+        certificate_expiry(MakeGauge(registry, "proad_certificate_expiry_timestamp_seconds",
+                                     "When a certificate in use ends.")),
         build_info(MakeGauge(registry, "proad_build_info", "1, with what this program is.")) {}
 
   Family<Counter>& requests;
@@ -149,6 +156,9 @@ struct Metrics::Families {
   Family<Gauge>& train_epoch;
   Family<Gauge>& train_progress;
   Family<Gauge>& train_phase;
+  Family<Counter>& auth_failures;
+  Family<Counter>& credential_reloads;
+  Family<Gauge>& certificate_expiry;
   Family<Gauge>& build_info;
 
   Histogram& Stage(const char* stage) {
@@ -158,6 +168,11 @@ struct Metrics::Families {
   Gauge& State(const char* state) { return train_jobs.Add({{"state", state}}); }
   Counter& Outcome(const char* outcome) { return train_completed.Add({{"outcome", outcome}}); }
   Counter& Reason(const char* reason) { return rejected.Add({{"reason", reason}}); }
+  Counter& Failure(const char* reason) { return auth_failures.Add({{"reason", reason}}); }
+  Reloads ReloadsOf(const char* what) {
+    return {credential_reloads.Add({{"what", what}, {"result", "ok"}}),
+            credential_reloads.Add({{"what", what}, {"result", "failed"}})};
+  }
 };
 
 // What a scrape collects: refreshed gauges, the registry, the process.
@@ -222,6 +237,10 @@ Metrics::Metrics()
       train_step_seconds(families_->train_step_seconds.Add({}, kStepSeconds)),
       train_images(families_->train_images.Add({})),
       train_last_success(families_->train_last_success.Add({})),
+      auth_failures{families_->Failure("missing"), families_->Failure("malformed"),
+                    families_->Failure("unknown"), families_->Failure("role")},
+      certificate_reloads(families_->ReloadsOf("certificate")),
+      token_reloads(families_->ReloadsOf("tokens")),
       collectable_(std::make_shared<Scrape>(registry_)) {
   families_->build_info
       .Add({{"version", Version()},
@@ -318,6 +337,11 @@ void Metrics::ClearTrainSlot(int slot) {
   for (const char* known : kPhases) {
     phases.Remove(&phases.Add({{"slot", absl::StrCat(slot)}, {"phase", known}}));
   }
+}
+
+void Metrics::SetCertificateExpiry(const std::string& certificate, absl::Time expiry) {
+  families_->certificate_expiry.Add({{"certificate", certificate}})
+      .Set(static_cast<double>(absl::ToUnixSeconds(expiry)));
 }
 
 void Metrics::AddRefresher(std::function<void()> refresh) { collectable_->Add(std::move(refresh)); }

@@ -87,6 +87,20 @@ struct TrainJobsCompleted {
   prometheus::Counter& cancelled;
 };
 
+// Calls that were refused for what they showed of themselves.
+struct AuthFailures {
+  prometheus::Counter& missing;    // no token
+  prometheus::Counter& malformed;  // something else than a token
+  prometheus::Counter& unknown;    // a token of nobody
+  prometheus::Counter& role;       // a token that does not do for this call
+};
+
+// Times that replaced files of one kind were taken, or refused and the ones before kept.
+struct Reloads {
+  prometheus::Counter& ok;
+  prometheus::Counter& failed;
+};
+
 // Label values of proad_verdicts_total.
 enum class VerdictLabel { kNormal, kAnomalous, kUndecided };
 
@@ -128,6 +142,9 @@ class Metrics {
   prometheus::Histogram& train_step_seconds;  // a step of training
   prometheus::Counter& train_images;          // pictures trained on, each time
   prometheus::Gauge& train_last_success;      // when a job last succeeded, seconds since 1970
+  const AuthFailures auth_failures;
+  const Reloads certificate_reloads;
+  const Reloads token_reloads;
 
   // Counts a verdict, its score, and the score in terms of its threshold (NormalizedScore) where
   // there was one. An empty category is shown as "_none".
@@ -153,6 +170,9 @@ class Metrics {
   // job the place shows nothing.
   void SetTrainSlot(int slot, absl::string_view phase, double loss, int64_t epoch, double ratio);
   void ClearTrainSlot(int slot);
+
+  // When a certificate ends: "server" or "client_ca".
+  void SetCertificateExpiry(const std::string& certificate, absl::Time expiry);
 
   // `refresh` runs before every scrape, in the scraper's thread, to bring gauges up to date that
   // change by themselves, such as ages. Call before the metrics are exposed; what it uses must

@@ -29,7 +29,8 @@ class WireServer {
       WireOptions options = {},
       std::vector<std::shared_ptr<FakeModel>> models = {std::make_shared<FakeModel>()})
       : pipeline(options.pipeline, std::move(models)),
-        service(options.service, pipeline.detector, pipeline.metrics) {
+        authorizer(pipeline.metrics),
+        service(options.service, pipeline.detector, authorizer, pipeline.metrics) {
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
@@ -52,6 +53,7 @@ class WireServer {
   FakeModel& model() { return *pipeline.model; }
 
   Pipeline pipeline;
+  Authorizer authorizer;
   DetectionService service;
   std::string address;
   std::unique_ptr<v1::DetectionService::Stub> stub;

@@ -53,6 +53,7 @@ TEST(ServerConfig, TheDefaultsAreValid) {
 }
 
 TEST(ServerConfig, EveryKeyReachesItsOwnMember) {
+  constexpr char kRequireClientCertificate[] = "server.tls.require_client_certificate";
   // Another possible value for every key: one bound to the wrong member would show under another.
   const std::map<std::string, std::string> others = {{"log.level", "error"},
                                                      {"server.listen", "localhost:0"},
@@ -68,6 +69,13 @@ TEST(ServerConfig, EveryKeyReachesItsOwnMember) {
                                                      {"server.max_connection_age", "35s"},
                                                      {"server.max_connection_age_grace", "36s"},
                                                      {"server.max_memory", "1GiB"},
+                                                     {"server.reflection", "false"},
+                                                     {"server.tls.certificate", "/tls/a.pem"},
+                                                     {"server.tls.key", "/tls/a.key"},
+                                                     {"server.tls.client_ca", "/tls/ca.pem"},
+                                                     {kRequireClientCertificate, "false"},
+                                                     {"auth.tokens", "/tokens"},
+                                                     {"auth.allow_plaintext", "true"},
                                                      {"models.store", "/elsewhere"},
                                                      {"models.memory_reserve", "64MiB"},
                                                      {"models.follow_interval", "37s"},
@@ -180,6 +188,41 @@ TEST(ServerConfig, ContradictionsNameBothKeys) {
                     HasSubstr("image.max_bytes"), HasSubstr("models.default: \"pcb@3\""),
                     HasSubstr("training.uploads.max_dataset_bytes"),
                     HasSubstr("training.uploads.max_file_bytes (69793218560)")));
+}
+
+TEST(ServerConfig, ACertificateAndItsKeyGoTogether) {
+  Config certificate_only, key_only, ca_only, whole;
+  certificate_only.tls.certificate = "/tls/a.pem";
+  EXPECT_THAT(std::string(Validate(certificate_only).message()),
+              HasSubstr("server.tls.key: is not given"));
+  key_only.tls.key = "/tls/a.key";
+  EXPECT_THAT(std::string(Validate(key_only).message()),
+              HasSubstr("server.tls.certificate: is not given"));
+  ca_only.tls.client_ca = "/tls/ca.pem";
+  EXPECT_THAT(std::string(Validate(ca_only).message()), HasSubstr("server.tls.client_ca: "));
+  whole.tls = {.certificate = "/a.pem", .key = "/a.key", .client_ca = "/ca.pem"};
+  EXPECT_TRUE(Validate(whole).ok()) << Validate(whole);
+}
+
+TEST(ServerConfig, TokensGoNowhereInPlainTextUnlessThatIsSaid) {
+  Config config;
+  config.auth.tokens = "/tokens";
+  for (const char* here : {"127.0.0.1:0", "127.9.9.9:1", "localhost:1", "[::1]:1"}) {
+    config.endpoint.listen = here;
+    EXPECT_TRUE(Validate(config).ok()) << Validate(config);
+  }
+  for (const char* anywhere :
+       {"0.0.0.0:1", "[::]:1", "10.0.0.1:1", "inspect:1", "127.0.0.1.example:1", "1270.0.0.1:1"}) {
+    config.endpoint.listen = anywhere;
+    EXPECT_THAT(
+        std::string(Validate(config).message()),
+        AllOf(HasSubstr("auth.tokens: "), HasSubstr(anywhere), HasSubstr("auth.allow_plaintext")));
+  }
+  config.auth.allow_plaintext = true;
+  EXPECT_TRUE(Validate(config).ok());
+  config.auth.allow_plaintext = false;
+  config.tls = {.certificate = "/a.pem", .key = "/a.key", .client_ca = {}};
+  EXPECT_TRUE(Validate(config).ok());
 }
 
 TEST(ServerConfig, FoldersOfTrainingLieBesideTheStoreUnlessTheyAreGiven) {

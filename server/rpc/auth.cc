@@ -1,0 +1,203 @@
+#include "server/rpc/auth.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "server/telemetry/log.h"
+#include "server/util/status_details.h"
+
+namespace proad::server {
+namespace {
+
+struct RpcRole {
+  absl::string_view rpc;
+  Role role;
+  bool logged = false;  // who did it is written down
+};
+
+// Looking takes "detect", since who inspects must be able to ask which model does; what changes
+// which model serves, or what is in memory or in the store, takes "admin".
+constexpr std::array kRpcRoles = {
+    RpcRole{"proad.v1.DetectionService.Detect", Role::kDetect},
+    RpcRole{"proad.v1.DetectionService.DetectStream", Role::kDetect},
+
+    RpcRole{"proad.v1.ModelService.ListModels", Role::kDetect},
+    RpcRole{"proad.v1.ModelService.GetModel", Role::kDetect},
+    RpcRole{"proad.v1.ModelService.LoadModel", Role::kAdmin, true},
+    RpcRole{"proad.v1.ModelService.ActivateModel", Role::kAdmin, true},
+    RpcRole{"proad.v1.ModelService.RollbackModel", Role::kAdmin, true},
+    RpcRole{"proad.v1.ModelService.UnloadModel", Role::kAdmin, true},
+    RpcRole{"proad.v1.ModelService.DeleteModel", Role::kAdmin, true},
+    RpcRole{"proad.v1.ModelService.Calibrate", Role::kAdmin, true},
+
+    RpcRole{"proad.v1.TrainingService.CreateTrainJob", Role::kTrain, true},
+    RpcRole{"proad.v1.TrainingService.GetTrainJob", Role::kTrain},
+    RpcRole{"proad.v1.TrainingService.ListTrainJobs", Role::kTrain},
+    RpcRole{"proad.v1.TrainingService.CancelTrainJob", Role::kTrain, true},
+    RpcRole{"proad.v1.TrainingService.ResumeTrainJob", Role::kTrain, true},
+    RpcRole{"proad.v1.TrainingService.WatchTrainJob", Role::kTrain},
+    RpcRole{"proad.v1.TrainingService.UploadDataset", Role::kTrain, true},
+
+    // gRPC's own, which pass no check: load balancers have no token. Reflection tells what stands
+    // in proto/, and can be switched off.
+    RpcRole{"grpc.health.v1.Health.Check", Role::kNone},
+    RpcRole{"grpc.health.v1.Health.Watch", Role::kNone},
+    RpcRole{"grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo", Role::kNone},
+};
+
+constexpr char kHeader[] = "authorization";
+constexpr absl::string_view kScheme = "Bearer ";
+constexpr absl::Duration kLogPause = absl::Seconds(1);
+
+const RpcRole* FindRpc(absl::string_view rpc) {
+  const auto* const found = std::find_if(kRpcRoles.begin(), kRpcRoles.end(),
+                                         [&](const RpcRole& role) { return role.rpc == rpc; });
+  return found == kRpcRoles.end() ? nullptr : found;
+}
+
+absl::Status Unauthenticated(const char* reason, absl::string_view message) {
+  return MakeError(absl::StatusCode::kUnauthenticated, message, {.reason = reason});
+}
+
+absl::Status UnknownToken() {
+  return Unauthenticated("TOKEN_UNKNOWN",
+                         "the token is not known to this server: it was mistyped or withdrawn, or "
+                         "is another server's");
+}
+
+absl::Status TooLittle(absl::string_view rpc, Role needed, const TokenTable::Entry& entry) {
+  if (needed == Role::kNobody) {
+    return MakeError(absl::StatusCode::kPermissionDenied,
+                     absl::StrCat(rpc, " has no role in this server; nobody may call it"),
+                     {.reason = "ROLE_INSUFFICIENT"});
+  }
+  return MakeError(absl::StatusCode::kPermissionDenied,
+                   absl::StrCat("the token of ", entry.name, " has the role ", NameOf(entry.role),
+                                "; ", rpc, " takes ", NameOf(needed), " here"),
+                   {.reason = "ROLE_INSUFFICIENT",
+                    .metadata = {{"role", std::string(NameOf(entry.role))},
+                                 {"needed", std::string(NameOf(needed))}}});
+}
+
+// The token of a call. Nothing of it is ever repeated, not even when it is none.
+absl::StatusOr<absl::string_view> TokenOf(const grpc::ServerContextBase& context) {
+  const auto [begin, end] = context.client_metadata().equal_range(kHeader);
+  if (begin == end) {
+    return Unauthenticated("TOKEN_MISSING",
+                           "this server asks for a token: send \"authorization: Bearer TOKEN\"");
+  }
+  absl::string_view value(begin->second.data(), begin->second.size());
+  // The scheme is one of HTTP's, whose case does not matter.
+  const bool bearer = absl::StartsWithIgnoreCase(value, kScheme);
+  if (bearer) value.remove_prefix(kScheme.size());
+  if (!bearer || std::next(begin) != end || value.empty() || value.size() > TokenTable::kMaxToken) {
+    return Unauthenticated(
+        "TOKEN_MALFORMED",
+        "the authorization that was sent is not one \"Bearer TOKEN\" with a token "
+        "of this server");
+  }
+  return value;
+}
+
+}  // namespace
+
+Role RoleFor(absl::string_view rpc) {
+  const RpcRole* const found = FindRpc(rpc);
+  return found == nullptr ? Role::kNobody : found->role;
+}
+
+void Authorizer::SetTable(TokenTable table) {
+  auto next = std::make_shared<const TokenTable>(std::move(table));
+  MutexLock lock(mutex_);
+  table_.swap(next);
+}
+
+std::shared_ptr<const TokenTable> Authorizer::table() {
+  MutexLock lock(mutex_);
+  return table_;
+}
+
+absl::StatusOr<Caller> Authorizer::Admit(const grpc::ServerContextBase& context,
+                                         absl::string_view rpc, Role needed) {
+  needed = std::max(needed, RoleFor(rpc));
+  const std::shared_ptr<const TokenTable> known = table();
+  const AuthFailures& failures = metrics_.auth_failures;
+  if (known == nullptr) {
+    if (needed < Role::kNobody) return Caller{};
+    return Refuse(TooLittle(rpc, needed, {}), failures.role, rpc, "", context.peer());
+  }
+  const absl::StatusOr<absl::string_view> token = TokenOf(context);
+  if (!token.ok()) {
+    const bool missing = GetDetails(token.status()).reason == "TOKEN_MISSING";
+    return Refuse(token.status(), missing ? failures.missing : failures.malformed, rpc, "",
+                  context.peer());
+  }
+  std::string digest = TokenTable::DigestOf(*token);
+  const TokenTable::Entry* const entry = known->FindDigest(digest);
+  if (entry == nullptr) {
+    return Refuse(UnknownToken(), failures.unknown, rpc, "", context.peer());
+  }
+  if (entry->role < needed) {
+    return Refuse(TooLittle(rpc, needed, *entry), failures.role, rpc, entry->name, context.peer());
+  }
+  if (const RpcRole* const found = FindRpc(rpc); found != nullptr && found->logged) {
+    Log(LogLevel::kInfo, "call admitted",
+        {{"rpc", rpc}, {"caller", entry->name}, {"peer", context.peer()}});
+  }
+  return Caller{.name = entry->name, .role = entry->role, .token_sha256 = std::move(digest)};
+}
+
+absl::Status Authorizer::StillAllowed(const Caller& caller, absl::string_view rpc) {
+  const std::shared_ptr<const TokenTable> known = table();
+  if (known == nullptr) return absl::OkStatus();
+  const TokenTable::Entry* const entry = known->FindDigest(caller.token_sha256);
+  const AuthFailures& failures = metrics_.auth_failures;
+  if (entry == nullptr) return Refuse(UnknownToken(), failures.unknown, rpc, caller.name, "");
+  const Role needed = RoleFor(rpc);
+  if (entry->role >= needed) return absl::OkStatus();
+  return Refuse(TooLittle(rpc, needed, *entry), failures.role, rpc, caller.name, "");
+}
+
+absl::Status Authorizer::Refuse(const absl::Status& why, prometheus::Counter& counter,
+                                absl::string_view rpc, const std::string& name,
+                                const std::string& peer) {
+  counter.Increment();
+  int64_t unlogged = 0;
+  {
+    MutexLock lock(mutex_);
+    const absl::Time now = absl::Now();
+    if (now < next_line_) {
+      ++unlogged_;
+      return why;
+    }
+    next_line_ = now + kLogPause;
+    unlogged = std::exchange(unlogged_, 0);
+  }
+  Log(LogLevel::kWarning, "call refused",
+      {{"reason", GetDetails(why).reason},
+       {"rpc", rpc},
+       {"caller", name},
+       {"peer", peer},
+       {"more_since_last_line", unlogged}});
+  return why;
+}
+
+RpcGuard::RpcGuard(Authorizer& authorizer, Metrics& metrics, absl::string_view service,
+                   const std::string& method)
+    : authorizer_(authorizer),
+      rpc_(absl::StrCat(service, ".", method)),
+      metrics_(metrics, method) {}
+
+absl::StatusOr<Caller> RpcGuard::Admit(const grpc::ServerContextBase& context, Role needed) {
+  absl::StatusOr<Caller> caller = authorizer_.Admit(context, rpc_, needed);
+  if (!caller.ok()) metrics_.Answered(caller.status().code(), absl::ZeroDuration());
+  return caller;
+}
+
+}  // namespace proad::server
