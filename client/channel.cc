@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "client/endpoints.h"
 #include "client/error.h"
+#include "client/token_file.h"
 #include "client/wait.h"
 #include "grpcpp/completion_queue.h"
 #include "grpcpp/create_channel.h"
@@ -48,9 +49,16 @@ std::shared_ptr<grpc::Channel> Connect(const ChannelOptions& options) {
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   const Endpoints endpoints = ParseEndpoints(options.address);
   SetBalancing(endpoints, arguments);
-  return grpc::CreateCustomChannel(
-      endpoints.target,
-      options.credentials ? options.credentials : grpc::InsecureChannelCredentials(), arguments);
+  if (!options.server_name.empty()) {
+    arguments.SetSslTargetNameOverride(options.server_name);
+  }
+  const auto credentials =
+      options.credentials ? options.credentials : grpc::InsecureChannelCredentials();
+  if (options.token == nullptr) {
+    return grpc::CreateCustomChannel(endpoints.target, credentials, arguments);
+  }
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      endpoints.target, credentials, arguments, SendToken(options.token));
 }
 
 absl::Status WaitUntilReachable(grpc::Channel& channel, const std::string& address,

@@ -19,12 +19,18 @@
 
 namespace proad::client {
 
+class TokenFile;
+
 struct ChannelOptions {
   // "host:port", "[::1]:port" or "unix:/path"; or several servers, as client/endpoints.h says:
   // "dns:///name:port" or "host1:port,host2:port".
   std::string address;
-  // Default: plain text.
+  // Default: plain text. Secure (client/security.h) sets this and the next two from files.
   std::shared_ptr<grpc::ChannelCredentials> credentials;
+  // That the server's certificate must be for; "": the address's.
+  std::string server_name;
+  // Sent with every call; null: none.
+  std::shared_ptr<TokenFile> token;
   // Largest answer that is accepted, in bytes. gRPC's own 4 MiB would not hold the float heatmap of
   // a picture of more than a million pixels. What is sent is not limited here: the server states
   // its limit.

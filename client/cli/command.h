@@ -21,6 +21,7 @@ void AddEncoderCommand(CLI::App& app, Command& run);
 void AddEvaluateCommand(CLI::App& app, Command& run);
 void AddImportCommand(CLI::App& app, Command& run);
 void AddCalibrateCommand(CLI::App& app, Command& run);
+void AddTokenCommand(CLI::App& app, Command& run);
 void AddDoctorCommand(CLI::App& app, Command& run);
 void AddCompletionCommand(CLI::App& app, Command& run);
 

@@ -14,6 +14,33 @@ namespace proad::client {
 namespace {
 
 constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
+constexpr absl::Duration kReasonTimeout = absl::Seconds(1);
+
+void AddSecurityOptions(CLI::App& command, SecurityOptions& options) {
+  constexpr char kGroup[] = "TLS and tokens";
+  command.add_flag("--tls", options.tls, "speak TLS with a server whose CA this machine trusts")
+      ->group(kGroup);
+  const auto add = [&](const char* flag, std::string& value, const char* variable, const char* type,
+                       const char* description) {
+    command.add_option(flag, value, description)->envname(variable)->type_name(type)->group(kGroup);
+  };
+  add("--tls-ca", options.ca, "PROAD_TLS_CA", "FILE",
+      "speak TLS with a server whose certificate comes from a CA in this file (PEM)");
+  add("--tls-cert", options.certificate, "PROAD_TLS_CERT", "FILE",
+      "certificate to show to a server that asks for one (PEM)");
+  add("--tls-key", options.key, "PROAD_TLS_KEY", "FILE", "its private key (PEM)");
+  add("--tls-server-name", options.server_name, "PROAD_TLS_SERVER_NAME", "NAME",
+      "name that the server's certificate must have, instead of the address's");
+  add("--token-file", options.token_file, "PROAD_TOKEN_FILE", "FILE",
+      "file with the token to send ('proad token new' makes one)");
+}
+
+// Why nobody could be reached, as far as gRPC says: a refused connection, a certificate.
+std::string WhyUnreachable(const std::shared_ptr<grpc::Channel>& channel) {
+  const absl::StatusOr<Health> health = CheckHealth(channel, "", kReasonTimeout);
+  if (health.ok() || !absl::IsUnavailable(health.status())) return "";
+  return absl::StrCat(" The last attempt: ", health.status().message(), ".");
+}
 
 }  // namespace
 
@@ -37,15 +64,18 @@ void AddServerOptions(CLI::App& command, ServerOptions& options) {
       });
   AddDuration(command, "--deadline", options.deadline,
               "longest wait for one answer, retries included, for example 500ms or 2m");
+  AddSecurityOptions(command, options.security);
 }
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Open(const ServerOptions& options) {
-  auto channel = Connect({.address = options.address});
+  ChannelOptions to{.address = options.address};
+  if (absl::Status status = Secure(options.security, to); !status.ok()) return status;
+  auto channel = Connect(to);
   const absl::Status status =
       WaitUntilReachable(*channel, options.address, std::min(options.deadline, kConnectTimeout));
   if (!status.ok()) {
-    return absl::UnavailableError(
-        absl::StrCat(status.message(), " Give it with --server or PROAD_SERVER."));
+    return absl::UnavailableError(absl::StrCat(
+        status.message(), " Give it with --server or PROAD_SERVER.", WhyUnreachable(channel)));
   }
   return channel;
 }

@@ -47,6 +47,7 @@ int Run(int argc, char** argv) {
   proad::client::AddImportCommand(app, run);
   proad::client::AddCalibrateCommand(app, run);
   proad::client::AddBenchCommand(app, run);
+  proad::client::AddTokenCommand(app, run);
   proad::client::AddDoctorCommand(app, run);
   proad::client::AddCompletionCommand(app, run);
   app.footer(

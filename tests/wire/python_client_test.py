@@ -1,5 +1,6 @@
 """The Python client: installed from its folder without a network, then every call against a fake server."""
 
+import concurrent.futures
 import io
 import os
 import pathlib
@@ -11,18 +12,20 @@ import sys
 import tempfile
 import threading
 import unittest
+import unittest.mock
 import zlib
 
 import grpc
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from certificates import Authority, replace  # noqa: E402
 from fake_server import FakeServer  # noqa: E402
 from installed_client import FOLDER, SITE  # noqa: E402
 import proad  # noqa: E402
 from proad import endpoints, images, png16, retry  # noqa: E402
 from proad.detection import decode_heatmap  # noqa: E402
-from proad.v1 import detection_pb2  # noqa: E402
+from proad.v1 import detection_pb2, training_pb2  # noqa: E402
 
 SOURCE = pathlib.Path(os.environ["PROAD_SOURCE_DIR"])
 
@@ -593,6 +596,119 @@ class PackageTest(unittest.TestCase):
              "--cache-dir", FOLDER / "mypy", "-p", "proad"],
             capture_output=True, text=True, env={**os.environ, "MYPYPATH": str(SITE)})
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+class _Doorkeeper(grpc.GenericRpcHandler):
+    """Answers every call with one empty message, and remembers the authorizations that it was shown."""
+
+    def __init__(self):
+        self.shown = []
+
+    def service(self, details):
+        self.shown.append([value for key, value in details.invocation_metadata if key == "authorization"])
+
+        def answer(requests, context):
+            for _ in requests:
+                pass
+            yield b""
+
+        return grpc.stream_stream_rpc_method_handler(answer)
+
+
+class SecurityTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = FOLDER / "security"
+        cls.ours, cls.others = Authority(cls.folder, "ours"), Authority(cls.folder, "others")
+        cls.client_certificate, cls.client_key = cls.ours.issue("camera")
+        cls.token = cls.folder / "token"
+
+    def setUp(self):
+        self.token.write_text("proad_one\n")
+
+    def serve(self, credentials=None):
+        """A server on a free port; its address and what it is shown."""
+        doorkeeper = _Doorkeeper()
+        server = grpc.server(concurrent.futures.ThreadPoolExecutor(4), handlers=[doorkeeper])
+        add = server.add_insecure_port if credentials is None else (
+            lambda address: server.add_secure_port(address, credentials))
+        port = add("127.0.0.1:0")
+        server.start()
+        self.addCleanup(lambda: server.stop(0).wait())
+        return f"localhost:{port}", doorkeeper.shown
+
+    def serve_tls(self, mutual=False):
+        certificate, key = self.ours.issue("server")
+        return self.serve(grpc.ssl_server_credentials(
+            [(key.read_bytes(), certificate.read_bytes())],
+            self.ours.certificate.read_bytes() if mutual else None, mutual))
+
+    def visit(self, address, **files):
+        security = proad.Security(**{name: str(value) for name, value in files.items()})
+        with proad.ModelClient(address, security=security, timeout=20, retry=proad.RetryPolicy(max_attempts=1)) as client:
+            return list(client.list())
+
+    def test_tls_with_a_token(self):
+        address, shown = self.serve_tls()
+        self.assertEqual(self.visit(address, ca=self.ours.certificate, token_file=self.token), [])
+        self.assertEqual(shown, [["Bearer proad_one"]])
+        for files in ({"ca": self.others.certificate}, {}, {"ca": self.ours.certificate, "server_name": "other.example"}):
+            with self.assertRaises(proad.ProadError) as caught:
+                self.visit(address, **files)
+            self.assertEqual(caught.exception.code, grpc.StatusCode.UNAVAILABLE)
+
+    def test_mutual_tls(self):
+        address, _ = self.serve_tls(mutual=True)
+        mine = {"cert": self.client_certificate, "key": self.client_key}
+        self.assertEqual(self.visit(address, ca=self.ours.certificate, **mine), [])
+        with self.assertRaises(proad.ProadError):
+            self.visit(address, ca=self.ours.certificate)
+
+    def test_the_environment(self):
+        address, shown = self.serve_tls(mutual=True)
+        environment = {"PROAD_TLS_CA": self.ours.certificate, "PROAD_TLS_CERT": self.client_certificate,
+                       "PROAD_TLS_KEY": self.client_key, "PROAD_TOKEN_FILE": self.token}
+        with unittest.mock.patch.dict(os.environ, {name: str(value) for name, value in environment.items()}):
+            self.assertEqual(self.visit(address), [])
+        self.assertEqual(shown, [["Bearer proad_one"]])
+
+    def test_every_shape_of_call_carries_the_token(self):
+        address, shown = self.serve()
+        security = proad.Security(token_file=str(self.token))
+        with proad.Client(address, security=security) as client:
+            list(client._detection.DetectStream(iter([])))
+        with proad.TrainingClient(address, security=security) as training:
+            self.assertEqual(list(training.list()), [])
+            list(training._training.WatchTrainJob(training_pb2.WatchTrainJobRequest()))
+            training._training.UploadDataset(iter([]))
+        self.assertGreaterEqual(len(shown), 4)
+        self.assertEqual({tuple(values) for values in shown}, {("Bearer proad_one",)})
+
+    def test_a_token_that_is_replaced(self):
+        address, shown = self.serve()
+        with proad.ModelClient(address, security=proad.Security(token_file=str(self.token))) as client:
+            client.list()
+            draft = self.folder / "draft"
+            for text in ("proad_two\n", "not one token\n"):
+                draft.write_text(text)
+                replace(draft, self.token)
+                client.list()
+            self.token.unlink()
+            client.list()
+        self.assertEqual([values for (values,) in shown], ["Bearer proad_one"] + ["Bearer proad_two"] * 3)
+
+    def test_what_is_wrong_is_said_at_once(self):
+        wrong = [
+            ({"token_file": self.token}, "in plain text", "inspect.example:50051"),
+            ({"server_name": "a"}, "TLS is not asked for", "localhost:1"),
+            ({"ca": self.ours.certificate, "cert": self.client_certificate}, "go together", "localhost:1"),
+            ({"ca": self.token}, "holds nothing in PEM", "localhost:1"),
+            ({"ca": self.folder / "none"}, "No such file", "localhost:1"),
+            ({"token_file": self.ours.certificate}, "holds no token", "localhost:1"),
+        ]
+        for files, words, address in wrong:
+            with self.assertRaisesRegex((ValueError, OSError), words):
+                self.visit(address, **files)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from proad.images import Image
 from proad.jobs import Gate, GateResult, JobState, Metric, Minimum, TrainJob, TrainPhase, TrainProgress
 from proad.models import Activation, Loaded, Model, ModelClient, ModelState
 from proad.retry import RetryPolicy
+from proad.security import Security
 from proad.training import TrainingClient
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "ModelVersion",
     "ProadError",
     "RetryPolicy",
+    "Security",
     "StoredDataset",
     "StreamAnswer",
     "ThresholdSource",

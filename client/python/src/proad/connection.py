@@ -14,6 +14,7 @@ import grpc
 from proad.endpoints import parse_endpoints
 from proad.errors import ProadError, from_rpc_error
 from proad.retry import RetryPolicy, retry_delay
+from proad.security import Security, open_channel
 
 _HEALTH_POLL = 0.1  # seconds
 
@@ -28,8 +29,11 @@ class Connection:
                        is then used as well: close that one, not this one
     timeout            seconds for a call with all its attempts; None: none
     retry              how often a call is repeated where that is safe
-    credentials        of grpc.ssl_channel_credentials(); default: plain text
+    security           TLS and token, see Security; default: what the environment says, plain text where it says nothing
+    credentials        of grpc.ssl_channel_credentials(), instead of security's certificates
     max_receive_bytes  largest answer that is accepted
+
+    Raises OSError or ValueError for files of `security` that cannot be used.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Connection:
         *,
         timeout: float | None = 30.0,
         retry: RetryPolicy = RetryPolicy(),
+        security: Security = Security(),
         credentials: Any = None,
         max_receive_bytes: int = 256 << 20,
     ) -> None:
@@ -66,10 +71,7 @@ class Connection:
             ("grpc.keepalive_timeout_ms", 20_000),
             ("grpc.http2.max_pings_without_data", 0),
         ]
-        if credentials is None:
-            self._channel = grpc.insecure_channel(endpoints.target, options)
-        else:
-            self._channel = grpc.secure_channel(endpoints.target, credentials, options)
+        self._channel = open_channel(endpoints.target, options, credentials, security)
 
     def __enter__(self: _Self) -> _Self:
         return self
