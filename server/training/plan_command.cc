@@ -111,7 +111,8 @@ void AddPlanCommand(CLI::App& app, Command& run) {
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
   command->callback([options, &run] {
-    options->spec.train.dataset = std::filesystem::absolute(options->spec.train.dataset);
+    // As the trainer wants it: a link that is put on the way later is not followed.
+    options->spec.train.dataset = std::filesystem::weakly_canonical(options->spec.train.dataset);
     options->spec.train.encoder_file = std::filesystem::absolute(options->spec.train.encoder_file);
     run = [options] { return Plan(*options); };
   });

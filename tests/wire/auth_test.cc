@@ -114,11 +114,13 @@ class AuthTest : public TrainingTest {
  protected:
   AuthTest() {
     testing::WriteText(tokens_, TokenLines());
+    WriteFakeVersion(server_.config.store, "pcb", "1");
     server_.config.auth.tokens = tokens_;
     server_.config.auth.reload_pause = absl::Milliseconds(2);
   }
   void StartServer() {
     Start();
+    server_.ready.Wait();
     channel_ =
         grpc::CreateChannel(server_.server->grpc_address(), grpc::InsecureChannelCredentials());
   }

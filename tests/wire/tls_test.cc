@@ -24,6 +24,7 @@
 #include "server/rpc/credentials.h"
 #include "server/telemetry/log.h"
 #include "tests/support/certificates.h"
+#include "tests/support/dataset_files.h"
 #include "tests/support/pictures.h"
 #include "tests/support/pipeline.h"
 #include "tests/support/temp_directory.h"
@@ -46,7 +47,7 @@ class Files {
   Files() {
     Write("ca.pem", ours.certificate());
     Write("other-ca.pem", other.certificate());
-    Write("server", ours.Issue(kNames));
+    WriteServer(ours.Issue(kNames));
     Write("client", ours.Issue("DNS:camera"));
     Write("client-expired", ours.Issue("DNS:camera", absl::Now() - absl::Hours(1)));
     Write("client-other", other.Issue("DNS:camera"));
@@ -61,10 +62,20 @@ class Files {
     Write(name + ".pem", issued.certificate);
     Write(name + ".key", issued.key);
   }
+  // Certificate and key at once, as Kubernetes replaces a secret.
+  void WriteServer(const CertifiedKey& issued) {
+    const std::string folder = absl::StrCat("server-", ++folders_);
+    testing::WriteFile(root / folder, "certificate.pem", issued.certificate);
+    testing::WriteFile(root / folder, "key.pem", issued.key);
+    fs::create_directory_symlink(folder, root / "server.new");
+    fs::rename(root / "server.new", root / "server");
+  }
   std::string Path(const std::string& name) const { return (root / name).string(); }
 
   TlsFiles Server(const std::string& client_ca = "", bool require = true) const {
-    TlsFiles files{.certificate = root / "server.pem", .key = root / "server.key", .client_ca = {}};
+    TlsFiles files{.certificate = root / "server/certificate.pem",
+                   .key = root / "server/key.pem",
+                   .client_ca = {}};
     if (!client_ca.empty()) files.client_ca = root / client_ca;
     files.require_client_certificate = require;
     return files;
@@ -73,6 +84,9 @@ class Files {
   const TempDirectory root;
   Authority ours{"ours"};
   Authority other{"other"};
+
+ private:
+  int folders_ = 0;
 };
 
 // The detect path with health, behind credentials from files.
@@ -157,7 +171,7 @@ TEST(Tls, ClientsThatMakeSureOfTheServer) {
 
 TEST(Tls, ACertificateThatHasEndedIsServedAndRefusedByClients) {
   Files files;
-  files.Write("server", files.ours.Issue(kNames, absl::Now() - absl::Hours(1)));
+  files.WriteServer(files.ours.Issue(kNames, absl::Now() - absl::Hours(1)));
   const SecureServer server({.tls = files.Server(), .tokens = {}});
   ExpectVisits(files, server, {{"its certificate has ended", false}});
 }
@@ -229,23 +243,23 @@ struct BadFiles {
 
 TEST(Tls, FilesThatAreWrongAreErrorsWithTheirPaths) {
   const std::vector<BadFiles> cases = {
-      {"no certificate", "server.pem", "No such file",
-       [](Files& files) { fs::remove(files.root / "server.pem"); }},
-      {"no key", "server.key", "No such file",
-       [](Files& files) { fs::remove(files.root / "server.key"); }},
-      {"no PEM", "server.pem", "holds no certificate",
-       [](Files& files) { files.Write("server.pem", "hello\n"); }},
-      {"a damaged chain", "server.pem", "is damaged after 1",
+      {"no certificate", "server/certificate.pem", "No such file",
+       [](Files& files) { fs::remove(files.root / "server/certificate.pem"); }},
+      {"no key", "server/key.pem", "No such file",
+       [](Files& files) { fs::remove(files.root / "server/key.pem"); }},
+      {"no PEM", "server/certificate.pem", "holds no certificate",
+       [](Files& files) { files.Write("server/certificate.pem", "hello\n"); }},
+      {"a damaged chain", "server/certificate.pem", "is damaged after 1",
        [](Files& files) {
          const std::string pem = files.ours.certificate();
-         files.Write("server.pem", pem + absl::StrReplaceAll(pem, {{"MII", "XII"}}));
+         files.Write("server/certificate.pem", pem + absl::StrReplaceAll(pem, {{"MII", "XII"}}));
        }},
-      {"another's key", "server.key", "is not the key of",
-       [](Files& files) { files.Write("server.key", files.ours.Issue(kNames).key); }},
-      {"a key with a passphrase", "server.key", "without a passphrase",
-       [](Files& files) { files.Write("server.key", Authority::Encrypted("secret")); }},
-      {"a certificate in the key's place", "server.key", "holds no private key",
-       [](Files& files) { files.Write("server.key", files.ours.certificate()); }},
+      {"another's key", "server/key.pem", "is not the key of",
+       [](Files& files) { files.Write("server/key.pem", files.ours.Issue(kNames).key); }},
+      {"a key with a passphrase", "server/key.pem", "without a passphrase",
+       [](Files& files) { files.Write("server/key.pem", Authority::Encrypted("secret")); }},
+      {"a certificate in the key's place", "server/key.pem", "holds no private key",
+       [](Files& files) { files.Write("server/key.pem", files.ours.certificate()); }},
       {"no CA of clients", "ca.pem", "holds no certificate",
        [](Files& files) { files.Write("ca.pem", ""); }},
   };
@@ -264,7 +278,7 @@ TEST(Tls, FilesThatAreWrongAreErrorsWithTheirPaths) {
 TEST(Tls, TellsWhenItsCertificatesEnd) {
   Files files;
   const absl::Time end = absl::FromUnixSeconds(absl::ToUnixSeconds(absl::Now()) + 3600);
-  files.Write("server", files.ours.Issue(kNames, end));
+  files.WriteServer(files.ours.Issue(kNames, end));
   const SecureServer server({.tls = files.Server("ca.pem"), .tokens = {}});
   const std::string metrics = server.pipeline.metrics.Serialize();
   EXPECT_THAT(metrics, HasSubstr(absl::StrCat(
@@ -294,7 +308,7 @@ TEST(Tls, AReplacedCertificateIsShownToNewConnections) {
   SecureServer server({.tls = files.Server(), .tokens = {}, .pause = absl::Milliseconds(1)});
   const CertifiedKey next = files.ours.Issue(kNames);
   EXPECT_NE(Shown(server, files), next.certificate);
-  files.Write("server", next);
+  files.WriteServer(next);
   Await(server.pipeline.metrics.certificate_reloads.ok, 1);
   EXPECT_EQ(Shown(server, files), next.certificate);
 }
@@ -310,15 +324,14 @@ TEST(Tls, AReplacementThatIsWrongChangesNothing) {
            CertifiedKey{"", ""},
            files.ours.Issue(kNames, absl::Now() - absl::Hours(1)),
        }) {
-    // Both at once, else the first is a replacement by itself. Whichever is wrong, it is refused.
-    files.Write("server", wrong);
+    files.WriteServer(wrong);
     Await(failed, ++refused);
     EXPECT_EQ(Shown(server, files), before);
-    refused = failed.Value();
   }
   const CertifiedKey good = files.ours.Issue(kNames);
-  files.Write("server", good);
+  files.WriteServer(good);
   Await(server.pipeline.metrics.certificate_reloads.ok, 1);
+  EXPECT_EQ(failed.Value(), refused);
   EXPECT_EQ(Shown(server, files), good.certificate);
 }
 
@@ -358,7 +371,7 @@ TEST(Tls, NoCallFailsWhileCertificateAndTokensAreReplaced) {
   };
   for (int round = 1; round <= 3; ++round) {
     answer_some();
-    files.Write("server", files.ours.Issue(kNames));
+    files.WriteServer(files.ours.Issue(kNames));
     // The new token is known before anybody sends it, and the old one as long as somebody may.
     const std::string token = absl::StrCat("proad_token-of-round-", round);
     const std::string before = testing::ReadText(files.root / "tokens");
