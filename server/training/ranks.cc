@@ -146,6 +146,7 @@ absl::StatusOr<std::unique_ptr<LocalRanks>> LocalRanks::Start(const model::Membe
 LocalRanks::~LocalRanks() {
   {
     MutexLock lock(mutex_);
+    leaving_ = true;
     for (const auto& [pid, rank] : living_) kill(pid, SIGKILL);
   }
   if (watch_.joinable()) watch_.join();
@@ -166,15 +167,17 @@ void LocalRanks::Watch(const OnEnd& on_end) {
       return;  // none is left
     }
     int rank = 0;
+    bool told = false;
     {
       MutexLock lock(mutex_);
       rank = living_[info.si_pid];
+      told = !leaving_;
       living_.erase(info.si_pid);
       ended_.NotifyAll();
     }
     int status = 0;
     waitpid(info.si_pid, &status, 0);
-    on_end(rank, WIFEXITED(status) ? WEXITSTATUS(status) : -1, InWords(status));
+    if (told) on_end(rank, WIFEXITED(status) ? WEXITSTATUS(status) : -1, InWords(status));
   }
 }
 

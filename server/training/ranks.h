@@ -45,7 +45,7 @@ class LocalRanks {
   static absl::StatusOr<std::unique_ptr<LocalRanks>> Start(const model::Membership& membership,
                                                            int threads, OnEnd on_end);
 
-  // Kills those that still live.
+  // Kills those that still live, and tells nobody of it.
   ~LocalRanks();
   LocalRanks(const LocalRanks&) = delete;
   LocalRanks& operator=(const LocalRanks&) = delete;
@@ -60,6 +60,7 @@ class LocalRanks {
   Mutex mutex_;
   CondVar ended_;
   std::map<pid_t, int> living_ ABSL_GUARDED_BY(mutex_);  // to their numbers
+  bool leaving_ ABSL_GUARDED_BY(mutex_) = false;         // what ends from now on was to end
   std::thread watch_;
 };
 

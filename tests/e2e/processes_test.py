@@ -168,6 +168,14 @@ class ProcessesTest(unittest.TestCase):
             self.finish(process, 75)
         self.assertTrue((self.folder / "stopped" / "work" / "checkpoint.json").exists())
 
+    def test_a_stop_of_a_server_is_no_death(self):
+        self.plan("stopped", 2)
+        process = self.start("stopped")
+        self.await_step("stopped", process, 6)
+        process.terminate()
+        self.finish(process, 75)
+        self.assertTrue((self.folder / "stopped" / "work" / "checkpoint.json").exists())
+
     def test_what_is_wrong_is_a_verdict_and_no_death(self):
         self.plan("wrong", 2)
         (self.folder / "wrong" / "spec.json").write_text(
