@@ -74,8 +74,8 @@ class ProcessesTest(unittest.TestCase):
     def weights(self, name):
         return (self.folder / "store" / name / "1" / "model.safetensors")
 
-    def train(self, name, world_size):
-        self.plan(name, world_size)
+    def train(self, name, world_size, *overrides):
+        self.plan(name, world_size, *overrides)
         self.finish(self.start(name))
         return self.weights(name)
 
@@ -104,7 +104,8 @@ class ProcessesTest(unittest.TestCase):
         self.assertIn("epoch", self.plan("bad", 2, "epoch=3", code=1))
 
     def test_two_processes_make_what_one_makes(self):
-        one, two = load_file(self.train("one", 1)), load_file(self.train("two", 2))
+        # Steps are few, since what rounding does grows with them: 5e-6 after 24.
+        one, two = load_file(self.train("one", 1, "steps=12")), load_file(self.train("two", 2, "steps=12"))
         self.assertEqual(one.keys(), two.keys())
         furthest = max(float(np.abs(one[name] - two[name]).max()) for name in one)
         moved = max(float(np.abs(one[name]).max()) for name in one)
@@ -192,12 +193,12 @@ training:
   checkpoint_interval: 100ms
 """
         with RealServer(config) as server:
-            arguments = ("train", ".", "--category", "brick", "--name", "parts", "--world-size", "2", "--batch-size", "4",
-                         "--epochs", "40", "--input-side", "112", "--decoder-layers", "2")
+            arguments = ("train", SAMPLE, "--category", "brick", "--name", "parts", "--world-size", "2", "--batch-size", "4",
+                         "--epochs", "8", "--input-side", "112", "--decoder-layers", "2")
             started = server.proad(*arguments)
             self.assertEqual(started.returncode, 0, started.stderr)
             (job,) = server.proad_json("jobs", "list")
-            name = job["jobId"]
+            name = job["job_id"]
             lock = self.folder / "jobs" / name / "trainer.lock"
             progress = self.folder / "jobs" / name / "progress.jsonl"
             while not progress.exists() or '"training"' not in progress.read_text():
