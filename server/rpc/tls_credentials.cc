@@ -47,8 +47,10 @@ grpc_ssl_certificate_config_reload_status TlsCredentials::Fetch(
   MutexLock lock(mutex_);
   if (std::exchange(fetched_, true)) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
   const grpc_ssl_pem_key_cert_pair pair = {identity_.key.c_str(), identity_.certificates.c_str()};
-  config = grpc_ssl_server_certificate_config_create(
-      identity_.client_ca.empty() ? nullptr : identity_.client_ca.c_str(), &pair, 1);
+  // gRPC insists on certificates of a CA here even where it asks no client for any.
+  const std::string& ca =
+      identity_.client_ca.empty() ? identity_.certificates : identity_.client_ca;
+  config = grpc_ssl_server_certificate_config_create(ca.c_str(), &pair, 1);
   return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
 }
 

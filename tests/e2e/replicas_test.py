@@ -121,7 +121,7 @@ class ReplicasTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             for number in range(200):  # more than it gets to
                 for picture in PICTURES:
-                    (pathlib.Path(folder) / f"{number}-{'-'.join(picture.parts[-3:])}").symlink_to(picture)
+                    (pathlib.Path(folder) / f"{number}-{'-'.join(picture.parts[-4:])}").symlink_to(picture)
             load = subprocess.Popen(
                 [PROAD, "detect", folder, "--server", self.address, "--concurrency", "6", "--deadline", "60s", "--json"],
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=SOURCE)

@@ -103,7 +103,7 @@ class SecurityTest(unittest.TestCase):
                 (site.flags("detect", certificate=False), ("models", "list"), 3, "no server answers"),
                 (["--token-file", site.token("detect")], ("models", "list"), 3, "no server answers"),
                 (["--tls-ca", Authority(site.folder, "others").certificate], ("models", "list"), 3,
-                 "CERTIFICATE_VERIFY_FAILED"),
+                 "certificate verify failed"),
                 ([*site.flags(), "--tls-server-name", "inspect.example"], ("models", "list"), 3, "no server answers"),
                 ([*site.flags(None), "--token-file", site.folder / "none"], ("models", "list"), 1, "none: cannot be"),
             ]

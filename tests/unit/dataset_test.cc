@@ -30,7 +30,7 @@ using ::testing::HasSubstr;
 std::vector<std::string> Lines(const Dataset& dataset) {
   std::vector<std::string> lines;
   for (const Sample& sample : dataset.samples) {
-    EXPECT_EQ(sample.path, dataset.root / sample.name);
+    EXPECT_EQ(sample.path, fs::canonical(dataset.root / sample.name));
     EXPECT_EQ(sample.good, sample.defect.empty());
     std::string line = sample.category + " " + NameOf(sample.split) + " " + sample.name;
     if (!sample.good) line += " " + sample.defect;
