@@ -191,6 +191,7 @@ training:
   jobs: {self.folder / "jobs"}
   encoders: {ENCODER.parent}
   checkpoint_interval: 100ms
+  nice: 0
 """
         with RealServer(config) as server:
             arguments = ("train", SAMPLE, "--category", "brick", "--name", "parts", "--world-size", "2", "--batch-size", "4",
