@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <memory>
@@ -344,8 +345,13 @@ TEST(Tls, NoCallFailsWhileCertificateAndTokensAreReplaced) {
   const client::SecurityOptions security{.ca = files.Path("ca.pem"),
                                          .token_file = files.Path("token")};
   std::atomic<bool> over = false;
-  std::atomic<int> answered = 0;
-  const auto load = [&](int calls_per_connection) {
+  struct Caller {
+    int calls_per_connection;
+    std::atomic<int> answered = 0;
+    std::thread thread;
+  };
+  std::array<Caller, 3> callers = {Caller{1}, Caller{3}, Caller{1'000'000}};
+  const auto load = [&](Caller& caller) {
     v1::DetectRequest request;
     request.set_encoded(MarkedBmp(1));
     while (!over) {
@@ -353,20 +359,23 @@ TEST(Tls, NoCallFailsWhileCertificateAndTokensAreReplaced) {
       ASSERT_TRUE(client::Secure(security, options).ok());
       // One attempt a call: a retry would hide what this is about.
       const client::DetectionClient client(options, {.retry = {.max_attempts = 1}});
-      for (int i = 0; i < calls_per_connection && !over; ++i) {
+      for (int i = 0; i < caller.calls_per_connection && !over; ++i) {
         const auto detection = client.Detect(request);
         ASSERT_TRUE(detection.ok()) << client::Describe(detection.status());
-        ++answered;
+        ++caller.answered;
       }
     }
   };
-  std::vector<std::thread> callers;
-  for (const int calls : {1, 3, 1'000'000}) callers.emplace_back(load, calls);
+  for (Caller& caller : callers) caller.thread = std::thread(load, std::ref(caller));
 
   const Metrics& metrics = server.pipeline.metrics;
+  // Until every caller has begun a call and seen its end: what was under way before is over then.
   const auto answer_some = [&] {
-    for (const int target = answered + 10; answered < target && !::testing::Test::HasFailure();) {
-      std::this_thread::yield();
+    for (Caller& caller : callers) {
+      const int target = caller.answered + 2;
+      while (caller.answered < target && !::testing::Test::HasFailure()) {
+        std::this_thread::yield();
+      }
     }
   };
   for (int round = 1; round <= 3; ++round) {
@@ -385,7 +394,7 @@ TEST(Tls, NoCallFailsWhileCertificateAndTokensAreReplaced) {
   }
   answer_some();
   over = true;
-  for (std::thread& caller : callers) caller.join();
+  for (Caller& caller : callers) caller.thread.join();
   EXPECT_EQ(metrics.auth_failures.unknown.Value(), 0);
 }
 
