@@ -127,12 +127,16 @@ absl::StatusOr<ModelSwap> ModelRegistry::Activate(
   const LoadTurn turn(*this);
   if (absl::Status known = BeginChange(turn, name, version); !known.ok()) return known;
   ModelHandle serving;
+  std::string served;
   {
     MutexLock lock(mutex_);
     const absl::Status allowed = CheckExpected(name, expected_active);
     if (!allowed.ok()) return allowed;
-    const Version& entry = models_[name].versions[version];
-    if (entry.state == ModelState::kActive) serving = entry.handle;
+    for (const auto& [number, entry] : models_[name].versions) {
+      if (entry.state != ModelState::kActive) continue;
+      served = number;
+      if (number == version) serving = entry.handle;
+    }
   }
   if (serving != nullptr) {
     // It may have served only because it was the newest.
@@ -144,7 +148,7 @@ absl::StatusOr<ModelSwap> ModelRegistry::Activate(
                      .previous_hash = hash,
                      .took = absl::Now() - start};
   }
-  return Swap(name, version, start, [&] { return store_.SetActive(name, version); });
+  return Swap(name, version, start, [&] { return store_.SetActive(name, version, served); });
 }
 
 absl::StatusOr<ModelSwap> ModelRegistry::Swap(const std::string& name, const std::string& version,

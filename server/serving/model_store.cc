@@ -156,12 +156,14 @@ absl::StatusOr<model::Manifest> ModelStore::ReadManifest(const std::string& name
   }
 }
 
-absl::Status ModelStore::SetActive(const std::string& name, const std::string& version) const {
+absl::Status ModelStore::SetActive(const std::string& name, const std::string& version,
+                                   const std::string& served) const {
   if (auto directory = Directory(name, version); !directory.ok()) return directory.status();
   const fs::path path = root_ / name / kActivePointer;
   try {
     Pointer pointer = {.active = version, .before = {}};
-    const absl::StatusOr<std::string> active = ActiveVersion(name, Versions(name));
+    const absl::StatusOr<std::string> active =
+        served.empty() ? ActiveVersion(name, Versions(name)) : served;
     if (active.ok() && *active != version) {
       pointer.before = *active;
     } else if (const auto present = ReadPointer(path); present.ok()) {

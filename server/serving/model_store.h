@@ -59,10 +59,12 @@ class ModelStore {
                                                const std::string& version) const;
 
   // Makes `version` the one that serves `name`, now and after a restart: writes the pointer, and
-  // with it the version that served before, flushed to the disk. On any failure the pointer stays
-  // as it was. As Directory; RESOURCE_EXHAUSTED when the disk is full, INTERNAL where the system
-  // refuses.
-  absl::Status SetActive(const std::string& name, const std::string& version) const;
+  // with it the version that served before, flushed to the disk. That is `served`; "": what the
+  // store says, which without a pointer may be a version that was published since and never served.
+  // On any failure the pointer stays as it was. As Directory; RESOURCE_EXHAUSTED when the disk is
+  // full, INTERNAL where the system refuses.
+  absl::Status SetActive(const std::string& name, const std::string& version,
+                         const std::string& served = "") const;
 
   // Makes what serves `name` now last until SetActive: a version that is published meanwhile,
   // though newer, does not serve. Writes the pointer unless there is one; makes the model's

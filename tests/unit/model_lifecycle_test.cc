@@ -91,6 +91,17 @@ TEST_F(ModelLifecycleTest, TheVersionBeforeComesBackAtOnce) {
   EXPECT_EQ(registry_->Replaced("brick").status().code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(ModelLifecycleTest, WhatServedWithoutAPointerComesBack) {
+  WriteFakeVersion(root_.path(), "pcb", "1");
+  Start();
+  // By now the store would say that version 2 serves: there is no pointer, and it is the newest.
+  WriteFakeVersion(root_.path(), "pcb", "2");
+  ASSERT_TRUE(registry_->Activate("pcb", "2", std::nullopt).ok());
+  const auto replaced = registry_->Replaced("pcb");
+  ASSERT_TRUE(replaced.ok()) << replaced.status();
+  EXPECT_EQ(replaced->version, "1");
+}
+
 TEST_F(ModelLifecycleTest, TheVersionBeforeIsKnownAfterARestart) {
   for (const char* version : {"1", "2"}) WriteFakeVersion(root_.path(), "pcb", version);
   WriteText(root_ / "pcb/active", "1\n");
