@@ -23,6 +23,9 @@ namespace {
 // A server that restarts should be found again at once, not after gRPC's default of 1 to 120
 // seconds.
 constexpr int kInitialReconnectMilliseconds = 100;
+// What gRPC calls the least pause is how long one attempt may take: a handshake of TLS over a slow
+// line takes longer than the pause.
+constexpr int kConnectMilliseconds = 5000;
 constexpr int kMaxReconnectMilliseconds = 2000;
 
 // Finds out that a server is gone without a word, which a watch would otherwise wait for until TCP
@@ -40,7 +43,7 @@ std::shared_ptr<grpc::Channel> Connect(const ChannelOptions& options) {
   arguments.SetMaxSendMessageSize(-1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, options.use_http_proxy ? 1 : 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kInitialReconnectMilliseconds);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kInitialReconnectMilliseconds);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectMilliseconds);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMilliseconds);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMilliseconds);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMilliseconds);

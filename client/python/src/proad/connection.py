@@ -64,7 +64,8 @@ class Connection:
             ("grpc.service_config_disable_resolution", 1),
             # A server that restarts should be found again at once.
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
+            # How long one attempt may take, whatever its name says: a handshake of TLS takes longer than the pause.
+            ("grpc.min_reconnect_backoff_ms", 5000),
             ("grpc.max_reconnect_backoff_ms", 2000),
             # One that is gone without a word is noticed. Pings more often than every five minutes look like an attack.
             ("grpc.keepalive_time_ms", 330_000),
