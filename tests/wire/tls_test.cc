@@ -114,7 +114,9 @@ class SecureServer {
     server_->Shutdown();
   }
 
-  std::string address() const { return absl::StrCat("localhost:", port); }
+  std::string address() const {  // No name: looking up localhost leaks in Debian's c-ares.
+    return absl::StrCat("127.0.0.1:", port);
+  }
 
   Pipeline pipeline;
   Authorizer authorizer;
@@ -163,7 +165,7 @@ TEST(Tls, ClientsThatMakeSureOfTheServer) {
   const SecureServer server({.tls = files.Server(), .tokens = {}});
   ExpectVisits(files, server,
                {{"as it should be", true},
-                {"by its other name", true, "ca.pem", "", "127.0.0.1"},
+                {"by its other name", true, "ca.pem", "", "localhost"},
                 {"a CA of others", false, "other-ca.pem"},
                 {"another name than the certificate's", false, "ca.pem", "", "inspect.example"},
                 {"plain text", false, ""},
