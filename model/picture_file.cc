@@ -7,26 +7,13 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "model/descriptor.h"
 #include "model/error.h"
 #include "model/resolved_file.h"
 #include "model/strict_json.h"
 
 namespace proad::model {
 namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 [[noreturn]] void Refuse(const std::filesystem::path& path, const std::string& why) {
   throw InvalidInput("dataset", "UNREADABLE_IMAGE",

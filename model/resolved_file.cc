@@ -2,38 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <utility>
 
+#include "model/descriptor.h"
 #include "model/error.h"
 
 namespace proad::model {
-namespace {
-
-// A descriptor on the way to the file.
-class Step {
- public:
-  explicit Step(int fd) : fd_(fd) {}
-  Step(const Step&) = delete;
-  Step& operator=(const Step&) = delete;
-  ~Step() {
-    if (fd_ >= 0) close(fd_);
-  }
-
-  int get() const { return fd_; }
-  void Become(int fd) {
-    const int before = std::exchange(fd_, fd);
-    if (before >= 0) close(before);
-  }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
-
-}  // namespace
 
 int OpenResolved(const std::filesystem::path& path) {
   // openat2 with RESOLVE_NO_SYMLINKS would do the same in one call, where kernel and container know
@@ -42,7 +17,7 @@ int OpenResolved(const std::filesystem::path& path) {
   // A pipe in the file's place must not hold up who opens it.
   constexpr int kFile = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
   if (!path.is_absolute()) throw FileError(path, "read", EINVAL);
-  Step at(open("/", kFolder));
+  Descriptor at(open("/", kFolder));
   for (const std::filesystem::path& part : path.parent_path().relative_path()) {
     if (part == "..") throw FileError(path, "read", ELOOP);
     at.Become(openat(at.get(), part.c_str(), kFolder));
