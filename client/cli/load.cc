@@ -52,7 +52,11 @@ class Ledger {
   absl::Time end() const { return end_; }
   bool Stopped() const { return stopped_; }
   bool Over() const { return stopped_ || absl::Now() >= end_; }
-  void Stop() { stopped_ = true; }
+  void Stop() {
+    const std::lock_guard lock(mutex_);
+    if (!stopped_) stopped_at_ = absl::Now();
+    stopped_ = true;
+  }
 
   void Sent() { ++open_; }
 
@@ -71,10 +75,8 @@ class Ledger {
     const std::lock_guard lock(mutex_);
     ++progress_.answered;
     if (!detection.ok()) ++progress_.failed;
-    if (due >= counted_) {
-      result_.samples.push_back(std::move(sample));
-      result_.took = now - counted_;
-    }
+    if (detection.ok() && now >= counted_ && now < std::min(end_, stopped_at_)) ++result_.answered;
+    if (due >= counted_) result_.samples.push_back(std::move(sample));
     --open_;
     changed_.notify_all();
   }
@@ -97,6 +99,7 @@ class Ledger {
 
   LoadResult TakeResult() {
     const std::lock_guard lock(mutex_);
+    result_.measured = std::max(std::min(end_, stopped_at_) - counted_, absl::ZeroDuration());
     return std::move(result_);
   }
 
@@ -109,6 +112,7 @@ class Ledger {
 
   std::mutex mutex_;
   std::condition_variable changed_;
+  absl::Time stopped_at_ = absl::InfiniteFuture();
   LoadProgress progress_;
   LoadResult result_;
 };

@@ -40,7 +40,10 @@ struct LoadSample {
 
 struct LoadResult {
   std::vector<LoadSample> samples;  // due after the warm-up, in the order of their answers
-  absl::Duration took;              // from the end of the warm-up to the last answer
+  // From the end of the warm-up until nothing more was due, and the good answers that came in it.
+  // What came after says nothing of the rate: fewer and fewer were in flight.
+  absl::Duration measured;
+  int64_t answered = 0;
 };
 
 struct LoadProgress {

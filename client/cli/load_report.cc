@@ -69,8 +69,8 @@ LoadReport MakeLoadReport(const LoadPlan& plan, const LoadResult& result) {
   }
   report.sent = static_cast<int64_t>(result.samples.size());
   report.ok = static_cast<int64_t>(good.size());
-  report.seconds = absl::ToDoubleSeconds(result.took);
-  if (report.seconds > 0) report.rate = static_cast<double>(report.ok) / report.seconds;
+  report.seconds = absl::ToDoubleSeconds(result.measured);
+  if (report.seconds > 0) report.rate = static_cast<double>(result.answered) / report.seconds;
   report.latencies = LatenciesOf(std::move(good));
   report.refusals = LatenciesOf(std::move(bad));
   return report;

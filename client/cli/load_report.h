@@ -26,7 +26,7 @@ struct LoadReport {
   int clients = 0;  // of a closed loop; 0: an open one
   int64_t sent = 0;
   int64_t ok = 0;
-  double seconds = 0;
+  double seconds = 0;                       // in which the rate was measured
   double rate = 0;                          // good answers a second
   std::optional<Latencies> latencies;       // of good answers; none: there were none
   std::optional<Latencies> refusals;        // of errors, likewise

@@ -76,6 +76,26 @@ TEST(LoadTest, WhatTheWarmUpSentIsNotCounted) {
   EXPECT_LT(result.samples.size(), server.model().Seen().size());
 }
 
+TEST(LoadTest, TheRateIsOfTheTimeInWhichMoreWasDue) {
+  WireServer server;
+  server.model().Hold();
+  LoadPlan plan = Short();
+  plan.clients = 4;
+  // Every answer comes when the time is over: they are good, and no rate.
+  const LoadResult held = RunLoad(Channels(server), plan, [&](const LoadProgress& progress) {
+    if (progress.elapsed >= plan.duration) server.model().Release();
+    return true;
+  });
+  EXPECT_EQ(held.samples.size(), 4u);
+  EXPECT_EQ(held.measured, plan.duration);
+  EXPECT_EQ(held.answered, 0);
+
+  const LoadResult free = RunLoad(Channels(server), Endless(), kUntilTen);
+  EXPECT_GE(free.answered, 10);
+  EXPECT_LE(free.answered, static_cast<int64_t>(free.samples.size()));
+  EXPECT_LT(free.measured, absl::Hours(1));
+}
+
 TEST(LoadTest, AnOpenLoopSendsOnThoughNothingIsAnswered) {
   WireServer server;
   server.model().Hold();
@@ -147,7 +167,8 @@ TEST(LoadReportTest, PercentilesAreNearestRanks) {
 
 TEST(LoadReportTest, SaysWhatHappened) {
   LoadResult result;
-  result.took = absl::Seconds(2);
+  result.measured = absl::Seconds(2);
+  result.answered = 10;
   for (int i = 1; i <= 10; ++i) {
     result.samples.push_back(
         {absl::Now(), absl::Milliseconds(i), absl::StatusCode::kOk, "", "m@1"});
