@@ -61,15 +61,14 @@ Admission::Ticket& Admission::Ticket::operator=(Ticket&& other) noexcept {
   if (this != &other) {
     Release();
     admission_ = std::exchange(other.admission_, nullptr);
-    bytes_ = other.bytes_;
-    admitted_ = other.admitted_;
+    entry_ = other.entry_;
   }
   return *this;
 }
 
-void Admission::Ticket::Release(bool inspected) {
+void Admission::Ticket::Release(Ending ending) {
   if (admission_ == nullptr) return;
-  std::exchange(admission_, nullptr)->Release(bytes_, admitted_, inspected);
+  std::exchange(admission_, nullptr)->Release(entry_, ending);
 }
 
 Admission::Admission(const Options& options, Metrics& metrics)
@@ -79,7 +78,7 @@ Admission::Admission(const Options& options, Metrics& metrics)
 }
 
 absl::StatusOr<Admission::Ticket> Admission::Admit(int64_t bytes, absl::Time deadline) {
-  const absl::Time now = absl::Now();
+  Ticket::Entry entry{.bytes = bytes, .admitted = absl::Now()};
   prometheus::Counter* rejected = nullptr;
   absl::Status error;
   {
@@ -98,30 +97,33 @@ absl::StatusOr<Admission::Ticket> Admission::Admit(int64_t bytes, absl::Time dea
                         absl::StrCat(bytes_, " bytes of pictures are in flight and ", bytes,
                                      " more would exceed the limit of ", options_.max_bytes),
                         options_.max_bytes, drain_.For(in_flight_));
-    } else if (const std::optional<absl::Duration> wait = Wait(); wait && now + *wait > deadline) {
+    } else if (const std::optional<absl::Duration> wait = Wait();
+               wait && entry.admitted + *wait > deadline) {
       rejected = &metrics_.rejected.deadline_unattainable;
-      error = LateError(*wait, deadline - now, drain_.For(in_flight_));
+      error = LateError(*wait, deadline - entry.admitted, drain_.For(in_flight_));
     } else {
-      ++in_flight_;
-      if (in_flight_ >= options_.at_once) busy_ = true;
+      entry.ahead = in_flight_++;
       bytes_ += bytes;
       metrics_.inflight.Set(static_cast<double>(in_flight_));
       metrics_.inflight_bytes.Set(static_cast<double>(bytes_));
     }
   }
-  if (rejected == nullptr) return Ticket(this, bytes, now);
+  if (rejected == nullptr) return Ticket(this, entry);
   rejected->Increment();
   return error;
 }
 
-void Admission::Release(int64_t bytes, absl::Time admitted, bool inspected) {
+void Admission::Release(const Ticket::Entry& entry, Ending ending) {
   const absl::Time now = absl::Now();
   MutexLock lock(mutex_);
-  if (inspected) drain_.Ended(admitted, now);
-  if (inspected && busy_) busy_drain_.Ended(admitted, now);
+  if (ending == Ending::kInspected) {
+    drain_.Ended(entry.admitted, now);
+    sojourn_.Answered(entry.ahead, now - entry.admitted);
+  } else if (ending == Ending::kExpired) {
+    sojourn_.GivenUp(entry.ahead, now - entry.admitted);
+  }
   --in_flight_;
-  if (in_flight_ == 0) busy_ = false;
-  bytes_ -= bytes;
+  bytes_ -= entry.bytes;
   metrics_.inflight.Set(static_cast<double>(in_flight_));
   metrics_.inflight_bytes.Set(static_cast<double>(bytes_));
   // Under the lock: a woken waiter may destroy this object at once.
@@ -129,9 +131,8 @@ void Admission::Release(int64_t bytes, absl::Time admitted, bool inspected) {
 }
 
 std::optional<absl::Duration> Admission::Wait() const {
-  const std::optional<absl::Duration> interval = busy_drain_.interval();
-  if (!interval || in_flight_ < options_.at_once) return std::nullopt;
-  return *interval * (in_flight_ + 1);
+  if (in_flight_ < options_.at_once) return std::nullopt;
+  return sojourn_.AtMost(in_flight_);
 }
 
 absl::Duration Admission::drain_time() const {

@@ -7,6 +7,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/batching/sojourn_estimate.h"
 #include "server/telemetry/metrics.h"
 #include "server/util/mutex.h"
 
@@ -17,9 +18,6 @@ class DrainEstimate {
  public:
   // A piece of work that was admitted at `admitted` ended at `now`.
   void Ended(absl::Time admitted, absl::Time now);
-
-  // Between two endings while there is work; nullopt while nothing is known.
-  std::optional<absl::Duration> interval() const { return interval_; }
 
   // Until `in_flight` pieces are done: 10 ms to 30 s; 1 s while nothing is known.
   absl::Duration For(int64_t in_flight) const;
@@ -37,9 +35,17 @@ class Admission {
     int64_t max_images = 256;  // admitted and not yet answered
     int64_t max_bytes =
         512LL << 20;  // of their encoded pictures or frames; at least one picture's limit
-    // What the workers take on at once. With less than this in flight there is no queue to wait in,
-    // and nothing is refused because of its deadline.
-    int64_t at_once = 8;
+    // How many workers there are. With less than this in flight there is no queue to wait in, and
+    // nothing is refused because of its deadline: whatever went before, the next answer tells how
+    // fast the server is now.
+    int64_t at_once = 1;
+  };
+
+  // What became of an image. The first two say how fast the server is.
+  enum class Ending {
+    kInspected,
+    kExpired,  // its deadline passed while it waited
+    kOther,
   };
 
   // Room for one image; gives it back when destroyed or released. The Admission must outlive it.
@@ -50,17 +56,21 @@ class Admission {
     Ticket& operator=(Ticket&& other) noexcept;
     ~Ticket() { Release(); }
 
-    // `inspected`: the work was done to its end, so how long it took says how fast the server is.
-    void Release(bool inspected = false);
+    void Release(Ending ending = Ending::kOther);
 
    private:
     friend class Admission;
-    Ticket(Admission* admission, int64_t bytes, absl::Time admitted)
-        : admission_(admission), bytes_(bytes), admitted_(admitted) {}
+    // What is known of an image that was admitted.
+    struct Entry {
+      int64_t bytes = 0;
+      absl::Time admitted;
+      int64_t ahead = 0;  // in flight before it
+    };
+
+    Ticket(Admission* admission, const Entry& entry) : admission_(admission), entry_(entry) {}
 
     Admission* admission_ = nullptr;
-    int64_t bytes_ = 0;
-    absl::Time admitted_;
+    Entry entry_;
   };
 
   Admission(const Options& options, Metrics& metrics);
@@ -85,7 +95,7 @@ class Admission {
   int64_t bytes() const;
 
  private:
-  void Release(int64_t bytes, absl::Time admitted, bool inspected);
+  void Release(const Ticket::Entry& entry, Ending ending);
   // Until an image that comes now is answered; nullopt while there is no queue, or nothing known.
   std::optional<absl::Duration> Wait() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -98,10 +108,7 @@ class Admission {
   int64_t in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   DrainEstimate drain_ ABSL_GUARDED_BY(mutex_);
-  // From when at_once were in flight until none is: only then do endings tell how fast a queue
-  // goes.
-  bool busy_ ABSL_GUARDED_BY(mutex_) = false;
-  DrainEstimate busy_drain_ ABSL_GUARDED_BY(mutex_);
+  SojournEstimate sojourn_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace proad::server

@@ -50,6 +50,11 @@ VerdictLabel LabelOf(Verdict verdict) {
   return VerdictLabel::kUndecided;
 }
 
+Admission::Ending EndingOf(const absl::Status& status) {
+  if (status.ok()) return Admission::Ending::kInspected;
+  return absl::IsDeadlineExceeded(status) ? Admission::Ending::kExpired : Admission::Ending::kOther;
+}
+
 model::Image Decode(const DetectQuery& query, const model::ImageLimits& limits) {
   if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
     return model::UnpackFrame(*frame, limits);
@@ -256,7 +261,7 @@ void Detector::Finish(Call& call, absl::StatusOr<Detection> result) {
   }
   // First, so that a client that waits for this answer before it sends the next image is never
   // refused because of its own last one.
-  call.ticket.Release(result.ok());
+  call.ticket.Release(EndingOf(result.status()));
   call.done(std::move(result));
 }
 

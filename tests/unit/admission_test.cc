@@ -94,7 +94,7 @@ TEST_F(LateTest, NothingIsRefusedBeforeAnythingIsKnown) {
 TEST_F(LateTest, RefusesWhatCouldNotBeAnsweredInTimeAndNothingElse) {
   Fill();
   absl::SleepFor(absl::Milliseconds(20));  // how long the first one takes
-  tickets_.back().Release(true);
+  tickets_.back().Release(Admission::Ending::kInspected);
   tickets_.pop_back();
   Fill();
   const absl::Status refused = admission_.Admit(1, absl::Now() + absl::Milliseconds(1)).status();
@@ -111,7 +111,7 @@ TEST_F(LateTest, RefusesWhatCouldNotBeAnsweredInTimeAndNothingElse) {
 TEST_F(LateTest, WithoutAQueueEverythingIsTriedHoweverSlowItWas) {
   Fill();
   absl::SleepFor(absl::Milliseconds(20));
-  for (Admission::Ticket& ticket : tickets_) ticket.Release(true);
+  for (Admission::Ticket& ticket : tickets_) ticket.Release(Admission::Ending::kInspected);
   tickets_.clear();
   for (int i = 0; i < 4; ++i) {
     auto ticket = admission_.Admit(1, absl::Now() + absl::Milliseconds(1));
