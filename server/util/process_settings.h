@@ -1,4 +1,4 @@
-// Settings that libraries read before main, so that a process must be started with them.
+// Settings of the whole process.
 #pragma once
 
 namespace proad::server {
@@ -11,5 +11,9 @@ namespace proad::server {
 // do anything else, decoding of pictures for example, they take the core from the very thread that
 // they wait for.
 void WaitWithoutSpinning(char** argv);
+
+// Raises the limit of open files to the highest that this process may have. Each connection is one,
+// and the usual limit, 1,024, is a soft one for the sake of programs that use select().
+void AllowAllOpenFiles();
 
 }  // namespace proad::server
