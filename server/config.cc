@@ -58,6 +58,11 @@ void CheckSecurity(const Config& config, std::vector<std::string>& errors) {
 
 }  // namespace
 
+size_t MaxBatch(const Config& config, absl::string_view device) {
+  if (config.batching.batch.max_batch > 0) return config.batching.batch.max_batch;
+  return device == "cpu" ? 4 : 8;
+}
+
 std::vector<Option> ConfigOptions(Config& c) {
   const absl::Duration zero = absl::ZeroDuration();
   TrainScheduler::Options& jobs = c.training.jobs;
@@ -112,7 +117,7 @@ std::vector<Option> ConfigOptions(Config& c) {
 
       Option::Integer("preprocessing.threads", c.preprocessing_threads, 0, 1024),
 
-      Option::Integer("batching.max_batch", c.batching.batch.max_batch, 1, 256),
+      Option::Integer("batching.max_batch", c.batching.batch.max_batch, 0, 256),
       Option::Time("batching.max_delay", c.batching.batch.max_delay, zero, absl::Seconds(10)),
       Option::Switch("batching.take_when_idle", c.batching.batch.take_when_idle),
       Option::Switch("batching.adaptive_delay", c.batching.batch.adaptive_delay),

@@ -74,6 +74,7 @@ int Run(Config config, const sigset_t& signals) {
        {"cuda", CudaVersion()}});
   const absl::StatusOr<std::string> device = ResolveTorchDevice(config.torch);
   if (!device.ok()) return Fail(device.status(), 1);
+  config.batching.batch.max_batch = MaxBatch(config, *device);
   const auto loader = MakeTorchModelLoader(config.torch, *device, config.workers.workers,
                                            static_cast<int>(config.batching.batch.max_batch));
   config.models.memory = TorchMemory(*device);
@@ -82,7 +83,8 @@ int Run(Config config, const sigset_t& signals) {
        {"preprocess",
         config.preprocessing_threads > 0 ? config.preprocessing_threads : UsableCores()},
        {"workers", config.workers.workers},
-       {"torch", TorchThreads(config.torch, config.workers.workers)}});
+       {"torch", TorchThreads(config.torch, config.workers.workers)},
+       {"max_batch", config.batching.batch.max_batch}});
   // Both lines are for whoever started this: where to find it, and when it serves.
   std::promise<void> printed;
   const auto resolve_device = [](const std::string& wanted) {
@@ -170,5 +172,6 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   proad::server::WaitWithoutSpinning(argv);
+  proad::server::AllowAllOpenFiles();
   return proad::server::Main(argc, argv);
 }

@@ -91,10 +91,10 @@ class WithoutReflection : public grpc::ServerBuilderOption {
 };
 
 // With what follows from other keys.
-Config Complete(Config config) {
+Config Complete(Config config, absl::string_view device) {
   ResolvePaths(config);
-  config.admission.at_once =
-      config.workers.workers * static_cast<int64_t>(config.batching.batch.max_batch);
+  config.batching.batch.max_batch = MaxBatch(config, device);
+  config.admission.at_once = config.workers.workers;
   return config;
 }
 
@@ -131,13 +131,13 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, Mode
 
 Server::Server(const Config& config, ModelLoader loader, const std::string& device,
                std::function<void()> on_ready)
-    : config_(Complete(config)),
+    : config_(Complete(config, device)),
       on_ready_(std::move(on_ready)),
       authorizer_(metrics_),
       store_(config.store),
       registry_(config.models, store_, std::move(loader), metrics_),
       admission_(config_.admission, metrics_),
-      batcher_(config.batching, metrics_),
+      batcher_(config_.batching, metrics_),
       preprocessing_({.name = "preprocess", .threads = OneACore(config.preprocessing_threads)}),
       administration_(Administration()),
       detector_(config.detector, registry_, admission_, preprocessing_, batcher_, metrics_),

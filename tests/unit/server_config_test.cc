@@ -138,19 +138,27 @@ TEST(ServerConfig, EveryKeyReachesItsOwnMember) {
 }
 
 TEST(ServerConfig, ErrorsOfAFileNamePathLineKeyAndRange) {
-  const auto path = WriteFile("batching:\n  max_batch: 0\n  max_bach: 4\n");
+  const auto path = WriteFile("batching:\n  max_batch: -1\n  max_bach: 4\n");
   Config config;
   const absl::Status status = ReadConfigFile(path, config);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(
       std::string(status.message()),
       absl::StrCat(path.string(),
-                   ":2: batching.max_batch: \"0\" is not possible; expected an integer from 1 "
+                   ":2: batching.max_batch: \"-1\" is not possible; expected an integer from 0 "
                    "to 256\n",
                    path.string(),
                    ":3: unknown key \"batching.max_bach\"; valid keys here: adaptive_delay, "
                    "hang_timeout, max_batch, "
                    "max_delay, max_waiting, take_when_idle, workers"));
+}
+
+TEST(ServerConfig, TheDeviceSaysHowLargeBatchesAreUnlessTheConfigurationDoes) {
+  Config config;
+  EXPECT_EQ(MaxBatch(config, "cpu"), 4u);
+  EXPECT_EQ(MaxBatch(config, "cuda:0"), 8u);
+  ASSERT_TRUE(SetOption(config, "batching.max_batch", "16").ok());
+  EXPECT_EQ(MaxBatch(config, "cpu"), 16u);
 }
 
 TEST(ServerConfig, AMissingFileIsNamed) {
