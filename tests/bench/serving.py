@@ -144,7 +144,10 @@ class Bench:
             for clients in (1, 4, 16, 64):
                 if clients > 1:  # in turns, so that a busy machine is busy for both
                     alone.append(in_process_rate(self.options.seconds))
-                report = bench(server.address, SAMPLE, "--clients", clients, "--duration", f"{self.options.seconds}s")
+                # So many clients wait for seconds: a round before what counts, and three that count.
+                round_ = clients / rates.get(1, clients)
+                report = bench(server.address, SAMPLE, "--clients", clients, "--warmup", f"{max(1.0, round_):.1f}s",
+                               "--duration", f"{max(self.options.seconds, 3 * round_):.1f}s")
                 latency = report["latency_ms"]
                 rates[clients] = report["images_per_second"]
                 self.say("saturation", f"{clients} clients", rates[clients], f"{rates[clients]:.1f}/s",
@@ -162,22 +165,33 @@ class Bench:
                 bench(server.address, SAMPLE, "--rate", 0.8 * capacity, "--duration", f"{self.options.seconds}s",
                       "--deadline", "1s")
             for factor in (2, 10):
+                saturated: list[Report] = []
+                beyond: list[Report] = []
                 with Peak(server.process.pid) as peak:
-                    report = bench(server.address, SAMPLE, "--rate", factor * capacity, "--duration",
-                                   f"{2 * self.options.seconds}s", "--warmup", "3s", "--deadline", "1s")
-                goodput = report["images_per_second"] / capacity
-                self.say("overload", f"{factor}x: good answers a second, of those at saturation", goodput,
-                         f"{100 * goodput:.0f} %", "at least 90 %", goodput >= 0.9)
-                late = sum(count for name, count in report["errors"].items() if "DEADLINE_EXCEEDED" in name)
-                accepted = report["ok"] + late
-                self.say("overload", f"{factor}x: accepted and not answered in time", late / accepted,
-                         f"{late} of {accepted}", "none", late == 0)
-                refusals = report["error_latency_ms"] or {"p50": 0, "p99": 0}
-                self.say("overload", f"{factor}x: time to refuse, p50 and p99", refusals["p99"],
-                         f"{refusals['p50']:.1f}, {refusals['p99']:.1f} ms", "p50 within 5 ms", refusals["p50"] <= 5)
-                growth = peak.mib / calm.mib - 1
-                self.say("overload", f"{factor}x: resident memory beside that below saturation", growth,
-                         f"{100 * growth:+.0f} %", "within 10 %", growth <= 0.1)
+                    for _ in range(3):  # in turns: a machine that others use, too, is not always as fast
+                        saturated.append(bench(server.address, SAMPLE, "--clients", 16, "--duration",
+                                               f"{2 * self.options.seconds}s"))
+                        beyond.append(bench(server.address, SAMPLE, "--rate",
+                                            factor * saturated[-1]["images_per_second"], "--duration",
+                                            f"{2 * self.options.seconds}s", "--warmup", "3s", "--deadline", "1s"))
+                self.say_overload(factor, saturated, beyond, peak.mib / calm.mib - 1)
+
+    def say_overload(self, factor: int, saturated: list[Report], beyond: list[Report], growth: float) -> None:
+        answered, at_best = (sum(report["images_per_second"] for report in reports) for reports in (beyond, saturated))
+        goodput = answered / at_best
+        self.say("overload", f"{factor}x: good answers a second, of those at saturation", goodput,
+                 f"{100 * goodput:.0f} %", "at least 90 %", goodput >= 0.9)
+        late = sum(count for report in beyond for name, count in report["errors"].items()
+                   if "DEADLINE_EXCEEDED" in name)
+        accepted = sum(report["ok"] for report in beyond) + late
+        self.say("overload", f"{factor}x: accepted and not answered in time", late / accepted,
+                 f"{late} of {accepted}", "none", late == 0)
+        median, slow = (statistics.median(report["error_latency_ms"][percentile] for report in beyond)
+                        for percentile in ("p50", "p99"))
+        self.say("overload", f"{factor}x: time to refuse, p50 and p99", slow, f"{median:.1f}, {slow:.1f} ms",
+                 "p50 within 5 ms", median <= 5)
+        self.say("overload", f"{factor}x: resident memory beside that below saturation", growth,
+                 f"{100 * growth:+.0f} %", "within 10 %", growth <= 0.1)
 
     def stampede(self) -> None:
         with RealServer(CONFIG) as server:
