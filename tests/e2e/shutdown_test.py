@@ -13,6 +13,7 @@ from real_server import SAMPLE, RealServer  # noqa: E402
 from stubs import detection_pb2, detection_pb2_grpc  # noqa: E402
 
 CLIENTS = 8
+SAME_SCORE = 1e-5
 # Refused before it was accepted: draining, or nobody listens any more.
 REFUSED = {grpc.StatusCode.UNAVAILABLE}
 
@@ -48,7 +49,8 @@ class ShutdownTest(unittest.TestCase):
         self.assertEqual([str(error) for error in wrong], [])
         self.assertEqual(len(refused), CLIENTS)
         self.assertGreaterEqual(len(answered), 3 * CLIENTS)
-        self.assertEqual(len(set(answered)), 1, "the same picture got different scores")
+        # Batches of other sizes add up in another order.
+        self.assertLess(max(answered) - min(answered), SAME_SCORE, "the same picture got different scores")
 
     def test_a_stream_is_answered_to_the_end(self):
         picture = (SAMPLE / "brick/test/hole/002.png").read_bytes()
