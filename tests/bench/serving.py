@@ -186,8 +186,8 @@ class Bench:
         accepted = sum(report["ok"] for report in beyond) + late
         self.say("overload", f"{factor}x: accepted and not answered in time", late / accepted,
                  f"{late} of {accepted}", "none", late == 0)
-        median, slow = (statistics.median(report["error_latency_ms"][percentile] for report in beyond)
-                        for percentile in ("p50", "p99"))
+        refusals = [report["error_latency_ms"] or {"p50": 0, "p99": 0} for report in beyond]
+        median, slow = (statistics.median(each[percentile] for each in refusals) for percentile in ("p50", "p99"))
         self.say("overload", f"{factor}x: time to refuse, p50 and p99", slow, f"{median:.1f}, {slow:.1f} ms",
                  "p50 within 5 ms", median <= 5)
         self.say("overload", f"{factor}x: resident memory beside that below saturation", growth,

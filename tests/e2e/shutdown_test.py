@@ -10,10 +10,10 @@ import grpc
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from real_server import SAMPLE, RealServer  # noqa: E402
+from soak_load import SAME_SCORE  # noqa: E402
 from stubs import detection_pb2, detection_pb2_grpc  # noqa: E402
 
 CLIENTS = 8
-SAME_SCORE = 1e-5
 # Refused before it was accepted: draining, or nobody listens any more.
 REFUSED = {grpc.StatusCode.UNAVAILABLE}
 
