@@ -282,8 +282,8 @@ TEST_F(TokenReload, WritesNoTokenIntoTheLog) {
   Replace("a detect proad_misplaced\nproad_misplaced detect x\n");
   Await(metrics_.token_reloads.failed, 1);
   EXPECT_FALSE(Known("proad_presented"));
+  credentials_.reset();  // Waits for the reload, which counts before it logs.
   SetLogLevel(LogLevel::kOff);
-  credentials_.reset();
   const std::string log = ::testing::internal::GetCapturedStderr();
   EXPECT_THAT(log, HasSubstr("the new tokens are not taken"));
   EXPECT_THAT(log, HasSubstr("call refused"));
