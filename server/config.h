@@ -38,7 +38,7 @@ struct EndpointOptions {
   absl::Duration max_connection_idle = absl::ZeroDuration();   // without calls; zero: for ever
   absl::Duration max_connection_age = absl::ZeroDuration();    // then asked to go; zero: never
   absl::Duration max_connection_age_grace = absl::Minutes(1);  // for its calls to end, after that
-  int64_t max_memory = 2LL << 30;  // of all connections and messages, about; gRPC's resource quota
+  int64_t max_memory = 768 << 20;  // of all connections and messages, about; gRPC's resource quota
   bool reflection = true;          // tell anyone what RPCs there are
 };
 
