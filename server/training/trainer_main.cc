@@ -22,6 +22,14 @@
 #include "server/util/process_settings.h"
 #include "server/version.h"
 
+// Read by jemalloc: keep what was freed for half a minute, longer than a training step, which would
+// otherwise give its activations back to the system to fetch them again.
+extern "C" {
+extern const char* malloc_conf;
+const char* malloc_conf =
+    "background_thread:true,oversize_threshold:0,dirty_decay_ms:30000,muzzy_decay_ms:0";
+}
+
 namespace {
 
 using proad::server::Command;
