@@ -115,7 +115,7 @@ Checkpoint LoadCheckpoint(const fs::path& directory) {
 
   checkpoint.model = ProAd(manifest.config);
   LoadPart(directory / kEncoderFile, [&](const TensorFile& file) {
-    LoadEncoder(checkpoint.model->encoder, ImportEncoder(file, manifest.config.encoder));
+    LoadEncoder(*checkpoint.model->encoder, ImportEncoder(file, manifest.config.encoder));
   });
   LoadPart(directory / kModelFile,
            [&](const TensorFile& file) { LoadTrainable(checkpoint.model, file); });

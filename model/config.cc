@@ -50,6 +50,9 @@ void Validate(const EncoderConfig& encoder) {
                          std::to_string(encoder.taps[i - 1]));
     }
   }
+  if (encoder.kind == EncoderKind::kPatchPyramid && encoder.taps != std::vector<int>{0}) {
+    Refuse("encoder.taps", "must be [0] of a patch pyramid, which has one tap");
+  }
   if (encoder.blocks != encoder.taps.back() + 1) {
     Refuse("encoder.blocks", "is " + std::to_string(encoder.blocks) +
                                  "; it must be the last tap + 1, " +
@@ -80,8 +83,8 @@ std::vector<int> Taps(int first, int step, int count) {
 }  // namespace
 
 const std::vector<std::string>& PresetNames() {
-  static const std::vector<std::string> names = {"proad-tiny", "proad-small", "proad-base",
-                                                 "proad-large"};
+  static const std::vector<std::string> names = {"proad-pyramid", "proad-tiny", "proad-small",
+                                                 "proad-base", "proad-large"};
   return names;
 }
 
@@ -110,6 +113,18 @@ ModelConfig PresetConfig(std::string_view preset) {
     config.input_width = 280;
     return config;
   }
+  if (preset == "proad-pyramid") {
+    config.encoder = {.kind = EncoderKind::kPatchPyramid,
+                      .width = 192,
+                      .heads = 3,
+                      .blocks = 1,
+                      .registers = 0,
+                      .position_grid = 1,
+                      .taps = {0}};
+    config.decoder_layers = 4;
+    config.groups = 1;
+    return config;
+  }
   std::string known;
   for (const std::string& name : PresetNames()) known += (known.empty() ? "" : ", ") + name;
   throw InvalidInput("preset", "PRESET_UNKNOWN",
@@ -121,9 +136,13 @@ Preprocessing PresetPreprocessing(std::string_view preset) {
   Preprocessing preprocessing;
   preprocessing.crop_height = config.input_height;
   preprocessing.crop_width = config.input_width;
-  const bool direct = preset == "proad-tiny";
+  const bool direct = preset == "proad-tiny" || preset == "proad-pyramid";
   preprocessing.resize_height = direct ? config.input_height : 448;
   preprocessing.resize_width = direct ? config.input_width : 448;
+  if (config.encoder.kind == EncoderKind::kPatchPyramid) {
+    preprocessing.mean = {0, 0, 0};  // the encoder wants 0..1, and subtracts SqueezeNet's own mean
+    preprocessing.std = {1, 1, 1};
+  }
   return preprocessing;
 }
 
@@ -138,8 +157,11 @@ void Validate(const ModelConfig& config) {
                          ", and decoder_layers, " + std::to_string(config.decoder_layers) +
                          ": at most " + std::to_string(std::gcd(taps, config.decoder_layers)));
   }
-  CheckRange("input_height", config.input_height, 1, 8192);
-  CheckRange("input_width", config.input_width, 1, 8192);
+  // What is halved four times must not vanish.
+  const bool pyramid = config.encoder.kind == EncoderKind::kPatchPyramid;
+  const int least = pyramid ? 2 * config.encoder.patch : 1;
+  CheckRange("input_height", config.input_height, least, 8192);
+  CheckRange("input_width", config.input_width, least, 8192);
   CheckDivides("input_height", config.input_height, "encoder.patch", config.encoder.patch);
   CheckDivides("input_width", config.input_width, "encoder.patch", config.encoder.patch);
 }
@@ -157,6 +179,19 @@ void Validate(const ModelConfig& config, const Preprocessing& preprocessing) {
       Refuse("preprocessing.std" + index, "must be a finite number above 0");
     }
   }
+}
+
+const char* NameOf(EncoderKind kind) {
+  return kind == EncoderKind::kPatchPyramid ? "patch_pyramid" : "vision_transformer";
+}
+
+EncoderKind ParseEncoderKind(std::string_view name) {
+  for (const EncoderKind kind : {EncoderKind::kVisionTransformer, EncoderKind::kPatchPyramid}) {
+    if (name == NameOf(kind)) return kind;
+  }
+  throw InvalidInput(
+      "kind", "ENCODER_KIND_UNKNOWN",
+      "kind " + Quote(name) + " is not known; known are vision_transformer, patch_pyramid");
 }
 
 const char* NameOf(PositionResize resize) {

@@ -20,10 +20,17 @@ enum class PositionResize {
               // used
 };
 
-// The frozen vision transformer.
+// What the frozen encoder is.
+enum class EncoderKind {
+  kVisionTransformer,  // DINOv2 with registers: the paper's
+  kPatchPyramid,       // features of SqueezeNet in patches, at several sizes: one tap, no tokens
+                       // beside the patches; blocks, registers and positions mean nothing
+};
+
 struct EncoderConfig {
+  EncoderKind kind = EncoderKind::kVisionTransformer;
   int width = 768;  // C
-  int heads = 12;   // H
+  int heads = 12;   // H; the decoder has as many
   int blocks = 10;  // blocks that are run: the last tap + 1
   int patch = 14;   // pixels a side
   int registers = 4;
@@ -31,6 +38,9 @@ struct EncoderConfig {
       37;  // stored positions are position_grid x position_grid, plus the class slot
   PositionResize position_resize = PositionResize::kOfficial;
   std::vector<int> taps = {2, 3, 4, 5, 6, 7, 8, 9};  // 0-based blocks whose outputs are used
+
+  // Tokens before those of the patches: class and registers.
+  int prefix_tokens() const { return kind == EncoderKind::kVisionTransformer ? 1 + registers : 0; }
 
   bool operator==(const EncoderConfig&) const = default;
 };
@@ -50,17 +60,17 @@ struct ModelConfig {
 
   int grid_height() const { return input_height / encoder.patch; }
   int grid_width() const { return input_width / encoder.patch; }
-  int prefix_tokens() const { return 1 + encoder.registers; }
+  int prefix_tokens() const { return encoder.prefix_tokens(); }
   int tokens() const { return prefix_tokens() + grid_height() * grid_width(); }  // N
 
   bool operator==(const ModelConfig&) const = default;
 };
 
-// "proad-tiny", "proad-small", "proad-base", "proad-large". Throws InvalidInput (field "preset")
-// listing them.
+// "proad-pyramid", "proad-tiny", "proad-small", "proad-base", "proad-large". Throws InvalidInput
+// (field "preset") listing them.
 ModelConfig PresetConfig(std::string_view preset);
 // The preprocessing that goes with a preset: the paper's resize 448 and crop 392 for small, base
-// and large, a direct resize to the input for tiny.
+// and large, a direct resize to the input for tiny and pyramid.
 Preprocessing PresetPreprocessing(std::string_view preset);
 const std::vector<std::string>& PresetNames();
 
@@ -69,6 +79,11 @@ const std::vector<std::string>& PresetNames();
 void Validate(const ModelConfig& config);
 // The same for the pair: the crop must be the network's input ("preprocessing.crop_height").
 void Validate(const ModelConfig& config, const Preprocessing& preprocessing);
+
+// "vision_transformer" and "patch_pyramid".
+const char* NameOf(EncoderKind kind);
+// Throws InvalidInput (field "kind") listing them.
+EncoderKind ParseEncoderKind(std::string_view name);
 
 // "official" and "lineage".
 const char* NameOf(PositionResize resize);

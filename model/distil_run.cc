@@ -18,7 +18,9 @@
 #include "model/sha256.h"
 #include "model/shuffle.h"
 #include "model/stopwatch.h"
+#include "model/strict_json.h"
 #include "model/tensor_file.h"
+#include "model/vision_transformer.h"
 #include "model/weight_import.h"
 
 namespace proad::model {
@@ -29,22 +31,28 @@ using Json = nlohmann::ordered_json;
 
 constexpr int64_t kExaminedViews = 32;  // batches
 
-Encoder MakeStudent(const DistilSpec& spec) {
+VisionTransformer MakeStudent(const DistilSpec& spec) {
   EncoderConfig config = PresetConfig(spec.preset).encoder;
+  if (config.kind != EncoderKind::kVisionTransformer) {
+    throw InvalidInput("preset", "PRESET_INVALID",
+                       "a student is a vision transformer, and preset " + Quote(spec.preset) +
+                           " has none; proad-tiny, proad-small, proad-base or proad-large is "
+                           "expected");
+  }
   std::optional<ImportedEncoder> start;
   if (!spec.init_from.empty()) {
     start = ImportEncoder(ReadTensorFile(spec.init_from), config);
     config = start->config;
   }
   at::manual_seed(DeriveSeed(spec.options.seed, kInitialWeightsStream));
-  Encoder student(config);
-  if (start) LoadEncoder(student, *start);
+  VisionTransformer student(config);
+  if (start) LoadEncoder(*student, *start);
   student->to(torch::Device(ResolveDevice(spec.device)));
   return student;
 }
 
 // As a file of an encoder has it: F16, official names.
-void WriteEncoder(const Encoder& student, const fs::path& path) {
+void WriteEncoder(const VisionTransformer& student, const fs::path& path) {
   std::map<std::string, torch::Tensor> tensors;
   std::map<std::string, TensorView> views;
   for (const auto& item : student->named_parameters()) {
@@ -191,7 +199,7 @@ class Run {
   const DistilSpec& spec_;
   const DistilContext& context_;
   const std::function<bool(const DistilProgress&)>& observe_;
-  Encoder student_;
+  VisionTransformer student_;
   const std::unique_ptr<Teacher> teacher_;
   const Photographs photographs_;
   Distiller distiller_;

@@ -25,7 +25,7 @@ constexpr uint64_t kExamStream = uint64_t{3} << 62;
 constexpr uint64_t kShiftSeed = 0x9e3779b97f4a7c15;
 constexpr char kSpace[] = "space.";
 
-torch::OrderedDict<std::string, torch::Tensor> ParametersOf(const Encoder& student) {
+torch::OrderedDict<std::string, torch::Tensor> ParametersOf(const VisionTransformer& student) {
   return student->named_parameters();
 }
 
@@ -85,8 +85,8 @@ torch::Tensor CosinePatterns(int width, int patch) {
 
 }  // namespace
 
-Distiller::Distiller(const Encoder& student, const Teacher& teacher, PhotographReader photographs,
-                     int64_t count, const DistilOptions& options)
+Distiller::Distiller(const VisionTransformer& student, const Teacher& teacher,
+                     PhotographReader photographs, int64_t count, const DistilOptions& options)
     : student_(student),
       teacher_(teacher),
       photographs_(std::move(photographs)),
@@ -210,7 +210,7 @@ std::vector<torch::Tensor> Distiller::Predict(const torch::Tensor& views, uint64
   const torch::Tensor images = Standardize(shifted, {});  // as at inspection
   std::vector<torch::Tensor> groups;
   for (const torch::Tensor& mean : GroupMeans(student_(images), options_.groups)) {
-    const int64_t prefix = 1 + student_->config().registers;
+    const int64_t prefix = student_->config().prefix_tokens();
     const torch::Tensor map =
         mean.narrow(1, prefix, grid * grid).to(at::kFloat).unflatten(1, {grid, grid});
     groups.push_back(map.roll({-down, -right}, {1, 2}).flatten(1, 2));

@@ -10,13 +10,13 @@
 #include <vector>
 
 #include "model/distil_spec.h"
-#include "model/encoder.h"
 #include "model/non_finite_loss.h"
 #include "model/optimizer.h"
 #include "model/random_view.h"
 #include "model/target_space.h"
 #include "model/teacher.h"
 #include "model/training_state.h"
+#include "model/vision_transformer.h"
 
 namespace proad::model {
 
@@ -24,7 +24,7 @@ class Distiller : public Resumable {
  public:
   // Changes `student`, and looks at photographs 0 .. count - 1. The teacher must be on the
   // student's device and outlive this. Throws InvalidInput naming the option that is impossible.
-  Distiller(const Encoder& student, const Teacher& teacher, PhotographReader photographs,
+  Distiller(const VisionTransformer& student, const Teacher& teacher, PhotographReader photographs,
             int64_t count, const DistilOptions& options);
 
   // Finds what the student is to copy; call this, or Load, before the first Step. A fresh student
@@ -65,7 +65,7 @@ class Distiller : public Resumable {
   std::vector<torch::Tensor> Predict(const torch::Tensor& views, uint64_t stream);
   int GridOf(const torch::Tensor& views) const;
 
-  Encoder student_;
+  VisionTransformer student_;
   const Teacher& teacher_;
   const PhotographReader photographs_;
   const int64_t count_;

@@ -1,15 +1,12 @@
-// The frozen encoder: DINOv2 with registers, as far as its last tap.
+// The frozen encoder: what each patch of a picture looks like to a network that knows pictures
+// already.
 //
-// Parameter names and shapes are the official ones: cls_token [1, 1, C], pos_embed [1, 1 + G*G, C],
-// register_tokens [1, R, C], patch_embed.proj.{weight [C, 3, p, p], bias [C]}, blocks.<i>.{norm1,
-// attn.qkv, attn.proj, ls1.gamma, norm2, mlp.fc1, mlp.fc2, ls2.gamma}. Blocks after the last tap,
-// the final norm and the mask token do not exist here. Thread-safety: forward may be called from
-// several threads while no parameter changes.
+// Two kinds are known (config.h): a vision transformer (vision_transformer.h), and the pyramid of a
+// small convolutional network (patch_pyramid.h). Parameters have the names of an encoder's file.
+// Thread-safety: forward may be called from several threads while no parameter changes.
 #pragma once
 
 #include <torch/nn/module.h>
-#include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/conv.h>
 #include <torch/nn/pimpl.h>
 #include <torch/types.h>
 
@@ -17,7 +14,6 @@
 
 #include "model/config.h"
 #include "model/preprocess.h"
-#include "model/transformer.h"
 
 namespace proad::model {
 
@@ -28,47 +24,23 @@ torch::Tensor Normalize(const torch::Tensor& pixels, const Preprocessing& prepro
 // (x - mean) / std, for pictures in 0..1. images: float [B, 3, H, W] -> the same
 torch::Tensor Standardize(const torch::Tensor& images, const Preprocessing& preprocessing);
 
-// Brings stored positions to a grid of `height` x `width` patches; the class slot stays as it is,
-// and an equal, square grid is returned unchanged. Computed in float32. positions: [1, 1 + G*G, C]
-// -> [1, 1 + height*width, C]
-torch::Tensor InterpolatePositions(const torch::Tensor& positions, int height, int width,
-                                   PositionResize how);
-
-// Cuts the picture into patches and projects each to a token, row-major.
-class PatchEmbedImpl : public torch::nn::Module {
- public:
-  PatchEmbedImpl(int patch, int width);
-
-  // images: [B, 3, H, W] -> [B, H/p * W/p, C]
-  torch::Tensor forward(const torch::Tensor& images);
-
-  torch::nn::Conv2d proj{nullptr};
-};
-TORCH_MODULE(PatchEmbed);
-
 class EncoderImpl : public torch::nn::Module {
  public:
-  explicit EncoderImpl(const EncoderConfig& config);
-
-  // The raw residual stream after each tapped block, in the order of config.taps. Tokens: [CLS,
-  // registers, patches]. images: normalised float [B, 3, H, W], sides multiples of the patch ->
-  // taps of [B, N, C]
-  std::vector<torch::Tensor> forward(const torch::Tensor& images);
-
-  // The tokens that enter block 0. images: [B, 3, H, W] -> [B, N, C]
-  torch::Tensor Embed(const torch::Tensor& images);
+  // The taps, in the order of config.taps. images: normalised float [B, 3, H, W], sides multiples
+  // of the patch -> taps of [B, N, C]; config().prefix_tokens() of the N come before the patches
+  virtual std::vector<torch::Tensor> forward(const torch::Tensor& images) = 0;
 
   const EncoderConfig& config() const { return config_; }
 
-  torch::Tensor cls_token;
-  torch::Tensor pos_embed;
-  torch::Tensor register_tokens;
-  PatchEmbed patch_embed{nullptr};
-  torch::nn::ModuleList blocks{nullptr};  // of EncoderBlock
+ protected:
+  explicit EncoderImpl(const EncoderConfig& config) : config_(config) {}
 
  private:
   EncoderConfig config_;
 };
 TORCH_MODULE(Encoder);
+
+// Of the kind that `config` names, with random weights.
+Encoder NewEncoder(const EncoderConfig& config);
 
 }  // namespace proad::model

@@ -6,11 +6,13 @@
 #include <utility>
 
 #include "model/error.h"
+#include "model/squeezenet_layout.h"
 
 namespace proad::model {
 namespace {
 
 constexpr char kClassWrapper[] = "dinov2_with_registers.";
+constexpr char kPyramidMark[] = "squeezenet.conv1.weight";
 
 // A tensor of a transformer block, without the block's prefix. Hugging Face stores some as several
 // parts; the first name of a part is the one in files, the second the one that a model in memory
@@ -63,6 +65,28 @@ std::vector<std::vector<std::string>> Parts(const BlockTensor& tensor, const std
   return parts;
 }
 
+std::vector<WantedTensor> WantedOfPyramid(int64_t width) {
+  std::vector<WantedTensor> wanted = {{"space", {{"space"}}, {1 + kPatchFeatures, width}}};
+  const auto add = [&wanted](const std::string& layer, int64_t outputs, int64_t inputs,
+                             int64_t kernel) {
+    const std::string weight = "squeezenet." + layer + ".weight";
+    const std::string bias = "squeezenet." + layer + ".bias";
+    wanted.push_back({weight, {{weight}}, {outputs, inputs, kernel, kernel}});
+    wanted.push_back({bias, {{bias}}, {outputs}});
+  };
+  add("conv1", kConv1Width, 3, 3);
+  int64_t inputs = kConv1Width;
+  int number = kFirstFire;
+  for (const FireWidths& widths : kFires) {
+    const std::string fire = "fire" + std::to_string(number++);
+    add(fire + ".squeeze1x1", widths.squeezed, inputs, 1);
+    add(fire + ".expand1x1", widths.expanded, widths.squeezed, 1);
+    add(fire + ".expand3x3", widths.expanded, widths.squeezed, 3);
+    inputs = 2 * widths.expanded;
+  }
+  return wanted;
+}
+
 }  // namespace
 
 const char* NameOf(WeightDialect dialect) {
@@ -73,6 +97,8 @@ const char* NameOf(WeightDialect dialect) {
       return "huggingface";
     case WeightDialect::kTimm:
       return "timm";
+    case WeightDialect::kPyramid:
+      return "pyramid";
   }
   return "unknown";
 }
@@ -84,6 +110,7 @@ EncoderNames EncoderNames::Detect(const TensorFile& file) {
   const auto has = [&](const std::string& name) { return file.tensors.contains(name); };
   if (has("register_tokens")) return {WeightDialect::kOfficial, ""};
   if (has("reg_token")) return {WeightDialect::kTimm, ""};
+  if (has(kPyramidMark)) return {WeightDialect::kPyramid, ""};
   for (const std::string& prefix : {std::string(), std::string(kClassWrapper)}) {
     if (has(prefix + "embeddings.register_tokens")) return {WeightDialect::kHuggingFace, prefix};
   }
@@ -109,6 +136,7 @@ std::string EncoderNames::Blocks() const {
 }
 
 std::vector<WantedTensor> EncoderNames::Wanted(const EncoderConfig& config) const {
+  if (dialect_ == WeightDialect::kPyramid) return WantedOfPyramid(config.width);
   const int64_t width = config.width;
   const int64_t grid = config.position_grid;
   const int64_t slots = grid * grid + (has_class_position() ? 1 : 0);
@@ -139,6 +167,7 @@ std::vector<WantedTensor> EncoderNames::Wanted(const EncoderConfig& config) cons
 }
 
 bool EncoderNames::IsLegalExtra(const std::string& name, const EncoderConfig& config) const {
+  if (dialect_ == WeightDialect::kPyramid) return false;
   static constexpr std::array kNative = {"mask_token",  "norm.weight", "norm.bias",
                                          "head.weight", "head.bias",   "fc_norm.weight",
                                          "fc_norm.bias"};

@@ -1,5 +1,5 @@
-// What a vision transformer's tensors are called in files of three origins, and which of them the
-// network needs.
+// What an encoder's tensors are called in files of several origins, and which of them the network
+// needs.
 //
 // No LibTorch. Immutable values; safe to read from any thread.
 #pragma once
@@ -18,9 +18,10 @@ enum class WeightDialect {
   kOfficial,     // the state dict of DINOv2 with registers
   kHuggingFace,  // Dinov2WithRegistersModel, alone or inside its image classifier
   kTimm,         // vit_*_patch14_reg4_dinov2
+  kPyramid,      // this project's patch pyramid, which is no vision transformer
 };
 
-// "official", "huggingface" or "timm".
+// "official", "huggingface", "timm" or "pyramid".
 const char* NameOf(WeightDialect dialect);
 
 // A tensor that the network needs, and where a file has it: in parts, to be put one below the
@@ -34,11 +35,19 @@ struct WantedTensor {
 // The names of one file.
 class EncoderNames {
  public:
-  // Sees the dialect from the register tokens' name. Throws InvalidInput (field "encoder", reason
-  // ENCODER_UNKNOWN) where there are none under a known name.
+  // Sees the dialect from the register tokens' name, or that of a pyramid's space. Throws
+  // InvalidInput (field "encoder", reason ENCODER_UNKNOWN) where there are none under a known name.
   static EncoderNames Detect(const TensorFile& file);
 
   WeightDialect dialect() const { return dialect_; }
+  EncoderKind kind() const {
+    return dialect_ == WeightDialect::kPyramid ? EncoderKind::kPatchPyramid
+                                               : EncoderKind::kVisionTransformer;
+  }
+  // A tensor whose last dimension is the encoder's width.
+  std::string as_wide_as_encoder() const {
+    return dialect_ == WeightDialect::kPyramid ? "space" : cls_token();
+  }
   std::string cls_token() const { return InEmbeddings("cls_token", "cls_token"); }
   std::string positions() const { return InEmbeddings("pos_embed", "position_embeddings"); }
 

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "model/packed_linear.h"
+#include "model/patch_pyramid.h"
 #include "model/prototype_bank.h"
+#include "model/vision_transformer.h"
 
 namespace proad::model {
 namespace {
@@ -111,10 +113,17 @@ struct FrozenBlock {
   PackedLinear fc2;   // ls2 folded in
 };
 
-struct FrozenEncoder {
-  FrozenEncoder(const EncoderImpl& encoder, const ModelConfig& config,
-                const Preprocessing& preprocessing)
-      : patch_projection(PatchProjection(encoder.patch_embed->proj, preprocessing)) {
+// Pixels uint8 [B, H, W, 3] -> groups of taps [B, N, C], which nobody else reads.
+class FrozenEncoder {
+ public:
+  virtual ~FrozenEncoder() = default;
+  virtual std::vector<torch::Tensor> Run(const torch::Tensor& pixels) const = 0;
+};
+
+struct FrozenVisionTransformer : FrozenEncoder {
+  FrozenVisionTransformer(const VisionTransformerImpl& encoder, const ModelConfig& of,
+                          const Preprocessing& preprocessing)
+      : config(of), patch_projection(PatchProjection(encoder.patch_embed->proj, preprocessing)) {
     const torch::Tensor all =
         InterpolatePositions(encoder.pos_embed, config.grid_height(), config.grid_width(),
                              config.encoder.position_resize);
@@ -126,7 +135,7 @@ struct FrozenEncoder {
   }
 
   // pixels: uint8 [B, H, W, 3] -> [B, N, C]
-  torch::Tensor Embed(const torch::Tensor& pixels, const ModelConfig& config) const {
+  torch::Tensor Embed(const torch::Tensor& pixels) const {
     const int64_t patch = config.encoder.patch;
     const int64_t batch = pixels.size(0), rows = config.grid_height(),
                   columns = config.grid_width();
@@ -139,11 +148,10 @@ struct FrozenEncoder {
     return at::cat({prefix.expand({batch, -1, -1}), embedded + positions}, 1);
   }
 
-  // -> groups of taps [B, N, C]
-  std::vector<torch::Tensor> Run(const torch::Tensor& pixels, const ModelConfig& config) const {
+  std::vector<torch::Tensor> Run(const torch::Tensor& pixels) const override {
     const std::vector<int>& taps = config.encoder.taps;
     GroupSums groups(static_cast<int>(taps.size()), config.groups);
-    torch::Tensor x = Embed(pixels, config);
+    torch::Tensor x = Embed(pixels);
     int tap = 0;
     for (int i = 0; i < config.encoder.blocks; ++i) {
       blocks[i].Run(x, config.encoder.heads);
@@ -152,11 +160,41 @@ struct FrozenEncoder {
     return std::move(groups).Means();
   }
 
+  ModelConfig config;
   PackedLinear patch_projection;  // normalisation folded in
   torch::Tensor prefix;           // class token at its position, registers: [1, 1 + R, C]
   torch::Tensor positions;        // of the patches [1, h*w, C]
   std::vector<FrozenBlock> blocks;
 };
+
+// There is nothing to fold: the network as it is, with weights of its own.
+struct FrozenPyramid : FrozenEncoder {
+  FrozenPyramid(const PatchPyramidImpl& encoder, const Preprocessing& before)
+      : network(encoder.config()), preprocessing(before) {
+    network->to(encoder.space.device());
+    auto own = network->named_parameters();
+    for (const auto& parameter : encoder.named_parameters()) {
+      own[parameter.key()].copy_(parameter.value());
+    }
+  }
+
+  std::vector<torch::Tensor> Run(const torch::Tensor& pixels) const override {
+    return PatchPyramid(network)->forward(Normalize(pixels, preprocessing));
+  }
+
+  PatchPyramid network;
+  Preprocessing preprocessing;
+};
+
+std::unique_ptr<const FrozenEncoder> Freeze(const EncoderImpl& encoder, const ModelConfig& config,
+                                            const Preprocessing& preprocessing) {
+  if (config.encoder.kind == EncoderKind::kPatchPyramid) {
+    return std::make_unique<FrozenPyramid>(dynamic_cast<const PatchPyramidImpl&>(encoder),
+                                           preprocessing);
+  }
+  return std::make_unique<FrozenVisionTransformer>(
+      dynamic_cast<const VisionTransformerImpl&>(encoder), config, preprocessing);
+}
 
 // ---------------------------------------------------------------- decoder
 
@@ -282,13 +320,13 @@ struct FrozenProAd::Weights {
   Weights(const ProAdImpl& model, const Preprocessing& preprocessing)
       : config(model.config()),
         device(model.prototypes.device()),
-        encoder(*model.encoder, config, preprocessing),
+        encoder(Freeze(*model.encoder, config, preprocessing)),
         decoder(model),
         map(config, device) {}
 
   ModelConfig config;
   torch::Device device;
-  FrozenEncoder encoder;
+  std::unique_ptr<const FrozenEncoder> encoder;
   FrozenDecoder decoder;
   AnomalyMap map;
 };
@@ -313,7 +351,7 @@ Reconstruction FrozenProAd::Forward(const torch::Tensor& pixels) const {
               "pixels must be uint8 [B, ", config.input_height, ", ", config.input_width,
               ", 3], got ", pixels.scalar_type(), " ", pixels.sizes());
   const std::vector<torch::Tensor> taps =
-      weights_->encoder.Run(pixels.to(weights_->device).contiguous(), config);
+      weights_->encoder->Run(pixels.to(weights_->device).contiguous());
   torch::Tensor fused = taps[0].clone();
   for (size_t g = 1; g < taps.size(); ++g) fused.add_(taps[g]);
   const std::vector<torch::Tensor> outputs =

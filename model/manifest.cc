@@ -82,10 +82,11 @@ void CheckCalibration(const std::string& field, const Calibration& calibration) 
 void CheckEncoderIdentity(const EncoderIdentity& encoder) {
   CheckFileName("encoder.source", encoder.source);
   CheckSha256("encoder.sha256", encoder.sha256);
-  static const std::set<std::string> dialects = {"official", "huggingface", "timm"};
+  static const std::set<std::string> dialects = {"official", "huggingface", "timm", "pyramid"};
   if (!dialects.contains(encoder.dialect)) {
-    Refuse("encoder.dialect", "is " + Quote(encoder.dialect) +
-                                  "; it must be \"official\", \"huggingface\" or \"timm\"");
+    Refuse("encoder.dialect",
+           "is " + Quote(encoder.dialect) +
+               "; it must be \"official\", \"huggingface\", \"timm\" or \"pyramid\"");
   }
 }
 

@@ -27,7 +27,7 @@ inline constexpr char kProbeFile[] = "probe.png";
 struct EncoderIdentity {
   std::string source;   // file it was imported from, name only
   std::string sha256;   // of that file
-  std::string dialect;  // "official", "huggingface" or "timm"
+  std::string dialect;  // "official", "huggingface", "timm" or "pyramid"
 
   bool operator==(const EncoderIdentity&) const = default;
 };

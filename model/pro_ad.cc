@@ -10,10 +10,10 @@
 namespace proad::model {
 namespace {
 
-// Linear weights: a normal of deviation 0.01, cut at three deviations; their biases 0. Norms and
-// prototypes stay as they were made.
+// Linear weights: a normal of deviation kInitialDeviation, cut at three deviations; their biases 0.
+// Norms and prototypes stay as they were made.
 void Initialise(const std::string& name, torch::Tensor& parameter) {
-  constexpr double kStd = 0.01;
+  constexpr double kStd = kInitialDeviation;
   constexpr double kCut = 3.0;  // deviations
   const torch::NoGradGuard no_grad;
   if (name.ends_with("bias")) {
@@ -42,7 +42,7 @@ std::vector<torch::Tensor> GroupMeans(const std::vector<torch::Tensor>& layers, 
 ProAdImpl::ProAdImpl(const ModelConfig& config) : config_(config) {
   Validate(config);
   const int width = config.encoder.width;
-  encoder = register_module("encoder", Encoder(config.encoder));
+  encoder = register_module("encoder", NewEncoder(config.encoder));
   for (torch::Tensor& parameter : encoder->parameters()) parameter.set_requires_grad(false);
   prototypes = register_parameter("prototypes", NewPrototypeBank(config.tokens(), width));
   if (config.adaptive_noisy_bottleneck) {

@@ -23,6 +23,9 @@
 
 namespace proad::model {
 
+// Deviation of the weights that training starts from.
+inline constexpr double kInitialDeviation = 0.01;
+
 // What the encoder saw and what the decoder rebuilt, patch by patch; their distance is the anomaly.
 struct Reconstruction {
   std::vector<torch::Tensor> encoder_groups;  // E_g [B, h, w, C], shallow layers first

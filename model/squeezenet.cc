@@ -4,19 +4,13 @@
 
 #include <string>
 
+#include "model/squeezenet_layout.h"
+
 namespace proad::model {
 namespace {
 
-struct FireWidths {
-  int squeezed;
-  int expanded;
-};
-constexpr FireWidths kFires[] = {{16, 64},  {16, 64},  {32, 128}, {32, 128},
-                                 {48, 192}, {48, 192}, {64, 256}, {64, 256}};
-constexpr int kConv1Width = 64;
-constexpr int kFirstFire = 2;
-
-torch::nn::Conv2d Conv(int inputs, int outputs, int kernel, int stride = 1, int padding = 0) {
+torch::nn::Conv2d Conv(int64_t inputs, int64_t outputs, int kernel, int stride = 1,
+                       int padding = 0) {
   return torch::nn::Conv2d(
       torch::nn::Conv2dOptions(inputs, outputs, kernel).stride(stride).padding(padding));
 }
@@ -35,20 +29,20 @@ torch::Tensor ToCaffe(const torch::Tensor& images) {
 
 }  // namespace
 
-FireImpl::FireImpl(int inputs, int squeezed, int expanded) {
+FireImpl::FireImpl(int64_t inputs, int64_t squeezed, int64_t expanded) {
   squeeze1x1 = register_module("squeeze1x1", Conv(inputs, squeezed, 1));
   expand1x1 = register_module("expand1x1", Conv(squeezed, expanded, 1));
   expand3x3 = register_module("expand3x3", Conv(squeezed, expanded, 3, 1, 1));
 }
 
 torch::Tensor FireImpl::forward(const torch::Tensor& x) {
-  const torch::Tensor squeezed = at::relu(squeeze1x1(x));
-  return at::cat({at::relu(expand1x1(squeezed)), at::relu(expand3x3(squeezed))}, 1);
+  const torch::Tensor squeezed = squeeze1x1(x).relu_();
+  return at::cat({expand1x1(squeezed), expand3x3(squeezed)}, 1).relu_();
 }
 
 SqueezeNetImpl::SqueezeNetImpl() {
   conv1 = register_module("conv1", Conv(3, kConv1Width, 3, 2));
-  int inputs = kConv1Width;
+  int64_t inputs = kConv1Width;
   for (const FireWidths& widths : kFires) {
     const std::string name = "fire" + std::to_string(kFirstFire + fires.size());
     fires.push_back(register_module(name, Fire(inputs, widths.squeezed, widths.expanded)));
@@ -57,7 +51,7 @@ SqueezeNetImpl::SqueezeNetImpl() {
 }
 
 std::vector<torch::Tensor> SqueezeNetImpl::forward(const torch::Tensor& images, int last) {
-  std::vector<torch::Tensor> maps = {at::relu(conv1(ToCaffe(images)))};
+  std::vector<torch::Tensor> maps = {conv1(ToCaffe(images)).relu_()};
   for (size_t i = 0; static_cast<int>(i) <= last - kFirstFire; ++i) {
     // The sides are halved before fire2, fire4 and fire6.
     const bool halved = i == 0 || i == 2 || i == 4;

@@ -19,7 +19,7 @@ namespace proad::model {
 // side.
 class FireImpl : public torch::nn::Module {
  public:
-  FireImpl(int inputs, int squeezed, int expanded);
+  FireImpl(int64_t inputs, int64_t squeezed, int64_t expanded);
 
   // x: [B, inputs, H, W] -> [B, 2 * expanded, H, W]
   torch::Tensor forward(const torch::Tensor& x);

@@ -90,7 +90,7 @@ Subject MakeSubject(const TrainSpec& spec) {
                      NameOf(encoder.dialect)};
   at::manual_seed(DeriveSeed(spec.recipe.seed, kInitialWeightsStream));
   subject.model = ProAd(network.config);
-  LoadEncoder(subject.model->encoder, encoder);
+  LoadEncoder(*subject.model->encoder, encoder);
   if (!spec.init_from.empty()) StartFrom(spec.init_from, subject);
   return subject;
 }

@@ -90,26 +90,40 @@ torch::Tensor Take(const std::string& name, const TensorView& view, const Shape&
   return tensor;
 }
 
-// The presets that are `width` wide, as a hint for people.
-std::string PresetsOfWidth(int64_t width) {
+// The presets whose encoders are of a kind and `width` wide, as a hint for people.
+std::string PresetsOfWidth(EncoderKind kind, int64_t width) {
   std::string names;
   for (const std::string& preset : PresetNames()) {
-    if (PresetConfig(preset).encoder.width != width) continue;
+    const EncoderConfig encoder = PresetConfig(preset).encoder;
+    if (encoder.kind != kind || encoder.width != width) continue;
     names += (names.empty() ? "'" : " or '") + preset + "'";
   }
   return names.empty() ? "no preset is" : "preset " + names + " is";
 }
 
-void CheckWidth(const TensorFile& file, const std::string& name, int width) {
+void CheckWidth(const TensorFile& file, const std::string& name, const EncoderConfig& config) {
   const auto it = file.tensors.find(name);
   if (it == file.tensors.end() || it->second.shape.empty()) return;  // reported as missing later
   const int64_t stored = it->second.shape.back();
-  if (stored == width) return;
+  if (stored == config.width) return;
   throw InvalidInput("preset", "PRESET_MISMATCH",
                      file.source + ": the weights are " + std::to_string(stored) +
                          " wide (tensor " + Describe(name, it->second) +
-                         "), but the network asked for is " + std::to_string(width) + " wide; " +
-                         PresetsOfWidth(stored) + " " + std::to_string(stored) + " wide");
+                         "), but the network asked for is " + std::to_string(config.width) +
+                         " wide; " + PresetsOfWidth(config.kind, stored) + " " +
+                         std::to_string(stored) + " wide");
+}
+
+void CheckKind(const TensorFile& file, const EncoderNames& names, EncoderKind kind) {
+  if (names.kind() == kind) return;
+  const bool pyramid = kind == EncoderKind::kPatchPyramid;
+  throw InvalidInput("preset", "PRESET_MISMATCH",
+                     file.source + ": the weights are those of a " +
+                         (pyramid ? "vision transformer" : "patch pyramid") +
+                         ", but the network asked for has a " +
+                         (pyramid ? "patch pyramid; preset 'proad-pyramid' is for "
+                                    "encoder-pyramid.safetensors of this project alone"
+                                  : "vision transformer; preset 'proad-pyramid' is for it"));
 }
 
 // Side of the square grid that the stored positions are for; `otherwise` when they are for none,
@@ -146,7 +160,8 @@ torch::Tensor TakeParts(const TensorFile& file, const WantedTensor& wanted,
 
 ImportedEncoder ImportEncoder(const TensorFile& file, const EncoderConfig& config) {
   const EncoderNames names = EncoderNames::Detect(file);
-  CheckWidth(file, names.cls_token(), config.width);
+  CheckKind(file, names, config.kind);
+  CheckWidth(file, names.as_wide_as_encoder(), config);
   ImportedEncoder encoder{names.dialect(), config, {}};
   encoder.config.position_grid = PositionGrid(file, names, config.position_grid);
 
@@ -171,16 +186,16 @@ ImportedEncoder ImportEncoder(const TensorFile& file, const EncoderConfig& confi
   return encoder;
 }
 
-void LoadEncoder(Encoder encoder, const ImportedEncoder& imported) {
-  if (imported.config != encoder->config()) {
+void LoadEncoder(EncoderImpl& encoder, const ImportedEncoder& imported) {
+  if (imported.config != encoder.config()) {
     throw InvalidInput(
         "encoder", "ENCODER_MISMATCH",
         "the encoder was imported for another configuration than the network's (position grid " +
             std::to_string(imported.config.position_grid) + " and " +
-            std::to_string(encoder->config().position_grid) + ")");
+            std::to_string(encoder.config().position_grid) + ")");
   }
   const at::NoGradGuard no_gradient;
-  const auto parameters = encoder->named_parameters();
+  const auto parameters = encoder.named_parameters();
   TORCH_CHECK(parameters.size() == imported.tensors.size(), "the encoder has ", parameters.size(),
               " parameters, and ", imported.tensors.size(), " were imported");
   for (const auto& parameter : parameters) {
@@ -193,7 +208,7 @@ void LoadEncoder(Encoder encoder, const ImportedEncoder& imported) {
 
 void LoadTrainable(ProAd& model, const TensorFile& file) {
   const ModelConfig& config = model->config();
-  CheckWidth(file, "prototypes", config.encoder.width);
+  CheckWidth(file, "prototypes", config.encoder);
   const auto parameters = model->TrainableParameters();
   Problems problems;
   std::map<std::string, torch::Tensor> taken;
@@ -233,6 +248,8 @@ std::string_view KnownEncoder(std::string_view sha256) {
        "dinov2_vitb14_reg4_pretrain.pth of DINOv2"},
       {"328ca1db2588666d89c42116d38230a5ed547d0797466cb3d48a8881842bcee3",
        "encoder-tiny.safetensors of this project"},
+      {"9e69af3089a6a7290ba3293e7f9b6dcacbf2465e37786ec79e729e8a25ad3d53",
+       "encoder-pyramid.safetensors of this project"},
   };
   for (const auto& [digest, name] : kKnown) {
     if (digest == sha256) return name;

@@ -1,8 +1,9 @@
 // From the tensors of a file to the network's parameters.
 //
-// Encoders come under three sets of names: the official DINOv2 state dict, Hugging Face's
-// Dinov2WithRegisters and timm's vit_*_patch14_reg4_dinov2. Which one it is, is seen from the
-// names. Whatever the file says, the result has the official names and shapes.
+// Vision transformers come under three sets of names: the official DINOv2 state dict, Hugging
+// Face's Dinov2WithRegisters and timm's vit_*_patch14_reg4_dinov2; patch pyramids under one. Which
+// one it is, is seen from the names. Whatever the file says, the result has the official names and
+// shapes.
 //
 // All functions copy out of the file, so it may be closed afterwards. Safe to call from any thread;
 // LoadEncoder and LoadTrainable change the network that they are given.
@@ -33,16 +34,16 @@ struct ImportedEncoder {
 // Takes the tensors that `config` needs. Blocks after the last tap, the final norm, the mask token
 // and classification heads may be in the file and are left out.
 //
-// Throws InvalidInput (field "preset", reason PRESET_MISMATCH) for an encoder of another width,
-// saying which preset would fit, and (field "encoder", reason ENCODER_UNKNOWN) for names of no
-// known kind. Throws CorruptFile for every other tensor that is missing, unknown, of another shape
-// or element type, or not finite; the message names each with its shape and the expected one, up to
-// a bound.
+// Throws InvalidInput (field "preset", reason PRESET_MISMATCH) for an encoder of another kind or
+// width, saying which preset would fit, and (field "encoder", reason ENCODER_UNKNOWN) for names of
+// no known kind. Throws CorruptFile for every other tensor that is missing, unknown, of another
+// shape or element type, or not finite; the message names each with its shape and the expected one,
+// up to a bound.
 ImportedEncoder ImportEncoder(const TensorFile& file, const EncoderConfig& config);
 
 // Copies it into `encoder`, converted to float32. Throws InvalidInput (field "encoder", reason
 // ENCODER_MISMATCH) when it was imported for another configuration than the encoder's.
-void LoadEncoder(Encoder encoder, const ImportedEncoder& imported);
+void LoadEncoder(EncoderImpl& encoder, const ImportedEncoder& imported);
 
 // Copies the trained tensors (names of a checkpoint's model.safetensors) into `model`, converted to
 // float32. Throws as ImportEncoder does; no tensor may be there beside the model's own. On an error

@@ -25,7 +25,7 @@ FrozenProAd Load(const std::string& preset, const std::string& encoder,
                  const std::string& weights) {
   const ModelConfig config = PresetConfig(preset);
   ProAd model(config);
-  LoadEncoder(model->encoder, ImportEncoder(ReadSafetensors(encoder), config.encoder));
+  LoadEncoder(*model->encoder, ImportEncoder(ReadSafetensors(encoder), config.encoder));
   LoadTrainable(model, ReadSafetensors(weights));
   model->eval();
   return FrozenProAd(model, PresetPreprocessing(preset));

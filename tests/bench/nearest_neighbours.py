@@ -4,7 +4,8 @@
     tests/bench/nearest_neighbours.py [DATASET] [--encoder FILE] [--coreset 20000] [--threads 2] [--json FILE]
 
 DATASET lies in MVTec-AD's layout; without it, factory4 beside the project. A patch is described by the mean of the
-encoder's taps in each of the two groups, each of length one, one behind the other. Of each category by itself, the
+encoder's taps in each of the two groups, each of length one, one behind the other; by its token where the encoder is a
+pyramid. Of each category by itself, the
 good training pictures' patches (a random choice of --coreset of them when there are more) are remembered; a patch's
 distance is that to the nearest of them. Two scores of a picture are ranked: the largest distance of its patches, and
 the mean of the largest 1 % of them, at least four. Prints image AUROC by category and their mean as a table in
@@ -39,8 +40,22 @@ def pixels(path: pathlib.Path) -> torch.Tensor:
     return reference.normalise(torch.from_numpy(numpy.asarray(picture).copy())[None])
 
 
+def pyramid_patches(encoder: reference.Weights, path: pathlib.Path) -> torch.Tensor:
+    """[h * w, C]: what model/patch_pyramid.h computes."""
+    import teacher_features  # here, for it imports this module
+
+    network = {name.removeprefix("squeezenet."): tensor for name, tensor in encoder.items()}
+    maps = teacher_features.layers(network, [Image.open(path)])
+    kinds = [teacher_features.patches(kind, maps[layer], maps[layer])
+             for kind, layer, _ in teacher_features.PYRAMID.kinds]
+    offset, projection = encoder["space"][:1], encoder["space"][1:]
+    return torch.nn.functional.normalize(torch.cat(kinds, dim=1) @ projection - offset, dim=1)
+
+
 def patches(encoder: reference.Weights, path: pathlib.Path) -> torch.Tensor:
     """[h * w, groups * C]"""
+    if "space" in encoder:
+        return pyramid_patches(encoder, path)
     taps = reference.encode(encoder, CONFIG, pixels(path))
     groups = [mean[0].flatten(1).T for mean in reference.group_means(taps, CONFIG)]
     return torch.cat([torch.nn.functional.normalize(group, dim=1) for group in groups], dim=1)
@@ -100,7 +115,7 @@ def table(figures: Figures) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Nearest neighbours on the encoder's features")
     parser.add_argument("dataset", type=pathlib.Path, nargs="?", default=ROOT / "../shared/datasets/factory4")
-    parser.add_argument("--encoder", type=pathlib.Path, default=ROOT / "model/weights/encoder-tiny.safetensors")
+    parser.add_argument("--encoder", type=pathlib.Path, default=ROOT / "model/weights/encoder-pyramid.safetensors")
     parser.add_argument("--coreset", type=int, default=20000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=pathlib.Path)

@@ -61,6 +61,7 @@ STANDARDISED = tuple(("standardised", f"fire{number}", 1.0) for number in STRIDE
 TEXTURE, FINE = ("unit root", "fire3", 1.0), ("unit root", "fine3", 1.0)
 COARSE, OBJECT, UNIT_COARSE = ("root", "coarse5", 1.0), ("root", "fire9", 1.0), ("unit root", "coarse5", 1.0)
 CONTRAST_5, HALF_CONTRAST_9 = ("contrast 5", "fire5", 1.0), ("contrast 9", "fire5", 0.5)
+PYRAMID = Group((TEXTURE, FINE, HALF_CONTRAST_9, COARSE, OBJECT), 1)
 SPACES = {
     "layers 3, 5, 7, 9, each channel standardised, one group": [Group(STANDARDISED, 10, 1280)],
     "[unit root of fire3, 5 x 5 contrast of fire5] + root of fire9, no anchors":
@@ -70,6 +71,7 @@ SPACES = {
         [Group((TEXTURE, FINE, HALF_CONTRAST_9), 1), Group((OBJECT,), 2)],
     "the same + [root of fire9, of fire5 at half the side], anchors 1 and 1":
         [Group((TEXTURE, FINE, HALF_CONTRAST_9), 1), Group((COARSE, OBJECT), 1)],
+    "all of these in one group, anchor 1: the encoder of proad-pyramid": [PYRAMID],
     "the low group of these alone": [Group((TEXTURE, FINE, HALF_CONTRAST_9), 1)],
     "the high group of the last alone": [Group((COARSE, OBJECT), 1)],
     "root of fire5 at half the side alone": [Group((COARSE,), 1)],

@@ -37,7 +37,7 @@ Epoch Measure(const TrainSpec& spec, const TrainData& data, bool keep, int64_t s
   const Network network = NetworkOf(spec.preset, spec.recipe);
   at::manual_seed(spec.recipe.seed);
   ProAd model(network.config);
-  LoadEncoder(model->encoder,
+  LoadEncoder(*model->encoder,
               ImportEncoder(ReadTensorFile(spec.encoder_file), network.config.encoder));
   FeatureCache features(model, network.preprocessing, Sha256File(spec.encoder_file),
                         {.keep = keep});
@@ -59,6 +59,7 @@ int main(int argc, char** argv) {
   const std::filesystem::path root = PROAD_SOURCE_DIR;
   TrainSpec spec;
   spec.dataset = root / "../shared/datasets/factory4";
+  spec.preset = "proad-tiny";
   spec.encoder_file = root / "model/weights/encoder-tiny.safetensors";
   spec.recipe = FindRecipe("quick");
   int64_t steps = 0;

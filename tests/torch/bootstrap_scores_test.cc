@@ -61,7 +61,7 @@ TEST(ShippedWeights, GiveTheScoresOfTheReference) {
   const ModelConfig config = PresetConfig("proad-tiny");
   const Preprocessing preprocessing = PresetPreprocessing("proad-tiny");
   ProAd model(config);
-  LoadEncoder(model->encoder,
+  LoadEncoder(*model->encoder,
               ImportEncoder(ReadTensorFile(weights / "encoder-tiny.safetensors"), config.encoder));
   LoadTrainable(model, ReadTensorFile(weights / "proad-tiny.safetensors"));
   model->eval();

@@ -59,7 +59,7 @@ class CheckpointTest : public ::testing::Test {
       if (type == at::kBFloat16) tensor = tensor * 1e-20;  // too small for a half
       tensor = tensor.to(type);
     }
-    LoadEncoder(model->encoder, ImportEncoder(ToFile(tensors), SmallConfig().encoder));
+    LoadEncoder(*model->encoder, ImportEncoder(ToFile(tensors), SmallConfig().encoder));
     model->eval();
     return model;
   }
@@ -155,8 +155,8 @@ TEST_F(CheckpointTest, KeepsTheEncodersPrecision) {
     for (const auto& [name, view] : ReadSafetensors(directory / kModelFile).tensors) {
       EXPECT_EQ(view.dtype, DType::kF32) << name;
     }
-    EXPECT_TRUE(
-        LoadCheckpoint(directory).model->encoder->pos_embed.equal(model->encoder->pos_embed));
+    EXPECT_TRUE(VisionTransformerOf(LoadCheckpoint(directory).model)
+                    .pos_embed.equal(VisionTransformerOf(model).pos_embed));
   }
 }
 

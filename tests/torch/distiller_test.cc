@@ -72,7 +72,7 @@ class DistillerTest : public ::testing::Test {
   struct Lesson {
     explicit Lesson(const DistilOptions& options = SmallOptions()) {
       at::manual_seed(1);
-      student = Encoder(SmallStudent());
+      student = VisionTransformer(SmallStudent());
       distiller.emplace(student, teacher, Photograph, 6, options);
       distiller->Begin(/*fresh=*/true);
     }
@@ -83,7 +83,7 @@ class DistillerTest : public ::testing::Test {
     }
 
     PlainTeacher teacher;
-    Encoder student{nullptr};
+    VisionTransformer student{nullptr};
     std::optional<Distiller> distiller;
   };
 
@@ -139,7 +139,7 @@ TEST_F(DistillerTest, AStateOfAnotherStudentIsRefused) {
   lesson.distiller->Save(directory_ / "state");
   EncoderConfig wider = SmallStudent();
   wider.width = 64;
-  Encoder student(wider);
+  VisionTransformer student(wider);
   Distiller other(student, lesson.teacher, Photograph, 6, SmallOptions());
   EXPECT_THROW(other.Load(directory_ / "state"), CorruptFile);
 }

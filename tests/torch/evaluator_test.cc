@@ -355,7 +355,7 @@ TEST_F(EvaluatorTest, MapsTellTheirMedianAndMaximum) {
 
 TEST_F(EvaluatorTest, AVersionIsReadFromItsDirectory) {
   ProAd model(SmallConfig());
-  LoadEncoder(model->encoder, ImportEncoder(ToFile(OfficialTensors()), SmallConfig().encoder));
+  LoadEncoder(*model->encoder, ImportEncoder(ToFile(OfficialTensors()), SmallConfig().encoder));
   model->eval();
   const std::filesystem::path version = folder_ / "store/small/1";
   std::filesystem::create_directories(folder_ / "store");

@@ -60,7 +60,7 @@ std::string Run(Options options) {
   preprocessing.resize_height = preprocessing.crop_height = config.input_height;
   preprocessing.resize_width = preprocessing.crop_width = config.input_width;
   ProAd model(config);
-  LoadEncoder(model->encoder, imported);
+  LoadEncoder(*model->encoder, imported);
   model->eval();
 
   torch::Tensor pixels;

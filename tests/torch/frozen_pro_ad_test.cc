@@ -90,8 +90,16 @@ TEST_P(FrozenOnDevice, EqualsItForOtherShapes) {
   ExpectSame(stored_grid, device());
 }
 
-TEST_P(FrozenOnDevice, EqualsItForThePresetThatIsShipped) {
+TEST_P(FrozenOnDevice, EqualsItForThePresetsThatAreShipped) {
   ExpectSame(PresetConfig("proad-tiny"), device());
+  ExpectSame(PresetConfig("proad-pyramid"), device());
+}
+
+TEST_P(FrozenOnDevice, EqualsItForAPyramidThatIsNotSquare) {
+  ModelConfig config = PresetConfig("proad-pyramid");
+  config.input_height = 84;
+  config.input_width = 126;
+  ExpectSame(config, device());
 }
 
 TEST_P(FrozenOnDevice, KeepsWhatItWasMadeFrom) {

@@ -10,6 +10,7 @@
 
 #include "model/error.h"
 #include "model/prototype_bank.h"
+#include "model/vision_transformer.h"
 #include "tests/torch/random_model.h"
 
 namespace proad::model {

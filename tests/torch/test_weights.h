@@ -13,7 +13,9 @@
 #include "model/encoder_names.h"
 #include "model/manifest.h"
 #include "model/preprocess.h"
+#include "model/pro_ad.h"
 #include "model/tensor_file.h"
+#include "model/vision_transformer.h"
 
 namespace proad::model {
 
@@ -70,6 +72,10 @@ inline EncoderNames NamesOf(const std::string& register_tokens) {
 
 inline NamedTensors OfficialTensors(const ModelConfig& config = SmallConfig()) {
   return EncoderTensors(NamesOf("register_tokens"), config.encoder);
+}
+
+inline const VisionTransformerImpl& VisionTransformerOf(const ProAd& model) {
+  return dynamic_cast<const VisionTransformerImpl&>(*model->encoder);
 }
 
 inline DType TypeOf(const torch::Tensor& tensor) {

@@ -46,7 +46,7 @@ ProAd TakeModel(Options& options) {
       ImportEncoder(ReadTensorFile(Take(options, "encoder")), config.encoder);
   config.encoder = encoder.config;
   ProAd model(config);
-  LoadEncoder(model->encoder, encoder);
+  LoadEncoder(*model->encoder, encoder);
   LoadTrainable(model, ReadTensorFile(Take(options, "weights")));
   model->set_dropout(std::stod(Take(options, "dropout", "0")));
   model->train();

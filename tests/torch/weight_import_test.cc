@@ -48,7 +48,7 @@ TEST(ImportEncoder, TakesOfficialNames) {
   ProAd model = SmallModel();
   const ImportedEncoder encoder = ImportEncoder(ToFile(tensors), SmallConfig().encoder);
   EXPECT_EQ(encoder.dialect, WeightDialect::kOfficial);
-  LoadEncoder(model->encoder, encoder);
+  LoadEncoder(*model->encoder, encoder);
   const auto parameters = model->encoder->named_parameters();
   ASSERT_EQ(parameters.size(), tensors.size());
   for (const auto& [name, tensor] : tensors) ExpectEqual(parameters[name], tensor, name);
@@ -135,9 +135,10 @@ TEST(ImportEncoder, ConvertsHalfPrecision) {
     ProAd model = SmallModel();
     const ImportedEncoder encoder = ImportEncoder(ToFile(narrow), SmallConfig().encoder);
     EXPECT_EQ(encoder.tensors.at("cls_token").scalar_type(), type);
-    LoadEncoder(model->encoder, encoder);
-    EXPECT_EQ(model->encoder->cls_token.scalar_type(), at::kFloat);
-    ExpectEqual(model->encoder->cls_token, narrow.at("cls_token").to(at::kFloat), "cls_token");
+    LoadEncoder(*model->encoder, encoder);
+    EXPECT_EQ(VisionTransformerOf(model).cls_token.scalar_type(), at::kFloat);
+    ExpectEqual(VisionTransformerOf(model).cls_token, narrow.at("cls_token").to(at::kFloat),
+                "cls_token");
   }
 }
 
@@ -148,12 +149,12 @@ TEST(ImportEncoder, TakesThePositionGridFromTheFile) {
   const ImportedEncoder encoder = ImportEncoder(ToFile(tensors), SmallConfig().encoder);
   EXPECT_EQ(encoder.config.position_grid, 5);
   ProAd fitting = SmallModel(config);
-  LoadEncoder(fitting->encoder, encoder);
-  ExpectEqual(fitting->encoder->pos_embed, tensors.at("pos_embed"), "pos_embed");
+  LoadEncoder(*fitting->encoder, encoder);
+  ExpectEqual(VisionTransformerOf(fitting).pos_embed, tensors.at("pos_embed"), "pos_embed");
 
   ProAd other = SmallModel();
   try {
-    LoadEncoder(other->encoder, encoder);
+    LoadEncoder(*other->encoder, encoder);
     FAIL() << "an encoder of another position grid was loaded";
   } catch (const InvalidInput& error) {
     EXPECT_EQ(error.reason(), "ENCODER_MISMATCH");
@@ -290,6 +291,41 @@ TEST(ImportEncoder, SaysWhichPresetFits) {
     EXPECT_EQ(error.reason(), "PRESET_MISMATCH");
     EXPECT_THAT(error.what(), AllOf(HasSubstr("384 wide"), HasSubstr("768 wide"),
                                     HasSubstr("'proad-small'"), Not(HasSubstr("'proad-large'"))));
+  }
+}
+
+TEST(ImportEncoder, TakesAPyramid) {
+  const EncoderConfig config = PresetConfig("proad-pyramid").encoder;
+  const NamedTensors tensors = EncoderTensors(NamesOf("squeezenet.conv1.weight"), config);
+  const ImportedEncoder imported = ImportEncoder(ToFile(tensors), config);
+  EXPECT_EQ(imported.dialect, WeightDialect::kPyramid);
+  Encoder encoder = NewEncoder(config);
+  LoadEncoder(*encoder, imported);
+  const auto parameters = encoder->named_parameters();
+  EXPECT_EQ(parameters.size(), tensors.size());
+  for (const auto& item : parameters) ExpectEqual(item.value(), tensors.at(item.key()), item.key());
+
+  NamedTensors classifier = tensors;
+  classifier["squeezenet.conv10.bias"] = at::zeros({1000});
+  EXPECT_THAT(Message([&] { ImportEncoder(ToFile(classifier), config); }),
+              HasSubstr("unknown tensor 'squeezenet.conv10.bias' F32 [1000]"));
+}
+
+TEST(ImportEncoder, TellsAPyramidFromAVisionTransformer) {
+  const EncoderConfig pyramid = PresetConfig("proad-pyramid").encoder;
+  const EncoderConfig tiny = PresetConfig("proad-tiny").encoder;
+  const NamedTensors of_pyramid = EncoderTensors(NamesOf("squeezenet.conv1.weight"), pyramid);
+  const NamedTensors of_tiny = EncoderTensors(NamesOf("register_tokens"), tiny);
+  for (const auto& [tensors, config] : {std::pair(of_pyramid, tiny), std::pair(of_tiny, pyramid)}) {
+    try {
+      ImportEncoder(ToFile(tensors), config);
+      FAIL() << "an encoder of another kind was imported as " << NameOf(config.kind);
+    } catch (const InvalidInput& error) {
+      EXPECT_EQ(error.field(), "preset");
+      EXPECT_EQ(error.reason(), "PRESET_MISMATCH");
+      EXPECT_THAT(error.what(), AllOf(HasSubstr("vision transformer"), HasSubstr("patch pyramid"),
+                                      HasSubstr("'proad-pyramid'")));
+    }
   }
 }
 

@@ -73,6 +73,19 @@ TEST(Manifest, WithoutOptionalPartsComesBackEqual) {
   EXPECT_EQ(ParseManifest(text, "m"), manifest);
 }
 
+TEST(Manifest, OnlyAPyramidSaysItsKind) {
+  Manifest manifest = Whole();
+  EXPECT_THAT(ToJson(manifest), Not(HasSubstr("\"kind\"")))
+      << "programs that know no pyramids must read it";
+  manifest.config = PresetConfig("proad-pyramid");
+  manifest.preprocessing = PresetPreprocessing("proad-pyramid");
+  manifest.encoder.dialect = "pyramid";
+  const std::string text = ToJson(manifest);
+  EXPECT_THAT(text, HasSubstr("\"kind\": \"patch_pyramid\""));
+  manifest.hash = Sha256Hex(text);
+  EXPECT_EQ(ParseManifest(text, "m"), manifest);
+}
+
 TEST(Manifest, IsForPeopleToRead) {
   const std::string text = ToJson(Whole());
   EXPECT_THAT(text, HasSubstr("{\n  \"format\": 1,\n  \"name\": \"bolts\",\n"));
@@ -120,6 +133,7 @@ INSTANTIATE_TEST_SUITE_P(
                CHANGE(m["config"]["dynamic_decoder"] = 1)},
         Damage{"position_resize \"cubic\" is not known",
                CHANGE(m["config"]["encoder"]["position_resize"] = "cubic")},
+        Damage{"kind \"forest\" is not known", CHANGE(m["config"]["encoder"]["kind"] = "forest")},
         Damage{"config.encoder.taps[2] must be a whole number",
                CHANGE(m["config"]["encoder"]["taps"][2] = "4")},
         Damage{"config.preset is \"../base\"", CHANGE(m["config"]["preset"] = "../base")},

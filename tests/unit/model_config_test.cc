@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <functional>
 #include <limits>
 #include <string>
@@ -42,8 +43,25 @@ TEST(Presets, AreThoseOfThePaper) {
   EXPECT_EQ(tiny.tokens(), 405);
 }
 
+TEST(Presets, ThePyramidHasPatchesOnly) {
+  const ModelConfig pyramid = PresetConfig("proad-pyramid");
+  EXPECT_EQ(pyramid.encoder.kind, EncoderKind::kPatchPyramid);
+  EXPECT_EQ(pyramid.prefix_tokens(), 0);
+  EXPECT_EQ(pyramid.tokens(), 28 * 28);
+  EXPECT_EQ(ParseEncoderKind(NameOf(EncoderKind::kPatchPyramid)), EncoderKind::kPatchPyramid);
+  EXPECT_THROW(ParseEncoderKind("resnet"), InvalidInput);
+
+  ModelConfig two_taps = pyramid;
+  two_taps.encoder.taps = {0, 1};
+  two_taps.encoder.blocks = 2;
+  EXPECT_THROW(Validate(two_taps), InvalidInput);
+  ModelConfig one_patch = pyramid;
+  one_patch.input_width = 14;
+  EXPECT_THROW(Validate(one_patch), InvalidInput);
+}
+
 TEST(Presets, AllAreValidWithTheirPreprocessing) {
-  EXPECT_EQ(PresetNames().size(), 4u);
+  EXPECT_EQ(PresetNames().size(), 5u);
   for (const std::string& name : PresetNames()) {
     EXPECT_EQ(PresetConfig(name).preset, name);
     EXPECT_EQ(PresetConfig(name).encoder.position_resize, PositionResize::kOfficial);
@@ -51,10 +69,14 @@ TEST(Presets, AllAreValidWithTheirPreprocessing) {
   }
 }
 
-TEST(Presets, OnlyTinySeesTheWholePicture) {
+TEST(Presets, OurOwnSeeTheWholePicture) {
   const Preprocessing tiny = PresetPreprocessing("proad-tiny");
   EXPECT_EQ(tiny.resize_width, 280);
   EXPECT_EQ(tiny.crop_width, 280);
+  const Preprocessing pyramid = PresetPreprocessing("proad-pyramid");
+  EXPECT_EQ(pyramid.resize_width, 392);
+  EXPECT_EQ(pyramid.crop_width, 392);
+  EXPECT_EQ(pyramid.std, (std::array<float, 3>{1, 1, 1})) << "SqueezeNet has a mean of its own";
   const Preprocessing base = PresetPreprocessing("proad-base");
   EXPECT_EQ(base.resize_height, 448);
   EXPECT_EQ(base.crop_height, 392);
@@ -68,7 +90,8 @@ TEST(Presets, AnUnknownNameIsAnsweredWithTheKnownOnes) {
     EXPECT_EQ(error.field(), "preset");
     EXPECT_EQ(error.reason(), "PRESET_UNKNOWN");
     EXPECT_THAT(error.what(), HasSubstr("proad-huge"));
-    EXPECT_THAT(error.what(), HasSubstr("proad-tiny, proad-small, proad-base, proad-large"));
+    EXPECT_THAT(error.what(),
+                HasSubstr("proad-pyramid, proad-tiny, proad-small, proad-base, proad-large"));
   }
 }
 

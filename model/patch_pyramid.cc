@@ -1,0 +1,35 @@
+#include "model/patch_pyramid.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "model/squeezenet_features.h"
+#include "model/squeezenet_layout.h"
+#include "model/target_space.h"
+
+namespace proad::model {
+
+PatchPyramidImpl::PatchPyramidImpl(const EncoderConfig& config) : EncoderImpl(config) {
+  squeezenet = register_module("squeezenet", SqueezeNet());
+  space = register_parameter("space", torch::randn({1 + kPatchFeatures, config.width}));
+}
+
+std::vector<torch::Tensor> PatchPyramidImpl::forward(const torch::Tensor& images) {
+  if (!images.is_cpu()) return {Tokens(images)};
+  // One picture enlarged to twice its side fills a CPU's caches; a batch of them would only take
+  // more memory.
+  std::vector<torch::Tensor> tokens;
+  for (const torch::Tensor& image : images.split(1)) tokens.push_back(Tokens(image));
+  return {at::cat(tokens)};
+}
+
+torch::Tensor PatchPyramidImpl::Tokens(const torch::Tensor& images) {
+  const SqueezeNetFeatures of = FeaturesOf(squeezenet, images, config().patch);
+  const TeacherFeatures kinds = {{of.texture, of.fine, of.contrast, of.coarse, of.object}, {}, 0};
+  const torch::Tensor tokens = TargetSpace(space)(kinds);
+  const double length = std::sqrt(static_cast<double>(config().width));
+  return tokens * (length / tokens.norm(2, {2}, /*keepdim=*/true).clamp_min(1e-12));
+}
+
+}  // namespace proad::model

@@ -1,0 +1,35 @@
+// An encoder without a vision transformer: what SqueezeNet knows of each patch at several sizes,
+// brought to the directions in which photographs vary most.
+//
+// Parameters: squeezenet.<names of squeezenet.h>, and space [1 + D, C], the directions as
+// TargetSpace::Stored() gives them, the anchor among them. One tap; its tokens are the patches
+// alone. The scripts beside model/weights make such a file. Thread-safety: forward may be called
+// from several threads while no parameter changes.
+#pragma once
+
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
+
+#include <vector>
+
+#include "model/encoder.h"
+#include "model/squeezenet.h"
+
+namespace proad::model {
+
+class PatchPyramidImpl : public EncoderImpl {
+ public:
+  explicit PatchPyramidImpl(const EncoderConfig& config);
+
+  // images: RGB in 0..1 [B, 3, H, W] -> one tap [B, H/p * W/p, C], each token of length sqrt(C)
+  std::vector<torch::Tensor> forward(const torch::Tensor& images) override;
+
+  SqueezeNet squeezenet{nullptr};
+  torch::Tensor space;
+
+ private:
+  torch::Tensor Tokens(const torch::Tensor& images);
+};
+TORCH_MODULE(PatchPyramid);
+
+}  // namespace proad::model

@@ -1,0 +1,87 @@
+#include "model/squeezenet_features.h"
+
+#include <ATen/ATen.h>
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace proad::model {
+namespace {
+
+constexpr int64_t kCoarsestStride = 16;  // of the network's maps
+
+struct Size {
+  int64_t height;
+  int64_t width;
+};
+
+// How much of each of `positions` of a map, `stride` pixels apart, lies in each of `cells` equal
+// parts of a side of `side` pixels; rows add up to one. The network pads nowhere, so position j
+// sees the pixels around stride * (j + 1) - 1/2. -> [cells, positions]
+torch::Tensor Overlap(int64_t cells, int64_t positions, int64_t stride, int64_t side) {
+  const auto step = static_cast<double>(stride);
+  const torch::Tensor centres = at::arange(1, positions + 1, at::kDouble) * step - 0.5;
+  torch::Tensor from = centres - step / 2;
+  torch::Tensor to = centres + step / 2;
+  from[0] = 0;  // what no position is around belongs to the outermost
+  to[positions - 1] = static_cast<double>(side);
+  const torch::Tensor edges =
+      at::arange(cells + 1, at::kDouble) * (static_cast<double>(side) / static_cast<double>(cells));
+  const torch::Tensor overlap =
+      (at::minimum(to.unsqueeze(0), edges.narrow(0, 1, cells).unsqueeze(1)) -
+       at::maximum(from.unsqueeze(0), edges.narrow(0, 0, cells).unsqueeze(1)))
+          .clamp_min(0);
+  return (overlap / overlap.sum(1, true)).to(at::kFloat);
+}
+
+// What is left of each patch without the mean of the 9 x 9 around it.
+torch::Tensor LocalContrast(const torch::Tensor& map) {
+  return map - at::avg_pool2d(map, 9, 1, 4, /*ceil_mode=*/false, /*count_include_pad=*/false);
+}
+
+// Of length one in each patch.
+torch::Tensor Unit(const torch::Tensor& map) {
+  return map / map.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-12);
+}
+
+torch::Tensor Resized(const torch::Tensor& images, const Size& size) {
+  const std::array<int64_t, 2> sides = {size.height, size.width};
+  const torch::Tensor resized = size.height < images.size(2)
+                                    ? at::_upsample_bicubic2d_aa(images, sides, false)
+                                    : at::upsample_bicubic2d(images, sides, false);
+  // Pooling looks for a maximum several channels at a time where they lie beside each other.
+  return resized.clamp(0, 1).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+torch::Tensor AsPatches(const torch::Tensor& map) { return map.flatten(2).transpose(1, 2); }
+
+}  // namespace
+
+SqueezeNetFeatures FeaturesOf(const SqueezeNet& network, const torch::Tensor& images, int patch) {
+  const Size seen = {images.size(2), images.size(3)};
+  const Size grid = {seen.height / patch, seen.width / patch};
+  const auto maps = [&](const Size& size, int last) {
+    return SqueezeNet(network)(Resized(images, size), last);
+  };
+  // The root of the mean of a map's positions inside each patch. -> [B, D, rows, columns]
+  const auto roots = [&](const torch::Tensor& map, int64_t stride, const Size& size) {
+    const torch::Tensor rows = Overlap(grid.height, map.size(2), stride, size.height);
+    const torch::Tensor columns = Overlap(grid.width, map.size(3), stride, size.width);
+    const torch::Tensor means =
+        at::matmul(at::matmul(rows.to(map.options()), map), columns.to(map.options()).t());
+    return means.to(at::kFloat).clamp_min(0).sqrt();
+  };
+  // Of a picture resized so, the coarsest maps have one position a patch.
+  const Size whole = {grid.height * kCoarsestStride, grid.width * kCoarsestStride};
+  const Size twice = {2 * seen.height, 2 * seen.width};
+  const Size half = {seen.height / 2, seen.width / 2};
+  const std::vector<torch::Tensor> of_whole = maps(whole, 9);
+  return {AsPatches(Unit(roots(of_whole[2], 4, whole))),
+          AsPatches(Unit(roots(maps(twice, 3)[2], 4, twice))),
+          AsPatches(LocalContrast(Unit(roots(of_whole[4], 8, whole)))),
+          AsPatches(roots(maps(half, 5)[4], 8, half)),
+          AsPatches(roots(of_whole[8], kCoarsestStride, whole))};
+}
+
+}  // namespace proad::model

@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Makes model/weights/encoder-pyramid.safetensors: SqueezeNet 1.1, and the directions in which photographs vary.
+
+    tests/bench/pyramid_encoder.py --photographs DIR [--teacher FILE] [--seed 1] [--out FILE]
+
+Nothing is trained. The kinds of features, the random squares of photographs that give their scales and directions, and
+the anchor are those of teacher_features.py, all in one group: nothing but SqueezeNet and DIR goes in. The tensors are
+those that model/patch_pyramid.h names, in F16. Prints what share of the photographs' variance the directions keep.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+
+import numpy
+import torch
+from safetensors.torch import load_file, save_file
+
+import nearest_neighbours
+import teacher_features
+
+ROOT = nearest_neighbours.ROOT
+GROUP = teacher_features.PYRAMID
+
+
+def space(photographs: teacher_features.Maps) -> tuple[torch.Tensor, float]:
+    """As TargetSpace::Stored() of model/target_space.h: [1 + D, C]; and the share of the variance."""
+    kinds, scales = [], []
+    for kind, layer, weight in GROUP.kinds:
+        features = teacher_features.patches(kind, photographs[layer], photographs[layer])
+        scale = weight / (features - features.mean(0)).square().sum(1).mean().sqrt()
+        kinds.append(features * scale)
+        scales.append(scale.expand(features.shape[1]))
+    base = torch.cat(kinds, dim=1)
+    variances, directions = torch.linalg.eigh(torch.cov(base.T))
+    kept = variances[-GROUP.directions:]
+    projection = directions[:, -GROUP.directions:] / kept.mean().sqrt()
+    offset = torch.cat([base.mean(0) @ projection, torch.tensor([-GROUP.anchor * GROUP.directions**0.5])])
+    stored = torch.cat([offset[None], torch.nn.functional.pad(torch.cat(scales)[:, None] * projection, (0, 1))])
+    return stored, (kept.sum() / variances.sum()).item()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Makes the encoder of proad-pyramid")
+    parser.add_argument("--photographs", type=pathlib.Path, required=True)
+    parser.add_argument("--teacher", type=pathlib.Path,
+                        default=ROOT / "../shared/weights" / teacher_features.TEACHER)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "model/weights/encoder-pyramid.safetensors")
+    options = parser.parse_args()
+    if not options.teacher.exists():
+        print(f"no file {options.teacher}", file=sys.stderr)
+        return 77
+    torch.set_grad_enabled(False)
+    stored = numpy.load(options.teacher) if options.teacher.suffix == ".npz" else load_file(options.teacher)
+    network = {name: torch.as_tensor(tensor).float() for name, tensor in stored.items()}
+    crops = teacher_features.crops(options.photographs, options.seed)
+    directions, kept = space(teacher_features.layers(network, crops))
+    tensors = {f"squeezenet.{name}": tensor for name, tensor in network.items() if not name.startswith("conv10")}
+    halves = {name: tensor.half().contiguous() for name, tensor in {**tensors, "space": directions}.items()}
+    assert all(tensor.isfinite().all() for tensor in halves.values())
+    save_file(halves, options.out)
+    print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, {100 * kept:.1f} % of the variance")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
