@@ -41,6 +41,7 @@ struct Recipe {
   double dropout = 0.2;        // of the noisy bottleneck
   double tau = 3;              // of the loss's factor (eq. 10)
   uint64_t seed = 1;
+  std::optional<bool> principal_start;  // true: from the pictures (initial_weights.h)
   Precision precision = Precision::kFp32;
 
   // What replaces the preset's own; absent: it stays.
@@ -72,6 +73,7 @@ void VisitFields(AnyRecipe& recipe, Visit&& visit) {
   visit("dropout", recipe.dropout);
   visit("tau", recipe.tau);
   visit("seed", recipe.seed);
+  visit("principal_start", recipe.principal_start);
   visit("precision", recipe.precision);
   visit("position_resize", recipe.position_resize);
   visit("center_crop", recipe.center_crop);

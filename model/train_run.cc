@@ -16,6 +16,7 @@
 #include "model/feature_cache.h"
 #include "model/frozen_pro_ad.h"
 #include "model/import_version.h"
+#include "model/initial_weights.h"
 #include "model/pro_ad.h"
 #include "model/probe.h"
 #include "model/process_group.h"
@@ -251,6 +252,9 @@ class Run {
   }
 
   void TrainModel() {
+    if (spec_.init_from.empty() && spec_.recipe.principal_start.value_or(false)) {
+      StartFromPrincipalDirections(subject_.model, *features_);
+    }
     Trainer trainer(subject_.model, spec_.recipe, *features_, processes_);
     Checkmark mark = Begin(trainer);
     progress_.steps = trainer.length().steps;

@@ -14,7 +14,7 @@
 namespace proad::client {
 namespace {
 
-constexpr char kDefaultPreset[] = "proad-tiny";
+constexpr char kDefaultPreset[] = "proad-pyramid";
 
 // CLI11 takes -1 for the largest unsigned number.
 std::string CheckSign(const std::string& text) {
@@ -35,7 +35,8 @@ void AddModelOptions(CLI::App& command, TrainOptions& options) {
                      "model that gets the new version (default: the preset's name)");
   AddValue<std::string>(
       command, "--preset", [&spec](const std::string& preset) { spec.set_preset(preset); },
-      "size of the network: proad-tiny (default), proad-small, proad-base or proad-large");
+      "size of the network: proad-pyramid (default), proad-tiny, proad-small, proad-base or "
+      "proad-large");
   AddValue<std::string>(
       command, "--recipe", [&spec](const std::string& recipe) { spec.set_recipe(recipe); },
       "how it is trained: quick (default), lineage, paper-mvtec, paper-visa or paper-realiad");
@@ -106,6 +107,10 @@ void AddSwitches(CLI::App& command, TrainOptions& options) {
       "--center-crop,!--no-center-crop",
       [recipe](int64_t count) { recipe()->set_center_crop(count > 0); },
       "cut the centre out of the pictures as the paper does, or see them whole");
+  command.add_flag_function(
+      "--principal-start,!--no-principal-start",
+      [recipe](int64_t count) { recipe()->set_principal_start(count > 0); },
+      "start from the principal directions of the pictures' features, or from random weights");
   const auto without = [&command](const std::string& part, std::function<void()> set) {
     command.add_flag_function(
         absl::StrCat("--no-", part), [set = std::move(set)](int64_t) { set(); },

@@ -192,6 +192,7 @@ absl::Status ApplyOverrides(const v1::RecipeOverrides& from, model::Recipe& to) 
   }
   if (from.has_dynamic_decoder()) to.dynamic_decoder = from.dynamic_decoder();
   if (from.has_prototype_constraint()) to.prototype_constraint = from.prototype_constraint();
+  if (from.has_principal_start()) to.principal_start = from.principal_start();
   return absl::OkStatus();
 }
 
@@ -323,6 +324,7 @@ void FillOverrides(const model::TrainSpec& train, v1::RecipeOverrides& to) {
   to.set_adaptive_noisy_bottleneck(recipe.adaptive_noisy_bottleneck);
   to.set_dynamic_decoder(recipe.dynamic_decoder);
   to.set_prototype_constraint(recipe.prototype_constraint);
+  to.set_principal_start(recipe.principal_start.value_or(false));
   const model::Network network = model::NetworkOf(train.preset, recipe);
   to.set_center_crop(network.preprocessing.crop_height != network.preprocessing.resize_height);
   to.set_position_resize(ToMessage(kPositionResizes, network.config.encoder.position_resize));

@@ -35,7 +35,7 @@ absl::Status Refuse(absl::StatusCode code, const std::string& field, const std::
   return MakeError(code, absl::StrCat(field, ": ", message), {.reason = reason, .field = field});
 }
 
-// "proad-tiny" -> "encoder-tiny"
+// "proad-pyramid" -> "encoder-pyramid"
 std::string OwnEncoder(absl::string_view preset) {
   return absl::StrCat("encoder-", preset.substr(preset.find('-') + 1));
 }
@@ -266,7 +266,7 @@ absl::Status JobPlanner::PlanStart(JobSpec& spec) const {
     }
     train.init_from = *directory;
   }
-  if (train.preset.empty()) train.preset = start_preset.empty() ? "proad-tiny" : start_preset;
+  if (train.preset.empty()) train.preset = start_preset.empty() ? "proad-pyramid" : start_preset;
   if (!start_preset.empty() && train.preset != start_preset) {
     return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", "INIT_FROM_MISMATCH",
                   absl::StrCat(spec.init_from, " is a ", start_preset, ", and the job trains a ",

@@ -63,7 +63,7 @@ class TrainingServer {
     options.datasets.min_free_bytes = 0;
     std::filesystem::create_directories(config.store);
     WriteParts(root / "data/parts", "pcb");
-    testing::WriteFile(root / "encoders", "encoder-tiny.safetensors", "weights");
+    testing::WriteFile(root / "encoders", "encoder-pyramid.safetensors", "weights");
   }
   ~TrainingServer() { Stop(); }
 
@@ -143,7 +143,8 @@ class TrainingServer {
 
   std::filesystem::path JobDirectory(const std::string& id) const { return root / "jobs" / id; }
 
-  const testing::TempDirectory root;  // data/parts, encoders/encoder-tiny and what the server makes
+  const testing::TempDirectory
+      root;  // data/parts, encoders/encoder-pyramid and what the server makes
   Config config;
   ModelLoader loader = LoadFake;
   Event ready;

@@ -86,6 +86,7 @@ class TrainRunTest : public ::testing::Test {
     }
     spec_.model_name = "boards";
     spec_.dataset = directory_ / "data";
+    spec_.preset = "proad-tiny";
     spec_.encoder_file = fs::path(PROAD_SOURCE_DIR) / "model/weights/encoder-tiny.safetensors";
     spec_.recipe.steps = 12;
     spec_.recipe.batch_size = 4;
@@ -93,6 +94,7 @@ class TrainRunTest : public ::testing::Test {
     spec_.recipe.input_side = 56;
     spec_.recipe.decoder_layers = 2;
     spec_.recipe.seed = 3;
+    spec_.recipe.principal_start = true;
     context_ = ContextOf("job-1");
   }
 

@@ -80,6 +80,7 @@ class Any {
     recipe.dropout = Double();
     recipe.tau = Double();
     recipe.seed = Word();
+    recipe.principal_start = Maybe(Bool());
     recipe.precision = static_cast<model::Precision>(Int(0, 2));
     recipe.position_resize = Maybe(static_cast<model::PositionResize>(Int(0, 1)));
     recipe.center_crop = Maybe(Bool());

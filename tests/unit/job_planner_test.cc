@@ -35,7 +35,7 @@ class JobPlannerTest : public ::testing::Test {
  protected:
   JobPlannerTest() {
     for (const char* category : {"brick", "pcb"}) WriteParts("two", category);
-    for (const char* file : {"encoder-tiny.safetensors", "mine.pth"}) {
+    for (const char* file : {"encoder-pyramid.safetensors", "mine.pth"}) {
       WriteFile(root_ / "encoders", file, file);
     }
     fs::create_directory(root_ / "models");
@@ -92,7 +92,7 @@ class JobPlannerTest : public ::testing::Test {
   // A version that was trained as Spec() says, on `encoder`.
   void WriteTrained(const std::string& version, const fs::path& encoder) {
     model::Manifest manifest = StoredManifest("pcb", version);
-    const model::Network network = model::NetworkOf("proad-tiny", Spec().train.recipe);
+    const model::Network network = model::NetworkOf("proad-pyramid", Spec().train.recipe);
     manifest.config = network.config;
     manifest.preprocessing = network.preprocessing;
     manifest.encoder = {encoder.filename(), model::Sha256File(encoder), "official"};
@@ -115,9 +115,9 @@ TEST_F(JobPlannerTest, FillsInWhatWasLeftOpen) {
   EXPECT_EQ(spec.train.dataset, fs::canonical(root_ / "data/two"));
   EXPECT_EQ(spec.train.dataset_format, model::DatasetFormat::kMvtec);
   EXPECT_THAT(spec.train.categories, ElementsAre("brick", "pcb"));
-  EXPECT_EQ(spec.train.preset, "proad-tiny");
-  EXPECT_EQ(spec.encoder, "encoder-tiny");
-  EXPECT_EQ(spec.train.encoder_file, root_ / "encoders/encoder-tiny.safetensors");
+  EXPECT_EQ(spec.train.preset, "proad-pyramid");
+  EXPECT_EQ(spec.encoder, "encoder-pyramid");
+  EXPECT_EQ(spec.train.encoder_file, root_ / "encoders/encoder-pyramid.safetensors");
   EXPECT_EQ(spec.train.device, "cpu");
   EXPECT_EQ(spec.train.init_from, "");
   EXPECT_EQ(spec.train.active_version, "");
@@ -227,7 +227,7 @@ TEST_F(JobPlannerTest, ADatasetThatCannotBeTrainedOnSaysWhy) {
 TEST_F(JobPlannerTest, UnknownEncodersListTheKnown) {
   JobSpec unknown = Spec();
   unknown.encoder = "theirs";
-  ExpectRefused(unknown, absl::StatusCode::kNotFound, "spec.encoder", "encoder-tiny, mine");
+  ExpectRefused(unknown, absl::StatusCode::kNotFound, "spec.encoder", "encoder-pyramid, mine");
   JobSpec none = Spec();
   none.train.preset = "proad-large";
   ExpectRefused(none, absl::StatusCode::kInvalidArgument, "spec.encoder", "encoder-large");
@@ -238,6 +238,7 @@ TEST_F(JobPlannerTest, OverridesMustFitThePreset) {
   side.train.recipe.input_side = 225;
   ExpectRefused(side, absl::StatusCode::kInvalidArgument, "spec.overrides.input_side", "multiple");
   JobSpec layers = Spec();
+  layers.train.preset = "proad-tiny";  // of two groups
   layers.train.recipe.decoder_layers = 7;
   ExpectRefused(layers, absl::StatusCode::kInvalidArgument, "spec.overrides.decoder_layers",
                 "groups");
@@ -283,8 +284,8 @@ TEST_F(JobPlannerTest, EachOfSeveralProcessesTakesAGpuOfItsOwn) {
 }
 
 TEST_F(JobPlannerTest, AJobMayStartFromAVersionOfTheSameNetwork) {
-  WriteTrained("1", root_ / "encoders/encoder-tiny.safetensors");
-  WriteTrained("2", root_ / "encoders/encoder-tiny.safetensors");
+  WriteTrained("1", root_ / "encoders/encoder-pyramid.safetensors");
+  WriteTrained("2", root_ / "encoders/encoder-pyramid.safetensors");
   WriteText(root_ / "models/pcb/active", "1");
   for (const auto& [from, version] : {std::pair("pcb", "1"), {"pcb@2", "2"}}) {
     JobSpec spec = Spec();
@@ -293,12 +294,12 @@ TEST_F(JobPlannerTest, AJobMayStartFromAVersionOfTheSameNetwork) {
     ASSERT_TRUE(status.ok()) << status;
     EXPECT_EQ(spec.init_from, absl::StrCat("pcb@", version));
     EXPECT_EQ(spec.train.init_from, root_ / "models/pcb" / version);
-    EXPECT_EQ(spec.train.preset, "proad-tiny") << "that of the version";
+    EXPECT_EQ(spec.train.preset, "proad-pyramid") << "that of the version";
   }
 }
 
 TEST_F(JobPlannerTest, AVersionThatDoesNotFitIsNoStart) {
-  WriteTrained("1", root_ / "encoders/encoder-tiny.safetensors");
+  WriteTrained("1", root_ / "encoders/encoder-pyramid.safetensors");
   JobSpec spec = Spec();
   spec.init_from = "gravel";
   ExpectRefused(spec, absl::StatusCode::kNotFound, "spec.init_from", "there are: pcb");

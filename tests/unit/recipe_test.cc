@@ -166,16 +166,16 @@ TEST(Recipe, LengthCountsWholeBatches) {
 
   recipe = FindRecipe("quick");
   length = LengthOf(recipe, 40);
-  EXPECT_EQ(length.steps_per_epoch, 2);
+  EXPECT_EQ(length.steps_per_epoch, 5);
   EXPECT_EQ(length.steps, 200);
-  EXPECT_EQ(length.epochs, 100);
-  EXPECT_EQ(length.warmup_steps, 100);
+  EXPECT_EQ(length.epochs, 40);
+  EXPECT_EQ(length.warmup_steps, 20);
 
   recipe.steps = 0;
   recipe.epochs = 3;
-  EXPECT_EQ(LengthOf(recipe, 40).warmup_steps, 3) << "half of six steps";
-  EXPECT_THAT(Refusal([&] { LengthOf(recipe, 15); }),
-              ::testing::AllOf(HasSubstr("batch_size"), HasSubstr("15")));
+  EXPECT_EQ(LengthOf(recipe, 40).warmup_steps, 7) << "half of fifteen steps";
+  EXPECT_THAT(Refusal([&] { LengthOf(recipe, 7); }),
+              ::testing::AllOf(HasSubstr("batch_size"), HasSubstr("7")));
 }
 
 }  // namespace

@@ -96,7 +96,7 @@ class TrainCommandTest(unittest.TestCase):
         spec = self.spec("parts")
         for name in ("overrides", "gate", "validation_share", "false_reject_budget"):
             self.assertNotIn(name, spec)
-        self.assertEqual(spec["model_name"], "proad-tiny")
+        self.assertEqual(spec["model_name"], "proad-pyramid")
         self.assertIs(self.spec("parts", "--no-center-crop")["overrides"]["center_crop"], False)
 
     def test_the_model_is_named_after_what_it_comes_from(self):

@@ -30,9 +30,9 @@ TEST_F(TrainingRequestTest, WhatIsLeftOutIsFilledIn) {
   EXPECT_EQ(spec.dataset_path(), "parts");
   EXPECT_EQ(spec.dataset_format(), v1::DATASET_FORMAT_MVTEC);
   EXPECT_THAT(spec.categories(), ElementsAre("pcb"));
-  EXPECT_EQ(spec.preset(), "proad-tiny");
+  EXPECT_EQ(spec.preset(), "proad-pyramid");
   EXPECT_EQ(spec.recipe(), "quick");
-  EXPECT_EQ(spec.encoder(), "encoder-tiny");
+  EXPECT_EQ(spec.encoder(), "encoder-pyramid");
   EXPECT_EQ(spec.device(), "cpu");
   EXPECT_EQ(spec.validation_share(), 0.1);
   EXPECT_EQ(spec.false_reject_budget(), 0.01);
@@ -40,10 +40,10 @@ TEST_F(TrainingRequestTest, WhatIsLeftOutIsFilledIn) {
   EXPECT_FALSE(spec.activate_on_success());
   EXPECT_FALSE(spec.has_gate());
   const v1::RecipeOverrides& recipe = spec.overrides();
-  EXPECT_EQ(recipe.batch_size(), 16u);
-  EXPECT_EQ(recipe.learning_rate(), 1e-3);
+  EXPECT_EQ(recipe.batch_size(), 8u);
+  EXPECT_EQ(recipe.learning_rate(), 3e-3);
   EXPECT_EQ(recipe.weight_decay(), 1e-4);
-  EXPECT_EQ(recipe.warmup_steps(), 100u);
+  EXPECT_EQ(recipe.warmup_steps(), 20u);
   EXPECT_EQ(recipe.dropout(), 0.2);
   EXPECT_EQ(recipe.seed(), 1u);
   EXPECT_EQ(recipe.precision(), v1::PRECISION_FP32);
@@ -53,6 +53,7 @@ TEST_F(TrainingRequestTest, WhatIsLeftOutIsFilledIn) {
   EXPECT_GT(recipe.input_side(), 0u);
   EXPECT_TRUE(recipe.adaptive_noisy_bottleneck() && recipe.dynamic_decoder() &&
               recipe.prototype_constraint());
+  EXPECT_TRUE(recipe.principal_start());
 
   v1::TrainJob again;
   ASSERT_TRUE(server_.Create(spec, again, "", true).ok()) << "an answer's spec can be asked for";
@@ -91,6 +92,7 @@ TEST_F(TrainingRequestTest, WhatIsGivenIsKept) {
   recipe.set_adaptive_noisy_bottleneck(false);
   recipe.set_dynamic_decoder(false);
   recipe.set_prototype_constraint(false);
+  recipe.set_principal_start(false);
   v1::TrainJob job;
   const grpc::Status status = server_.Create(spec, job, "", true);
   ASSERT_TRUE(status.ok()) << status.error_message();
@@ -150,7 +152,8 @@ TEST_F(TrainingRequestTest, EachImpossibleValueIsRefusedByName) {
        },
        {kInvalid, "spec.categories", "1000 at most"}},
       {[](Spec& s) { s.set_preset("proad-huge"); },
-       {kInvalid, "spec.preset", "proad-tiny, proad-small, proad-base, proad-large"}},
+       {kInvalid, "spec.preset",
+        "proad-pyramid, proad-tiny, proad-small, proad-base, proad-large"}},
       {[](Spec& s) { s.set_recipe("slow"); }, {kInvalid, "spec.recipe", "quick"}},
       {[](Spec& s) { s.mutable_overrides()->set_epochs(0); },
        {kInvalid, "spec.overrides.epochs", "from 1 to 100000"}},
@@ -182,7 +185,10 @@ TEST_F(TrainingRequestTest, EachImpossibleValueIsRefusedByName) {
        {kInvalid, "spec.overrides.position_resize", "9"}},
       {[](Spec& s) { s.mutable_overrides()->set_decoder_layers(25); },
        {kInvalid, "spec.overrides.decoder_layers", "24"}},
-      {[](Spec& s) { s.mutable_overrides()->set_decoder_layers(7); },
+      {[](Spec& s) {
+         s.set_preset("proad-tiny");  // of two groups
+         s.mutable_overrides()->set_decoder_layers(7);
+       },
        {kInvalid, "spec.overrides.decoder_layers", "multiple of the number of groups"}},
       {[](Spec& s) { s.mutable_overrides()->set_input_side(27); },
        {kInvalid, "spec.overrides.input_side", "28"}},
@@ -201,10 +207,10 @@ TEST_F(TrainingRequestTest, EachImpossibleValueIsRefusedByName) {
          s.set_init_from("pcb");
        },
        {kInvalid, "spec.init_from", "pcb@1 is a proad-tiny"}},
-      {[](Spec& s) { s.set_encoder("../encoder-tiny"); },
+      {[](Spec& s) { s.set_encoder("../encoder-pyramid"); },
        {kInvalid, "spec.encoder", "is not a name"}},
       {[](Spec& s) { s.set_encoder("gone"); },
-       {StatusCode::NOT_FOUND, "spec.encoder", "there are: encoder-tiny"}},
+       {StatusCode::NOT_FOUND, "spec.encoder", "there are: encoder-pyramid"}},
       {[](Spec& s) { s.set_preset("proad-large"); }, {kInvalid, "spec.encoder", "encoder-large"}},
       {[](Spec& s) { s.set_device("cuda:1"); },
        {StatusCode::FAILED_PRECONDITION, "spec.device", "there is no cuda:1"}},
@@ -226,7 +232,7 @@ TEST_F(TrainingRequestTest, EachImpossibleValueIsRefusedByName) {
       {[&](Spec& s) { with_minimum(s, "aupro", 0.5, "cable"); },
        {kInvalid, "spec.gate.minimums[1].category", "cable"}},
       {[](Spec& s) { s.set_world_size(65); }, {kInvalid, "spec.world_size", "64"}},
-      {[](Spec& s) { s.set_world_size(3); }, {kInvalid, "spec.world_size", "batch of 16"}},
+      {[](Spec& s) { s.set_world_size(3); }, {kInvalid, "spec.world_size", "batch of 8"}},
       {[](Spec& s) {
          for (int i = 0; i < 17; ++i) (*s.mutable_labels())[absl::StrCat(i)] = "";
        },
