@@ -24,10 +24,10 @@ proad="$build/client/proad"
 step "Make a model version from the shipped weights"
 mkdir -p "$out"
 store="$out/store"
-if [ ! -e "$store/proad-tiny/1/manifest.json" ]; then
-  "$proad" import --store "$store" --name proad-tiny \
-    --encoder model/weights/encoder-tiny.safetensors --weights model/weights/proad-tiny.safetensors \
-    --manifest model/weights/proad-tiny.json
+if [ ! -e "$store/proad-pyramid/1/manifest.json" ]; then
+  "$proad" import --store "$store" --name proad-pyramid \
+    --encoder model/weights/encoder-pyramid.safetensors --weights model/weights/proad-pyramid.safetensors \
+    --manifest model/weights/proad-pyramid.json
 else
   echo "already in $store"
 fi
@@ -40,7 +40,7 @@ training:
   encoders: $root/model/weights
   jobs: $out/jobs
 YAML
-"$build/server/proad-server" --config "$out/server.yaml" --store "$store" --default-model proad-tiny \
+"$build/server/proad-server" --config "$out/server.yaml" --store "$store" --default-model proad-pyramid \
   --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 >"$out/server.out" 2>"$log" &
 server=$!
 trap 'kill -KILL $server 2>/dev/null || true' EXIT
@@ -59,21 +59,21 @@ metrics="$(sed -n 's/.*metrics=\([^ ]*\).*/\1/p' <<<"$ready")"
 export PROAD_SERVER="$address"
 
 step "Detect on the sample pictures with the shipped version"
-"$proad" models activate proad-tiny@1
+"$proad" models activate proad-pyramid@1
 "$proad" detect deploy/sample/*/test --category-from-folder --overlay --resolution original \
   --out "$out/overlays" | tee "$out/before.txt"
 echo
 echo "overlays: $out/overlays"
 
 step "Train a version on the sample's good pictures"
-"$proad" train deploy/sample --name proad-tiny --recipe quick --init-from proad-tiny@1 --epochs 40 \
+"$proad" train deploy/sample --name proad-pyramid --recipe quick --init-from proad-pyramid@1 --epochs 12 \
   --learning-rate 2e-4 --request-id demo --watch
-version="$("$proad" jobs list --model proad-tiny --json | python3 -c '
+version="$("$proad" jobs list --model proad-pyramid --json | python3 -c '
 import json, sys
 print(json.loads(sys.stdin.readline())["result_version"]["version"])')"
 
 step "Let it serve, and detect with it"
-"$proad" models activate "proad-tiny@$version"
+"$proad" models activate "proad-pyramid@$version"
 "$proad" detect deploy/sample/*/test --category-from-folder | tee "$out/after.txt"
 
 # How many verdicts of a table agree with the folders that the pictures lie in.

@@ -45,9 +45,9 @@ rm -rf "$packages/_CPack_Packages"
 detect_with() {
   local prefix="$1" state address score
   state="$(mktemp -d -p "$folder")"
-  "$prefix/bin/proad" import --store "$state/models" --name proad-tiny --preset proad-tiny \
-    --encoder "$prefix/share/proad/weights/encoder-tiny.safetensors" \
-    --weights "$prefix/share/proad/weights/proad-tiny.safetensors" >/dev/null
+  "$prefix/bin/proad" import --store "$state/models" --name proad-pyramid --preset proad-pyramid \
+    --encoder "$prefix/share/proad/weights/encoder-pyramid.safetensors" \
+    --weights "$prefix/share/proad/weights/proad-pyramid.safetensors" >/dev/null
   "$prefix/bin/proad-server" --store "$state/models" --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 \
     >"$state/out" 2>"$state/log" &
   server=$!

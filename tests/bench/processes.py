@@ -24,7 +24,7 @@ def train(options: argparse.Namespace, folder: pathlib.Path, processes: int) -> 
     job = folder / "job"
     subprocess.run(
         [trainer, "plan", "--job", job, "--name", "bench", "--dataset", options.dataset.resolve(), "--encoder-file",
-         ROOT / "model/weights/encoder-tiny.safetensors", "--world-size", str(processes), "--set",
+         ROOT / "model/weights/encoder-pyramid.safetensors", "--world-size", str(processes), "--set",
          f"steps={options.steps}", *options.set], check=True, stdout=subprocess.DEVNULL)
     subprocess.run([trainer, "train", "--job", job, "--store", folder / "store", "--checkpoint-seconds", "3600"],
                    check=True, env={**os.environ, "OMP_NUM_THREADS": str(options.threads)})

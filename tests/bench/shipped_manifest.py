@@ -3,7 +3,7 @@
 
     tests/bench/shipped_manifest.py [DATASET] [--budget 0.1] [--build build/release] [--out FILE]
 
-Writes model/weights/proad-tiny.json, with which `proad import --manifest` makes a version that gives verdicts. DATASET
+Writes model/weights/proad-pyramid.json, with which `proad import --manifest` makes a version that gives verdicts. DATASET
 is factory4 beside the project, from whose good training pictures the model learned. Its good test pictures that are
 not in deploy/sample too give the thresholds: no picture that a person tries the model on first had a say. Each category
 has its own, at the highest score of them but the share --budget, half way to the next above, as model/calibration.h
@@ -43,12 +43,12 @@ def calibration(scores: list[float], budget: float) -> dict[str, Any]:
 
 
 def evaluate(trainer: pathlib.Path, dataset: pathlib.Path, store: pathlib.Path) -> tuple[dict[str, Any], pathlib.Path]:
-    subprocess.run([trainer, "import", "--store", store, "--name", "proad-tiny", "--encoder",
-                    WEIGHTS / "encoder-tiny.safetensors", "--weights", WEIGHTS / "proad-tiny.safetensors"],
+    subprocess.run([trainer, "import", "--store", store, "--name", "proad-pyramid", "--encoder",
+                    WEIGHTS / "encoder-pyramid.safetensors", "--weights", WEIGHTS / "proad-pyramid.safetensors"],
                    check=True, stdout=subprocess.DEVNULL)
-    done = subprocess.run([trainer, "evaluate", "--store", store, "proad-tiny@1", dataset, "--json"], check=True,
+    done = subprocess.run([trainer, "evaluate", "--store", store, "proad-pyramid@1", dataset, "--json"], check=True,
                           stdout=subprocess.PIPE)
-    return json.loads(done.stdout), store / "proad-tiny" / "1" / "manifest.json"
+    return json.loads(done.stdout), store / "proad-pyramid" / "1" / "manifest.json"
 
 
 def thresholds(samples: list[dict[str, Any]], budget: float) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -79,7 +79,7 @@ def main() -> int:
     parser.add_argument("dataset", type=pathlib.Path, nargs="?", default=ROOT / "../shared/datasets/factory4")
     parser.add_argument("--budget", type=float, default=0.1)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
-    parser.add_argument("--out", type=pathlib.Path, default=WEIGHTS / "proad-tiny.json")
+    parser.add_argument("--out", type=pathlib.Path, default=WEIGHTS / "proad-pyramid.json")
     options = parser.parse_args()
     if not options.dataset.is_dir():
         print(f"no folder {options.dataset}", file=sys.stderr)

@@ -133,13 +133,13 @@ class Runbook(unittest.TestCase):
 
             # What the runbook promises to have happened.
             self.assertIn("line-4@1 serves now", text)
-            self.assertIn("proad-tiny@1 serves now; before: proad-tiny@2", text)
+            self.assertIn("proad-pyramid@1 serves now; before: proad-pyramid@2", text)
             lost, restored = folder / "var/lib/proad/models.lost", folder / "var/lib/proad/models"
             versions = sorted(path.relative_to(lost).as_posix() for path in lost.glob("*/[0-9]*/*"))
             self.assertGreaterEqual(len(versions), 12)
             for version in versions:
                 self.assertEqual((restored / version).read_bytes(), (lost / version).read_bytes(), version)
-            self.assertEqual((restored / "proad-tiny/active").read_bytes(), (lost / "proad-tiny/active").read_bytes())
+            self.assertEqual((restored / "proad-pyramid/active").read_bytes(), (lost / "proad-pyramid/active").read_bytes())
 
     def test_the_commands_for_helm_render(self) -> None:
         seen = set()

@@ -117,8 +117,8 @@ class DetectTest(unittest.TestCase):
     def test_the_shipped_manifest_brings_verdicts(self):
         weights = SOURCE / "model" / "weights"
         done = run(PROAD, "import", "--store", self.server.store, "--name", "calibrated",
-                   "--encoder", weights / "encoder-tiny.safetensors", "--weights", weights / "proad-tiny.safetensors",
-                   "--manifest", weights / "proad-tiny.json")
+                   "--encoder", weights / "encoder-pyramid.safetensors", "--weights", weights / "proad-pyramid.safetensors",
+                   "--manifest", weights / "proad-pyramid.json")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.server.proad_json("models", "load", "calibrated@1")
         pictures = (SAMPLE / "brick/test/hole/002.png", SAMPLE / "brick/test/good/013.png")

@@ -62,8 +62,8 @@ class InstallTest(unittest.TestCase):
         self.assertRegex(text, r"LibTorch \d+\.\d+\.\d+, (no CUDA|CUDA \d+\.\d+)\)$")
 
     def test_nothing_is_missing(self):
-        for file in ("etc/proad/proad-server.yaml", "share/proad/weights/encoder-tiny.safetensors",
-                     "share/proad/weights/proad-tiny.safetensors", "share/proad/weights/README.md",
+        for file in ("etc/proad/proad-server.yaml", "share/proad/weights/encoder-pyramid.safetensors",
+                     "share/proad/weights/proad-pyramid.safetensors", "share/proad/weights/README.md",
                      "share/doc/proad/LICENSE", "share/doc/proad/licences/torch/LICENSE",
                      "share/proad/proto/proad/v1/detection.proto", "share/man/man1/proad.1",
                      "share/man/man1/proad-trainer.1", "share/man/man8/proad-server.8",
@@ -125,8 +125,8 @@ class InstallTest(unittest.TestCase):
         assemble(self.prefix, root)
         weights = self.prefix / "share" / "proad" / "weights"
         done = in_root(root, state, programs / "proad", "import", "--store", "/var/lib/proad/models", "--name",
-                       "proad-tiny", "--preset", "proad-tiny", "--encoder", weights / "encoder-tiny.safetensors",
-                       "--weights", weights / "proad-tiny.safetensors")
+                       "proad-pyramid", "--preset", "proad-pyramid", "--encoder", weights / "encoder-pyramid.safetensors",
+                       "--weights", weights / "proad-pyramid.safetensors")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
         log = self.enterContext(open(self.folder / "server.log", "w+"))

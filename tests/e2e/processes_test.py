@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from real_server import BINARY, SAMPLE, SOURCE, RealServer, run  # noqa: E402
 
 TRAINER = BINARY / "server" / "proad-trainer"
-ENCODER = SOURCE / "model" / "weights" / "encoder-tiny.safetensors"
+ENCODER = SOURCE / "model" / "weights" / "encoder-pyramid.safetensors"
 ALONE = 77  # kTrainerAlone
 STEPS = 24
 
