@@ -1,4 +1,5 @@
-"""The real binaries for end-to-end tests: a store with the shipped model, a server on free ports, the command line.
+"""The real binaries for end-to-end tests: a store with `proad-tiny`, the fastest model, a server on free ports, the
+command line.
 
 Used as a context manager:
 
@@ -32,7 +33,7 @@ def run(*command, **options):
 
 
 def import_model(store):
-    """Makes version 1 of the shipped model in `store`."""
+    """Makes version 1 of the model in `store`."""
     weights = SOURCE / "model" / "weights"
     done = run(
         PROAD, "import", "--store", store, "--name", MODEL, "--preset", "proad-tiny",
@@ -80,7 +81,7 @@ class Server:
 
 
 class RealServer:
-    """`proad-server` with the shipped model; `config` is YAML text, default none."""
+    """`proad-server` with that model; `config` is YAML text, default none."""
 
     def __init__(self, config=None, flags=()):
         self._config = config
