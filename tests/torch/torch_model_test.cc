@@ -41,6 +41,7 @@ class TorchModelTest : public ::testing::Test {
     model::ImportOptions options;
     options.store = store_->path();
     options.name = "tiny";
+    options.preset = "proad-tiny";
     options.encoder_file = weights / "encoder-tiny.safetensors";
     options.weights_file = weights / "proad-tiny.safetensors";
     published_ = new fs::path(model::ImportVersion(options).directory);
