@@ -3,7 +3,7 @@
 //
 // Parameters: squeezenet.<names of squeezenet.h>, and space [1 + D, C], the directions as
 // TargetSpace::Stored() gives them, the anchor among them. One tap; its tokens are the patches
-// alone. The scripts beside model/weights make such a file. Thread-safety: forward may be called
+// alone. tests/bench/pyramid_encoder.py makes such a file. Thread-safety: forward may be called
 // from several threads while no parameter changes.
 #pragma once
 

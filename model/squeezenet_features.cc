@@ -2,9 +2,10 @@
 
 #include <ATen/ATen.h>
 
-#include <array>
 #include <cstdint>
 #include <vector>
+
+#include "model/bicubic.h"
 
 namespace proad::model {
 namespace {
@@ -45,15 +46,6 @@ torch::Tensor Unit(const torch::Tensor& map) {
   return map / map.norm(2, {1}, /*keepdim=*/true).clamp_min(1e-12);
 }
 
-torch::Tensor Resized(const torch::Tensor& images, const Size& size) {
-  const std::array<int64_t, 2> sides = {size.height, size.width};
-  const torch::Tensor resized = size.height < images.size(2)
-                                    ? at::_upsample_bicubic2d_aa(images, sides, false)
-                                    : at::upsample_bicubic2d(images, sides, false);
-  // Pooling looks for a maximum several channels at a time where they lie beside each other.
-  return resized.clamp(0, 1).contiguous(at::MemoryFormat::ChannelsLast);
-}
-
 torch::Tensor AsPatches(const torch::Tensor& map) { return map.flatten(2).transpose(1, 2); }
 
 }  // namespace
@@ -62,7 +54,9 @@ SqueezeNetFeatures FeaturesOf(const SqueezeNet& network, const torch::Tensor& im
   const Size seen = {images.size(2), images.size(3)};
   const Size grid = {seen.height / patch, seen.width / patch};
   const auto maps = [&](const Size& size, int last) {
-    return SqueezeNet(network)(Resized(images, size), last);
+    const torch::Tensor resized = ResizeBicubic(images, size.height, size.width);
+    // Pooling looks for a maximum several channels at a time where they lie beside each other.
+    return SqueezeNet(network)(resized.contiguous(at::MemoryFormat::ChannelsLast), last);
   };
   // The root of the mean of a map's positions inside each patch. -> [B, D, rows, columns]
   const auto roots = [&](const torch::Tensor& map, int64_t stride, const Size& size) {

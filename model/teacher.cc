@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "model/bicubic.h"
 #include "model/encoder.h"
 #include "model/error.h"
 #include "model/pro_ad.h"
@@ -22,13 +23,6 @@ namespace {
 
 constexpr char kSqueezeNetName[] = "squeezenet1_1";
 constexpr char kSqueezeNetMark[] = "fire9.expand3x3.weight";  // a tensor that no other kind has
-
-torch::Tensor Resized(const torch::Tensor& images, int64_t side) {
-  const torch::Tensor resized = side < images.size(2)
-                                    ? at::_upsample_bicubic2d_aa(images, {side, side}, false)
-                                    : at::upsample_bicubic2d(images, {side, side}, false);
-  return resized.clamp(0, 1);
-}
 
 // Fine texture and what is unlike its surroundings for the first half of the groups, what a place
 // is part of for the second.
@@ -65,8 +59,8 @@ class EncoderTeacher : public Teacher {
 
   std::vector<TeacherFeatures> Features(const torch::Tensor& images, int grid) const override {
     const EncoderConfig& config = network_->config();
-    const torch::Tensor seen =
-        config.patch == patch_ ? images : Resized(images, grid * config.patch);
+    const int64_t side = int64_t{grid} * config.patch;
+    const torch::Tensor seen = config.patch == patch_ ? images : ResizeBicubic(images, side, side);
     const torch::Tensor normalised = Standardize(seen, {});  // with ImageNet's mean and deviation
     std::vector<TeacherFeatures> groups;
     for (const torch::Tensor& mean : GroupMeans(VisionTransformer(network_)(normalised), groups_)) {
