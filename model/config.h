@@ -20,13 +20,14 @@ enum class PositionResize {
               // used
 };
 
-// What the frozen encoder is.
+// What kind of network the frozen encoder is.
 enum class EncoderKind {
   kVisionTransformer,  // DINOv2 with registers: the paper's
   kPatchPyramid,       // features of SqueezeNet in patches, at several sizes: one tap, no tokens
                        // beside the patches; blocks, registers and positions mean nothing
 };
 
+// The frozen encoder.
 struct EncoderConfig {
   EncoderKind kind = EncoderKind::kVisionTransformer;
   int width = 768;  // C
