@@ -24,7 +24,7 @@ class ProcessGroup {
   ProcessGroup();
   // Waits until all are there. `rendezvous`, null for this process alone, outlives the group.
   // Throws PeerLost, and InvalidInput (field "device", DISTRIBUTED_UNSUPPORTED) where tensors are
-  // to be on a GPU and the build has no NCCL.
+  // to be on a GPU and the build has no NCCL. From then on this process ignores SIGPIPE.
   ProcessGroup(const Rendezvous* rendezvous, const torch::Device& device);
   ~ProcessGroup();
   ProcessGroup(const ProcessGroup&) = delete;

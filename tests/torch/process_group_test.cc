@@ -5,7 +5,10 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <csignal>
 #include <functional>
 #include <thread>
 #include <vector>
@@ -107,6 +110,19 @@ TEST(ProcessGroup, OneThatLeavesIsMissed) {
     if (group.rank() == 2) return;
     EXPECT_THROW(group.Average({at::ones({5})}), PeerLost);
   });
+}
+
+// Gloo may write to a peer that is gone before it notices: a matter of microseconds, so the test does
+// not wait for that to happen but writes to a pipe without a reader.
+TEST(ProcessGroup, AWriteToOneThatIsGoneIsAnErrorAndNoSignal) {
+  std::signal(SIGPIPE, SIG_DFL);
+  Together([](ProcessGroup&, Rendezvous&) {});
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  close(ends[0]);
+  EXPECT_EQ(write(ends[1], "x", 1), -1);
+  EXPECT_EQ(errno, EPIPE);
+  close(ends[1]);
 }
 
 TEST(ProcessGroup, OneThatNeverComesIsMissed) {
