@@ -137,8 +137,8 @@ std::chrono::milliseconds PatienceOf(const Membership& membership) {
 }
 
 c10::intrusive_ptr<c10d::Backend> NewGloo(const Rendezvous& rendezvous) {
-  // Gloo writes to a peer that is gone without MSG_NOSIGNAL; that is to be PeerLost, and not the end
-  // of this process. Python, which Gloo is used from otherwise, does the same.
+  // Gloo writes to a peer that is gone without MSG_NOSIGNAL; that is to be PeerLost, and not the
+  // end of this process. Python, which Gloo is used from otherwise, does the same.
   std::signal(SIGPIPE, SIG_IGN);
   const Membership& membership = rendezvous.membership();
   auto options = c10d::ProcessGroupGloo::Options::create(PatienceOf(membership));

@@ -112,8 +112,8 @@ TEST(ProcessGroup, OneThatLeavesIsMissed) {
   });
 }
 
-// Gloo may write to a peer that is gone before it notices: a matter of microseconds, so the test does
-// not wait for that to happen but writes to a pipe without a reader.
+// Gloo may write to a peer that is gone before it notices: a matter of microseconds, so the test
+// does not wait for that to happen but writes to a pipe without a reader.
 TEST(ProcessGroup, AWriteToOneThatIsGoneIsAnErrorAndNoSignal) {
   std::signal(SIGPIPE, SIG_DFL);
   Together([](ProcessGroup&, Rendezvous&) {});
