@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "model/manifest.h"
+#include "server/util/cores.h"
 #include "server/util/quote.h"
 
 namespace proad::server {
@@ -61,6 +62,11 @@ void CheckSecurity(const Config& config, std::vector<std::string>& errors) {
 size_t MaxBatch(const Config& config, absl::string_view device) {
   if (config.batching.batch.max_batch > 0) return config.batching.batch.max_batch;
   return device == "cpu" ? 4 : 8;
+}
+
+int WorkerCount(const Config& config, absl::string_view device) {
+  if (config.workers.workers > 0) return config.workers.workers;
+  return device == "cpu" ? CpuWorkers() : 1;
 }
 
 std::vector<Option> ConfigOptions(Config& c) {
@@ -122,7 +128,7 @@ std::vector<Option> ConfigOptions(Config& c) {
       Option::Switch("batching.take_when_idle", c.batching.batch.take_when_idle),
       Option::Switch("batching.adaptive_delay", c.batching.batch.adaptive_delay),
       Option::Integer("batching.max_waiting", c.batching.max_waiting, 1, 1'000'000),
-      Option::Integer("batching.workers", c.workers.workers, 1, 64),
+      Option::Integer("batching.workers", c.workers.workers, 0, 64),
       Option::Time("batching.hang_timeout", c.workers.hang_timeout, absl::Milliseconds(10),
                    absl::Hours(1)),
 

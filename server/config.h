@@ -78,7 +78,7 @@ struct Config {
   Detector::Options detector;
   Admission::Options admission;
   DynamicBatcher::Options batching{.batch = {.max_batch = 0}};  // 0: see MaxBatch
-  WorkerPool::Options workers;
+  WorkerPool::Options workers{.workers = 0};                    // 0: see WorkerCount
   int stream_window = 16;  // frames of one DetectStream that are read and not yet answered
   TrainingOptions training;
 };
@@ -87,6 +87,10 @@ struct Config {
 // batch of 8 takes hardly longer than one image. On a CPU it takes as long as its images one after
 // the other, from two on, and whoever comes next waits for all of it: 4.
 size_t MaxBatch(const Config& config, absl::string_view device);
+
+// How many batches are computed at once, where the configuration leaves that open: CpuWorkers() on
+// a CPU, and one on a GPU.
+int WorkerCount(const Config& config, absl::string_view device);
 
 // The keys, bound to the members of `config`, which must outlive them.
 std::vector<Option> ConfigOptions(Config& config);

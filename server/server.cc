@@ -94,6 +94,7 @@ class WithoutReflection : public grpc::ServerBuilderOption {
 Config Complete(Config config, absl::string_view device) {
   ResolvePaths(config);
   config.batching.batch.max_batch = MaxBatch(config, device);
+  config.workers.workers = WorkerCount(config, device);
   config.admission.at_once = config.workers.workers;
   return config;
 }

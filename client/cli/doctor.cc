@@ -140,9 +140,9 @@ void AddTrainerReport(const Json& report, const Machine& machine, Checks& checks
   checks.push_back(
       {"server threads", "ok",
        absl::StrCat(threads.value("preprocess", 0), " to decode and draw, ",
-                    threads.value("workers", 0), " to compute with ", threads.value("torch", 0),
-                    " of LibTorch each, and gRPC's own, on ", threads.value("cores", 0),
-                    " usable cores; unless configured otherwise"),
+                    threads.value("workers", 0), " to compute, one batch alone with ",
+                    threads.value("torch", 0), " of LibTorch, and gRPC's own, on ",
+                    threads.value("cores", 0), " usable cores; unless configured otherwise"),
        ""});
 }
 

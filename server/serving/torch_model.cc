@@ -24,6 +24,7 @@
 #include "model/error.h"
 #include "model/frozen_pro_ad.h"
 #include "model/probe.h"
+#include "server/serving/core_share.h"
 #include "server/serving/model_errors.h"
 #include "server/telemetry/log.h"
 #include "server/util/cores.h"
@@ -88,10 +89,17 @@ c10::Stream OwnStream(torch::Device device) {
   return *stream;
 }
 
+// Of what the calling thread computes from now on.
+void ComputeWith(int threads) {
+  if (at::get_num_threads() != threads) at::set_num_threads(threads);
+}
+
 class TorchModel : public ServableModel {
  public:
-  TorchModel(model::Manifest manifest, const model::ProAd& model)
-      : manifest_(std::move(manifest)), network_(model, manifest_.preprocessing) {
+  TorchModel(model::Manifest manifest, const model::ProAd& model, std::shared_ptr<CoreShare> cores)
+      : manifest_(std::move(manifest)),
+        network_(model, manifest_.preprocessing),
+        cores_(std::move(cores)) {
     for (const at::Tensor& weight : model->parameters()) memory_bytes_ += weight.nbytes();
   }
 
@@ -103,7 +111,9 @@ class TorchModel : public ServableModel {
   absl::StatusOr<std::vector<Inference>> Infer(absl::Span<const model::PreparedImage* const> images,
                                                absl::Span<const bool> want_map,
                                                int /*worker*/) override {
+    const CoreShare::Batch batch(*cores_);
     try {
+      ComputeWith(batch.threads());
       const c10::InferenceMode inference;
       c10::OptionalStreamGuard on_own_stream;
       if (network_.device().is_cuda()) on_own_stream.reset_stream(OwnStream(network_.device()));
@@ -191,16 +201,20 @@ class TorchModel : public ServableModel {
 
   const model::Manifest manifest_;
   const model::FrozenProAd network_;
+  const std::shared_ptr<CoreShare> cores_;
   uint64_t memory_bytes_ = 0;
   std::optional<double> probe_score_;  // constant once CheckProbe has returned
 };
 
 absl::StatusOr<ModelHandle> Load(const fs::path& directory, const std::string& device,
-                                 int max_batch) {
+                                 int max_batch, std::shared_ptr<CoreShare> cores) {
+  const CoreShare::Batch batch(*cores);
   try {
+    ComputeWith(batch.threads());
     model::Checkpoint checkpoint = model::LoadCheckpoint(directory);
     checkpoint.model->to(torch::Device(device));
-    auto loaded = std::make_shared<TorchModel>(std::move(checkpoint.manifest), checkpoint.model);
+    auto loaded =
+        std::make_shared<TorchModel>(std::move(checkpoint.manifest), checkpoint.model, cores);
     loaded->WarmUp(max_batch);
     if (const absl::Status probe = loaded->CheckProbe(directory); !probe.ok()) return probe;
     return loaded;
@@ -219,8 +233,8 @@ absl::StatusOr<std::string> ResolveTorchDevice(const TorchModelOptions& options)
   }
 }
 
-int TorchThreads(const TorchModelOptions& options, int workers) {
-  return options.threads > 0 ? options.threads : std::max(1, UsableCores() / workers);
+int TorchThreads(const TorchModelOptions& options) {
+  return options.threads > 0 ? options.threads : UsableCores();
 }
 
 std::vector<MemoryPlace> TorchMemory(const std::string& device) {
@@ -231,10 +245,11 @@ std::vector<MemoryPlace> TorchMemory(const std::string& device) {
 }
 
 ModelLoader MakeTorchModelLoader(const TorchModelOptions& options, const std::string& device,
-                                 int workers, int max_batch) {
-  at::set_num_threads(TorchThreads(options, workers));
-  return
-      [device, max_batch](const fs::path& directory) { return Load(directory, device, max_batch); };
+                                 int max_batch) {
+  const auto cores = std::make_shared<CoreShare>(UsableCores(), options.threads);
+  return [device, max_batch, cores](const fs::path& directory) {
+    return Load(directory, device, max_batch, cores);
+  };
 }
 
 }  // namespace proad::server

@@ -14,14 +14,14 @@ namespace proad::server {
 
 struct TorchModelOptions {
   std::string device = "auto";  // "cpu", "cuda", "cuda:N"; "auto": cuda:0 where there is one
-  int threads = 0;  // within one operation on the CPU; 0: the cores, shared among the workers
+  int threads = 0;  // of a batch on the CPU; 0: all cores, or its part of them (core_share.h)
 };
 
 // The device that the options mean: "cpu" or "cuda:N". INVALID_ARGUMENT says which there are.
 absl::StatusOr<std::string> ResolveTorchDevice(const TorchModelOptions& options);
 
-// Threads within one operation on the CPU, where so many workers compute at once.
-int TorchThreads(const TorchModelOptions& options, int workers);
+// Threads of a batch on the CPU that is computed alone.
+int TorchThreads(const TorchModelOptions& options);
 
 // Where versions on `device` (as ResolveTorchDevice gives it) take memory: the host, and a GPU.
 std::vector<MemoryPlace> TorchMemory(const std::string& device);
@@ -33,10 +33,9 @@ std::vector<MemoryPlace> TorchMemory(const std::string& device);
 //   FAILED_PRECONDITION  PROBE_MISMATCH: the probe's score differs; the message has both
 //   RESOURCE_EXHAUSTED   memory is full
 //   INTERNAL             the model raised
-// and may be called from any thread. Sets the number of LibTorch's threads in this process, so make
-// one loader; `workers` is how many threads will call Infer at once. `device` as
-// ResolveTorchDevice gives it.
+// and may be called from any thread. What it loads shares this machine's cores, so make one loader.
+// `device` as ResolveTorchDevice gives it.
 ModelLoader MakeTorchModelLoader(const TorchModelOptions& options, const std::string& device,
-                                 int workers, int max_batch);
+                                 int max_batch);
 
 }  // namespace proad::server

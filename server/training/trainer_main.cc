@@ -11,7 +11,6 @@
 
 #include "model/device.h"
 #include "model/import_version.h"
-#include "server/batching/worker_pool.h"
 #include "server/training/command.h"
 #include "server/training/dataset_command.h"
 #include "server/training/distil_command.h"
@@ -34,18 +33,18 @@ namespace {
 
 using proad::server::Command;
 
-// Of a server with the configuration's defaults on this machine.
-nlohmann::ordered_json ServerThreads() {
-  const int workers = proad::server::WorkerPool::Options().workers;
+// Of a server with the configuration's defaults on `device`.
+nlohmann::ordered_json ServerThreads(const std::string& device) {
   const int cores = proad::server::UsableCores();
   return {{"cores", cores},
           {"preprocess", cores},
-          {"workers", workers},
-          {"torch", std::max(1, cores / workers)}};
+          {"workers", device == "cpu" ? proad::server::CpuWorkers() : 1},
+          {"torch", cores}};
 }
 
 int Doctor() {
   const proad::model::Runtime runtime = proad::model::DescribeRuntime();
+  const std::string device = proad::model::ResolveDevice("auto");
   nlohmann::ordered_json report = {{"version", proad::server::Version()},
                                    {"commit", proad::Commit()},
                                    {"libtorch", runtime.libtorch},
@@ -54,9 +53,9 @@ int Doctor() {
                                    {"mkl", runtime.mkl},
                                    {"onednn", runtime.onednn},
                                    {"threads", runtime.threads},
-                                   {"device", proad::model::ResolveDevice("auto")},
+                                   {"device", device},
                                    {"precision", "fp32"},
-                                   {"server_threads", ServerThreads()},
+                                   {"server_threads", ServerThreads(device)},
                                    {"gpus", nlohmann::json::array()}};
   for (const proad::model::Gpu& gpu : runtime.gpus) {
     report["gpus"].push_back(

@@ -19,6 +19,8 @@ int UsableCores() {
   return UsableCoresAt("/", static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+int CpuWorkers() { return std::min(UsableCores(), 16); }
+
 int UsableCoresAt(const std::filesystem::path& root, int bound) {
   std::ifstream in(root / "sys/fs/cgroup/cpu.max");
   const std::string text((std::istreambuf_iterator<char>(in)), {});

@@ -9,7 +9,11 @@ namespace proad::server {
 // control group (version 2) gives it less of their time. At least 1.
 int UsableCores();
 
-// The same for another root than "/"; `bound` is how many it is bound to.
+// Batches that a CPU computes at once, unless something else is asked for: one for each of these
+// cores, and 16 at most, since each takes memory.
+int CpuWorkers();
+
+// The same as UsableCores for another root than "/"; `bound` is how many it is bound to.
 int UsableCoresAt(const std::filesystem::path& root, int bound);
 
 }  // namespace proad::server

@@ -1,5 +1,6 @@
 #include "server/serving/torch_model.h"
 
+#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,12 +11,14 @@
 #include <functional>
 #include <numeric>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "model/image.h"
 #include "model/import_version.h"
 #include "model/probe.h"
+#include "server/util/cores.h"
 #include "server/util/status_details.h"
 #include "tests/support/temp_directory.h"
 
@@ -45,7 +48,7 @@ class TorchModelTest : public ::testing::Test {
     options.encoder_file = weights / "encoder-tiny.safetensors";
     options.weights_file = weights / "proad-tiny.safetensors";
     published_ = new fs::path(model::ImportVersion(options).directory);
-    loader_ = new ModelLoader(MakeTorchModelLoader({.threads = 1}, "cpu", 1, 4));
+    loader_ = new ModelLoader(MakeTorchModelLoader({.threads = 1}, "cpu", 4));
   }
   static void TearDownTestSuite() {
     delete loader_;
@@ -121,6 +124,40 @@ TEST_F(TorchModelTest, ABatchGivesEachImageItsOwnAnswer) {
   }
   EXPECT_GT(std::abs(together->at(0).score - together->at(2).score), 1e-3)
       << "the pictures must differ for this to mean anything";
+}
+
+TEST_F(TorchModelTest, ABatchAloneHasAllCoresUnlessTheOptionsSayOtherwise) {
+  const auto threads_after_one = [this](const ModelLoader& load) {
+    const auto loaded = load(directory_);
+    EXPECT_TRUE(loaded.ok()) << loaded.status();
+    const auto pictures = Pictures(**loaded);
+    const std::array<const model::PreparedImage*, 1> batch = {&pictures[0]};
+    const std::array<bool, 1> want_map = {false};
+    EXPECT_TRUE((*loaded)->Infer(batch, want_map, 0).ok());
+    return at::get_num_threads();
+  };
+  EXPECT_EQ(threads_after_one(MakeTorchModelLoader({}, "cpu", 4)), UsableCores());
+  EXPECT_EQ(threads_after_one(*loader_), 1);
+}
+
+TEST_F(TorchModelTest, BatchesThatShareTheCoresAnswerAsOneAlone) {
+  const auto loaded = MakeTorchModelLoader({}, "cpu", 4)(directory_);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const auto pictures = Pictures(**loaded);
+  const std::array<const model::PreparedImage*, 1> batch = {&pictures[0]};
+  const std::array<bool, 1> want_map = {false};
+  const double alone = (*loaded)->Infer(batch, want_map, 0).value()[0].score;
+  std::vector<std::thread> threads;
+  for (int worker = 0; worker < 3; ++worker) {
+    threads.emplace_back([&, worker] {
+      for (int i = 0; i < 3; ++i) {
+        const auto inferences = (*loaded)->Infer(batch, want_map, worker);
+        ASSERT_TRUE(inferences.ok()) << inferences.status();
+        EXPECT_NEAR(inferences->at(0).score, alone, 1e-5);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_F(TorchModelTest, AProbeThatScoresOtherwiseIsRefusedWithBothScores) {

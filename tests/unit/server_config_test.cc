@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/config.h"
+#include "server/util/cores.h"
 
 namespace proad::server {
 namespace {
@@ -159,6 +160,15 @@ TEST(ServerConfig, TheDeviceSaysHowLargeBatchesAreUnlessTheConfigurationDoes) {
   EXPECT_EQ(MaxBatch(config, "cuda:0"), 8u);
   ASSERT_TRUE(SetOption(config, "batching.max_batch", "16").ok());
   EXPECT_EQ(MaxBatch(config, "cpu"), 16u);
+}
+
+TEST(ServerConfig, ACpuHasAWorkerForEachCoreUnlessTheConfigurationSaysOtherwise) {
+  Config config;
+  EXPECT_EQ(WorkerCount(config, "cpu"), CpuWorkers());
+  EXPECT_EQ(WorkerCount(config, "cuda:0"), 1);
+  ASSERT_TRUE(SetOption(config, "batching.workers", "3").ok());
+  EXPECT_EQ(WorkerCount(config, "cpu"), 3);
+  EXPECT_EQ(WorkerCount(config, "cuda:0"), 3);
 }
 
 TEST(ServerConfig, AMissingFileIsNamed) {

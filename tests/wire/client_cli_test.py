@@ -323,7 +323,7 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual(checks["kernels"]["status"], "warn")
         self.assertTrue(checks["kernels"]["fix"])
         self.assertIn("fp32", checks["inference"]["detail"])
-        self.assertIn("4 to decode and draw, 2 to compute with 3 of LibTorch each", checks["server threads"]["detail"])
+        self.assertIn("4 to decode and draw, 2 to compute, one batch alone with 3 of LibTorch", checks["server threads"]["detail"])
         self.assertEqual(checks["server"]["status"], "ok")
         self.assertEqual(checks["default model"]["status"], "ok")
         self.assertIn("gRPC", checks["client"]["detail"])
