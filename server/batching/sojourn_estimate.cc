@@ -9,11 +9,15 @@ namespace {
 // Weight of the newest answer. Images of one batch end together, so it takes several batches to see
 // how long they take.
 constexpr double kSmoothing = 0.05;
-// Until images came to a server that was busier or idler than usual, the time is taken to be
-// proportional; so much variance among them outweighs that.
-constexpr double kPriorVariance = 1;
+// Until images came to a server that was much busier or idler than usual, the time is taken to be
+// proportional; a deviation of so much of how many are usually ahead outweighs that. A server with
+// too much to do has nearly always as many ahead: a slope through these alone would be noise.
+constexpr double kPriorDeviation = 0.5;
 // Few answers lie further above the line, in mean absolute deviations.
 constexpr double kSlow = 3;
+// Of the line's time, at least and at most.
+constexpr double kLeastMargin = 1.0 / 3;
+constexpr double kMostMargin = 1;
 
 }  // namespace
 
@@ -40,13 +44,17 @@ void SojournEstimate::GivenUp(int64_t ahead, absl::Duration waited) {
 
 std::optional<absl::Duration> SojournEstimate::AtMost(int64_t ahead) const {
   if (count_ == 0) return std::nullopt;
-  return absl::Seconds(Expected(static_cast<double>(ahead)) + kSlow * deviation_);
+  const double expected = Expected(static_cast<double>(ahead));
+  const double margin =
+      std::clamp(kSlow * deviation_, kLeastMargin * expected, kMostMargin * expected);
+  return absl::Seconds(expected + margin);
 }
 
 double SojournEstimate::Expected(double ahead) const {
   const double proportional = mean_took_ / (mean_ahead_ + 1);
-  const double slope = (covariance_ + kPriorVariance * proportional) / (variance_ + kPriorVariance);
-  return mean_took_ + std::max(slope, 0.0) * (ahead - mean_ahead_);
+  const double prior = std::pow(kPriorDeviation * (mean_ahead_ + 1), 2);
+  const double slope = (covariance_ + prior * proportional) / (variance_ + prior);
+  return std::max(mean_took_ + std::max(slope, 0.0) * (ahead - mean_ahead_), 0.0);
 }
 
 }  // namespace proad::server

@@ -10,7 +10,9 @@ namespace proad::server {
 
 // A line through what was seen lately, weighted towards the newest: a batch takes its time however
 // few images it has (the start of the line), and each image ahead adds to it (the slope). How far
-// answers lie off the line says how much longer an answer may take than the line says.
+// answers lie off the line says how much longer an answer may take than the line says: at least a
+// third, since a machine's speed comes and goes, and at most as long again, since one that stood
+// still for a moment goes on.
 //
 // Not thread-safe.
 class SojournEstimate {
