@@ -23,6 +23,7 @@
 #include "server/telemetry/log.h"
 #include "server/util/cores.h"
 #include "server/util/process_settings.h"
+#include "server/util/thread_turn.h"
 #include "server/version.h"
 
 // Read by jemalloc: keep what was freed, but not for long. A base network's activations are blocks
@@ -171,6 +172,8 @@ int Main(int argc, char** argv) {
     return 0;
   }
 
+  // Of every thread that comes but the workers': a refusal is not to wait while they compute.
+  TakeTurnsOf(absl::Microseconds(300));
   // Blocked in every thread that comes, so that only the wait in Run receives them.
   sigset_t signals;
   sigemptyset(&signals);

@@ -16,11 +16,15 @@
 #include "server/telemetry/log.h"
 #include "server/util/mutex.h"
 #include "server/util/status_details.h"
+#include "server/util/thread_turn.h"
 
 namespace proad::server {
 namespace {
 
 using Inferences = std::vector<Inference>;
+
+// Long ones: whoever answers, refuses or decodes goes first.
+constexpr absl::Duration kTurn = absl::Milliseconds(20);
 
 absl::Status ModelFailed(absl::string_view what) {
   return MakeError(absl::StatusCode::kInternal,
@@ -232,6 +236,7 @@ bool Worker::GiveUp(const absl::Status& why) { return hand_->GiveUp(why); }
 
 void Worker::Run(const std::shared_ptr<Hand>& hand, DynamicBatcher& batcher,
                  prometheus::Counter& busy_seconds, const std::function<void()>& on_lost) {
+  TakeTurnsOf(kTurn);
   while (std::optional<Batch> cut = batcher.Next()) {
     const auto batch = std::make_shared<Batch>(*std::move(cut));
     hand->Take(batch);

@@ -1,0 +1,34 @@
+#include "server/util/thread_turn.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdint>
+
+namespace proad::server {
+namespace {
+
+// The kernel's struct sched_attr, in its first version; the C library has none.
+struct Scheduling {
+  uint32_t size = sizeof(Scheduling);
+  uint32_t policy = 0;
+  uint64_t flags = 0;
+  int32_t nice = 0;
+  uint32_t priority = 0;
+  uint64_t runtime = 0;  // of an ordinary thread its turn, nanoseconds
+  uint64_t deadline = 0;
+  uint64_t period = 0;
+};
+
+constexpr int kThisThread = 0;
+
+}  // namespace
+
+void TakeTurnsOf(absl::Duration turn) {
+  Scheduling scheduling;
+  if (syscall(SYS_sched_getattr, kThisThread, &scheduling, sizeof scheduling, 0) != 0) return;
+  scheduling.runtime = static_cast<uint64_t>(absl::ToInt64Nanoseconds(turn));
+  syscall(SYS_sched_setattr, kThisThread, &scheduling, 0);
+}
+
+}  // namespace proad::server

@@ -1,0 +1,39 @@
+#include "server/util/thread_turn.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <thread>
+
+namespace proad::server {
+namespace {
+
+// sched_attr's sched_runtime of the calling thread, nanoseconds.
+uint64_t Turn() {
+  std::array<uint64_t, 6> attributes{};
+  EXPECT_EQ(syscall(SYS_sched_getattr, 0, attributes.data(), sizeof attributes, 0), 0);
+  return attributes[3];
+}
+
+TEST(ThreadTurn, IsThatOfTheThreadAndOfThoseItStarts) {
+  std::thread([] {
+    const int nice = getpriority(PRIO_PROCESS, 0);
+    TakeTurnsOf(absl::Milliseconds(20));
+    if (Turn() == 0) GTEST_SKIP() << "this kernel has no turns to choose";
+    EXPECT_EQ(Turn(), 20'000'000u);
+    EXPECT_EQ(getpriority(PRIO_PROCESS, 0), nice);
+    std::thread([] {
+      EXPECT_EQ(Turn(), 20'000'000u);
+      TakeTurnsOf(absl::Microseconds(200));
+      EXPECT_EQ(Turn(), 200'000u);
+    }).join();
+    EXPECT_EQ(Turn(), 20'000'000u) << "as it was";
+  }).join();
+}
+
+}  // namespace
+}  // namespace proad::server
