@@ -18,11 +18,23 @@ absl::StatusCode ToCode(int code) {
   return static_cast<absl::StatusCode>(code);
 }
 
+// HTTP/2's ENHANCE_YOUR_CALM, which gRPC ends calls with whose server's connections take too much
+// memory: any of them, not only who takes it.
+constexpr char kOutOfMemoryReset[] = "RST_STREAM with error code 11";
+
 bool HasRetryInfo(const google::rpc::Status& status) {
   for (const auto& detail : status.details()) {
     if (detail.Is<google::rpc::RetryInfo>()) return true;
   }
   return false;
+}
+
+void AddRetryInfo(absl::Duration delay, google::rpc::Status& status) {
+  google::rpc::RetryInfo retry;
+  retry.mutable_retry_delay()->set_seconds(delay / absl::Seconds(1));
+  retry.mutable_retry_delay()->set_nanos(
+      static_cast<int32_t>(delay % absl::Seconds(1) / absl::Nanoseconds(1)));
+  status.add_details()->PackFrom(retry);
 }
 
 void AddPushback(const grpc::ClientContext& context, google::rpc::Status& status) {
@@ -36,10 +48,7 @@ void AddPushback(const grpc::ClientContext& context, google::rpc::Status& status
       milliseconds < 0) {
     return;
   }
-  google::rpc::RetryInfo retry;
-  retry.mutable_retry_delay()->set_seconds(milliseconds / 1000);
-  retry.mutable_retry_delay()->set_nanos(static_cast<int32_t>(milliseconds % 1000) * 1000000);
-  status.add_details()->PackFrom(retry);
+  AddRetryInfo(absl::Milliseconds(milliseconds), status);
 }
 
 }  // namespace
@@ -50,6 +59,10 @@ absl::Status ToStatus(const grpc::Status& status, const grpc::ClientContext& con
   // Details that do not parse lose nothing but themselves: code and message stand on their own.
   if (!details.ParseFromString(status.error_details())) details.Clear();
   AddPushback(context, details);
+  if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED && details.details().empty() &&
+      absl::StrContains(status.error_message(), kOutOfMemoryReset)) {
+    AddRetryInfo(absl::ZeroDuration(), details);
+  }
   absl::Status result(ToCode(status.error_code()), status.error_message());
   result.SetPayload(kPayload, absl::Cord(details.SerializeAsString()));
   return result;

@@ -35,7 +35,8 @@ struct ErrorDetails {
 };
 
 // The error that a call ended with; `context` is the finished call's. A trailer
-// "grpc-retry-pushback-ms" stands in for a RetryInfo that is not there. OK stays OK.
+// "grpc-retry-pushback-ms" stands in for a RetryInfo that is not there, and a call that gRPC ended
+// because the server's connections take too much memory may be made again at once. OK stays OK.
 absl::Status ToStatus(const grpc::Status& status, const grpc::ClientContext& context);
 
 // The error of one image of a stream. A code outside the known ones becomes UNKNOWN; code 0 becomes

@@ -43,6 +43,10 @@ std::optional<google::rpc::Status> Failure(const Script& script) {
   if (script.kind == "pushback" || script.kind == "full") {
     return MakeError(grpc::StatusCode::RESOURCE_EXHAUSTED, "the queue is full");
   }
+  if (script.kind == "reset") {  // as gRPC words it
+    return MakeError(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                     "Stream removed (RST_STREAM (Received RST_STREAM with error code 11))");
+  }
   if (script.kind == "busy") {
     auto status =
         MakeError(grpc::StatusCode::RESOURCE_EXHAUSTED, "the queue is full", "QUEUE_FULL");

@@ -5,6 +5,7 @@
 // answered:
 //
 //   unavailable   UNAVAILABLE, without details
+//   reset         RESOURCE_EXHAUSTED, as gRPC ends a call for want of memory
 //   busy          RESOURCE_EXHAUSTED, reason QUEUE_FULL, RetryInfo of MILLISECONDS
 //   pushback      RESOURCE_EXHAUSTED, trailer grpc-retry-pushback-ms and no RetryInfo
 //   full          RESOURCE_EXHAUSTED that does not say when to come back

@@ -72,6 +72,12 @@ TEST_F(ClientLibrary, OverloadIsTriedAgainWhenTheServerSaysWhen) {
   EXPECT_EQ(server_.detection().Calls("pushback:2:5"), 3);
 }
 
+TEST_F(ClientLibrary, ACallThatEndedForWantOfMemoryIsTriedAgain) {
+  const auto detection = client_.Detect(Request("reset:2"));
+  EXPECT_TRUE(detection.ok()) << detection.status();
+  EXPECT_EQ(server_.detection().Calls("reset:2"), 3);
+}
+
 TEST_F(ClientLibrary, OverloadPastTheDeadlineIsHandedOnAtOnce) {
   CallOptions call = Quick();
   call.deadline = absl::Milliseconds(800);

@@ -123,7 +123,7 @@ class ClientTest(unittest.TestCase):
         self.assertIn("INVALID_ARGUMENT", str(error))
 
     def test_what_may_pass_is_tried_again(self):
-        for script in ("unavailable:2", "busy:1:5", "pushback:2:5"):
+        for script in ("unavailable:2", "busy:1:5", "pushback:2:5", "reset:2"):
             self.assertEqual(self.client.detect(picture(0.5), category=f"{script}").score, 0.5)
 
     def test_what_cannot_help_is_not(self):

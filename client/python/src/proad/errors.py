@@ -8,6 +8,9 @@ import grpc
 
 from proad._rpc import error_details_pb2, status_pb2
 
+# HTTP/2's ENHANCE_YOUR_CALM, which gRPC ends calls with whose server's connections take too much memory: any of them,
+# not only who takes it.
+_OUT_OF_MEMORY_RESET = "RST_STREAM with error code 11"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -78,4 +81,7 @@ def from_rpc_error(error: Any) -> ProadError:
     # A negative value means "do not retry", which is what no value means as well.
     if result.retry_after is None and isinstance(pushback, str) and pushback.isdigit():
         result.retry_after = int(pushback) / 1000
+    ended_for_memory = result.code == grpc.StatusCode.RESOURCE_EXHAUSTED and _OUT_OF_MEMORY_RESET in result.message
+    if ended_for_memory and not status.details:
+        result.retry_after = 0.0
     return result
