@@ -187,7 +187,7 @@ int Main(int argc, char** argv) {
 }  // namespace proad::server
 
 int main(int argc, char** argv) {
-  proad::server::WaitWithoutSpinning(argv);
+  proad::server::SpinBriefly(argv);
   proad::server::AllowAllOpenFiles();
   return proad::server::Main(argc, argv);
 }

@@ -34,8 +34,8 @@ struct flock WholeFile() {
   return lock;
 }
 
-// What the trainer's LibTorch reads before main; see util/process_settings.h. The trainer is none
-// of several processes that this server may be one of.
+// With the number of threads that the trainer's LibTorch reads before main. The trainer is none of
+// several processes that this server may be one of.
 std::vector<std::string> Environment(int threads) {
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -45,7 +45,6 @@ std::vector<std::string> Environment(int threads) {
     environment.emplace_back(text);
   }
   environment.push_back(absl::StrCat("OMP_NUM_THREADS=", threads));
-  environment.push_back("OMP_WAIT_POLICY=passive");
   return environment;
 }
 

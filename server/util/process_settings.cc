@@ -6,9 +6,10 @@
 
 namespace proad::server {
 
-void WaitWithoutSpinning(char** argv) {
+void SpinBriefly(char** argv) {
   if (getenv("OMP_WAIT_POLICY") != nullptr) return;
-  if (setenv("OMP_WAIT_POLICY", "passive", /*replace=*/0) != 0) return;
+  if (setenv("GOMP_SPINCOUNT", "1000", /*replace=*/0) != 0) return;
+  if (setenv("OMP_WAIT_POLICY", "active", /*replace=*/0) != 0) return;
   execv("/proc/self/exe", argv);
 }
 

@@ -9,8 +9,8 @@ import sys
 import types
 import typing
 
-# Before torch is loaded: threads that wait by spinning starve each other where cores are shared.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Before torch is loaded: threads that spin for long while they wait starve each other where cores are shared.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import numpy
 from PIL import Image
