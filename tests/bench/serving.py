@@ -3,11 +3,12 @@
 
     PYTHON tests/bench/serving.py [--seconds 3] [--swaps 1000] [--cycles 200] [--only PART ...] [--json FILE]
 
-Everything runs on this machine, the load generator included, over the loopback device; the server has as many workers
-as there are cores. Parts:
+Everything runs on this machine, the load generator included, over the loopback device; the generator, which stands for
+other machines, goes before the server where it may (root's niceness -10). The server has the configuration's defaults
+where nothing else is said. Parts:
 
     overhead    Detect of a 64 x 64 frame with a model that answers at once, beside an empty gRPC service
-    saturation  the shipped model, more and more clients, beside the same network in a loop without a server
+    saturation  proad-tiny, more and more clients, beside the same network in a loop without a server
     overload    twice and ten times the rate of saturation, each call with a deadline of one second
     stampede    a while in which every deadline is shorter than the time an image takes, and what follows
     swaps       Detect while two versions take turns, beside the same without
@@ -49,17 +50,26 @@ import safetensors.numpy  # noqa: E402
 
 Report = dict[str, Any]
 
-# As the runbook recommends it for many pictures at once: a worker for each core.
-CONFIG = ("log:\n  level: warning\nshutdown:\n  lame_duck: 0s\ntraining:\n  enabled: false\n"
-          f"batching:\n  workers: {os.cpu_count()}\n")
+CONFIG = "log:\n  level: warning\nshutdown:\n  lame_duck: 0s\ntraining:\n  enabled: false\n"
 
 
 def bench(address: str, *arguments: Any) -> Report:
     """One line of `proad bench --json`."""
-    done = subprocess.run([str(part) for part in (PROAD, "bench", "--server", address, "--json", *arguments)],
-                          capture_output=True, text=True, timeout=300, cwd=SOURCE)
+    command = ("nice", "-n", "-10", PROAD, "bench", "--server", address, "--json", *arguments)
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300, cwd=SOURCE)
     assert done.returncode in (0, 1), done.stderr
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def detect(address: str) -> list[Report]:
+    """Every picture of the sample, one after the other, as `proad detect` does it: calls that may be repeated are."""
+    command = ("nice", "-n", "-10", PROAD, "detect", SAMPLE, "--server", address, "--concurrency", 1, "--json")
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300, cwd=SOURCE)
+    return [row for row in map(json.loads, done.stdout.splitlines()) if "file" in row]
+
+
+def median_milliseconds(rows: list[Report]) -> float:
+    return statistics.median(row["milliseconds"] for row in rows)
 
 
 def resident(pid: int) -> float:
@@ -196,7 +206,7 @@ class Bench:
         refusals = [report["error_latency_ms"] or {"p50": 0, "p99": 0} for report in beyond]
         median, slow = (statistics.median(each[percentile] for each in refusals) for percentile in ("p50", "p99"))
         self.say("overload", f"{factor}x: time to refuse, p50 and p99", slow, f"{median:.1f}, {slow:.1f} ms",
-                 "p50 within 5 ms", median <= 5)
+                 "p99 within 5 ms", slow <= 5)
         self.say("overload", f"{factor}x: resident memory beside that below saturation", growth,
                  f"{100 * growth:+.0f} %", "within 10 %", growth <= 0.1)
 
@@ -256,26 +266,26 @@ class Bench:
     def hostile(self) -> None:
         limit = 512
         with RealServer(CONFIG + f"server:\n  max_memory: {limit}MiB\n") as server:
-            seconds = f"{2 * self.options.seconds}s"
-            calm = bench(server.address, SAMPLE, "--clients", 1, "--duration", seconds)
+            calm = detect(server.address) + detect(server.address)
             before = resident(server.process.pid)
             attack = Attack(int(server.address.rsplit(":", 1)[1]))
+            beside = []
             with Peak(server.process.pid) as peak:
                 attack.start()
-                beside = bench(server.address, SAMPLE, "--clients", 1, "--duration", f"{5 * self.options.seconds}s")
+                while attack.is_alive():
+                    beside += detect(server.address)
                 attack.join()
-            after = bench(server.address, SAMPLE, "--clients", 1, "--duration", f"{self.options.seconds}s")
-        lost = sum(report["sent"] - report["ok"] for report in (calm, beside, after))
+            after = detect(server.address)
+        lost = sum("verdict" not in row for row in calm + beside + after)
         self.say("hostile", f"{attack.dropped} connections dropped, {attack.nonsense} of nonsense, {len(attack.silent)} "
-                 f"silent, {attack.sent >> 20} MiB of messages without end: failed calls of another client", lost,
-                 f"{lost}", "none", lost == 0)
+                 f"silent, {attack.sent >> 20} MiB of messages without end: pictures that another client, which "
+                 "repeats calls, has no answer to", lost, f"{lost} of {len(beside)}", "none", lost == 0)
         growth = peak.mib - before
         self.say("hostile", f"resident memory more than before, server.max_memory {limit} MiB", growth,
                  f"{growth:+.0f} MiB", f"at most {2 * limit}", growth <= 2 * limit)
-        for name, report in (("during", beside), ("after", after)):
-            ratio = report["latency_ms"]["p50"] / calm["latency_ms"]["p50"] if report["ok"] else float("inf")
-            self.say("hostile", f"the other client's p50 {name} it, beside that before", ratio, f"{ratio:.2f}x", "",
-                     None)
+        for name, rows in (("during", beside), ("after", after)):
+            ratio = median_milliseconds(rows) / median_milliseconds(calm)
+            self.say("hostile", f"its median {name} that, beside that before", ratio, f"{ratio:.2f}x", "", None)
 
     @staticmethod
     def second_version(server: RealServer) -> None:
@@ -349,8 +359,8 @@ class Scores:
 
 
 def in_process_rate(seconds: float) -> float:
-    """Images a second of the network without a server, laid out as the server's workers are: a loop for each core, with
-    one thread, on batches of 4."""
+    """Images a second of the network without a server, laid out as the server's workers are when there is enough for
+    all: a loop for each core, with one thread, on batches of 4."""
     with tempfile.TemporaryDirectory() as folder:
         pixels = pathlib.Path(folder) / "pixels.safetensors"
         random = numpy.random.default_rng(1)
