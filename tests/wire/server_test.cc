@@ -254,6 +254,7 @@ TEST_F(ServerTest, StopAnswersEverythingThatWasAccepted) {
 }
 
 TEST_F(ServerTest, WhatStillWaitsAfterTheGraceIsRefusedNotForgotten) {
+  config_.workers.workers = 1;
   config_.batching.batch.max_batch = 1;
   config_.shutdown.drain_grace = absl::Milliseconds(20);
   Start();
