@@ -29,22 +29,33 @@ class SwapTest(unittest.TestCase):
         """Which version inspected the one picture that `proad detect --json` speaks of."""
         return lines[0]["version"]
 
+    @staticmethod
+    def metrics_of(server):
+        with urllib.request.urlopen(f"http://{server.metrics_address}/metrics") as answer:
+            return answer.read().decode()
+
+    def inspected(self, server):
+        return int(re.search(r"^proad_batch_size_sum (\d+)", self.metrics_of(server), re.M).group(1))
+
     def test_no_call_fails_while_versions_change(self):
         with RealServer() as server:
             import_second(server.store)
             load = subprocess.Popen(
-                [PROAD, "bench", SAMPLE, "--clients", "2", "--duration", "30s", "--json"], stdout=subprocess.PIPE,
-                text=True, env={**os.environ, "PROAD_SERVER": server.address})
+                [PROAD, "bench", SAMPLE, "--clients", "2", "--warmup", "1ms", "--duration", "10m", "--json"],
+                stdout=subprocess.PIPE, text=True, env={**os.environ, "PROAD_SERVER": server.address})
             for number in range(SWAPS):
                 version = str(1 + (number + 1) % 2)
                 done = server.proad("models", "activate", f"{MODEL}@{version}")
                 self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
                 self.assertEqual(self.version_of(server.proad_json("detect", PICTURE)), version)
+                # The load, too, is to meet this version: of six images two at most held the one before.
+                until = self.inspected(server) + 6
+                while self.inspected(server) < until:
+                    pass
             # Ctrl-C ends it early, with what it has.
             load.send_signal(2)
             report = json.loads(load.communicate()[0])
-            with urllib.request.urlopen(f"http://{server.metrics_address}/metrics") as answer:
-                metrics = answer.read().decode()
+            metrics = self.metrics_of(server)
         self.assertEqual(report["errors"], {})
         self.assertEqual(report["sent"], report["ok"])
         self.assertEqual(set(report["versions"]), {f"{MODEL}@1", f"{MODEL}@2"})
