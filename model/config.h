@@ -67,6 +67,9 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
+// Where nothing else is asked for.
+inline constexpr char kDefaultPreset[] = "proad-pyramid";
+
 // "proad-pyramid", "proad-tiny", "proad-small", "proad-base", "proad-large". Throws InvalidInput
 // (field "preset") listing them.
 ModelConfig PresetConfig(std::string_view preset);

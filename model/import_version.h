@@ -17,7 +17,7 @@ struct ImportOptions {
   std::filesystem::path store;  // made when absent
   std::string name;             // of the model
   std::string version;          // "": one more than the highest number there is, from "1" on
-  std::string preset = "proad-pyramid";
+  std::string preset = kDefaultPreset;
   std::filesystem::path
       encoder_file;  // any dialect of weight_import.h, safetensors or PyTorch archive
   std::filesystem::path weights_file;  // names of a checkpoint's model.safetensors, same containers

@@ -38,7 +38,7 @@ struct TrainSpec {
   std::filesystem::path dataset;
   DatasetFormat dataset_format = DatasetFormat::kAuto;
   std::vector<std::string> categories;  // empty: all
-  std::string preset = "proad-pyramid";
+  std::string preset = kDefaultPreset;
   Recipe recipe;                       // overrides applied
   std::filesystem::path encoder_file;  // any dialect of weight_import.h
   std::filesystem::path init_from;     // directory of a version; empty: fresh weights

@@ -88,16 +88,14 @@ int Run(Config config, const sigset_t& signals) {
   const absl::StatusOr<std::string> device = ResolveTorchDevice(config.torch);
   if (!device.ok()) return Fail(device.status(), 1);
   config.batching.batch.max_batch = MaxBatch(config, *device);
-  config.workers.workers = WorkerCount(config, *device);
   const auto loader = MakeTorchModelLoader(config.torch, *device,
                                            static_cast<int>(config.batching.batch.max_batch));
   config.models.memory = TorchMemory(*device);
   Log(LogLevel::kInfo, "threads",
       {{"cores", UsableCores()},
-       {"preprocess",
-        config.preprocessing_threads > 0 ? config.preprocessing_threads : UsableCores()},
-       {"workers", config.workers.workers},
-       {"torch", TorchThreads(config.torch)},
+       {"preprocess", ThreadsOrCores(config.preprocessing_threads)},
+       {"workers", WorkerCount(config, *device)},
+       {"torch", ThreadsOrCores(config.torch.threads)},
        {"max_batch", config.batching.batch.max_batch}});
   // Both lines are for whoever started this: where to find it, and when it serves.
   std::promise<void> printed;

@@ -35,8 +35,6 @@ constexpr absl::Duration kHousekeepingPause = absl::Hours(1);
 // For what was answered at the last moment to reach its client.
 constexpr absl::Duration kFlushGrace = absl::Seconds(1);
 
-int OneACore(int threads) { return threads > 0 ? threads : UsableCores(); }
-
 // "HOST:PORT" with another port.
 std::string WithPort(const std::string& address, int port) {
   return absl::StrCat(address.substr(0, address.rfind(':') + 1), port);
@@ -139,7 +137,8 @@ Server::Server(const Config& config, ModelLoader loader, const std::string& devi
       registry_(config.models, store_, std::move(loader), metrics_),
       admission_(config_.admission, metrics_),
       batcher_(config_.batching, metrics_),
-      preprocessing_({.name = "preprocess", .threads = OneACore(config.preprocessing_threads)}),
+      preprocessing_(
+          {.name = "preprocess", .threads = ThreadsOrCores(config.preprocessing_threads)}),
       administration_(Administration()),
       detector_(config.detector, registry_, admission_, preprocessing_, batcher_, metrics_),
       workers_(config_.workers, device, batcher_, metrics_, [this] { UpdateHealth(); }),

@@ -208,10 +208,10 @@ class TorchModel : public ServableModel {
 
 absl::StatusOr<ModelHandle> Load(const fs::path& directory, const std::string& device,
                                  int max_batch, std::shared_ptr<CoreShare> cores) {
-  const CoreShare::Batch batch(*cores);
   try {
-    ComputeWith(batch.threads());
     model::Checkpoint checkpoint = model::LoadCheckpoint(directory);
+    const CoreShare::Batch batch(*cores);  // from here on it computes
+    ComputeWith(batch.threads());
     checkpoint.model->to(torch::Device(device));
     auto loaded =
         std::make_shared<TorchModel>(std::move(checkpoint.manifest), checkpoint.model, cores);
@@ -231,10 +231,6 @@ absl::StatusOr<std::string> ResolveTorchDevice(const TorchModelOptions& options)
   } catch (...) {
     return StatusOfCurrentTorchException();
   }
-}
-
-int TorchThreads(const TorchModelOptions& options) {
-  return options.threads > 0 ? options.threads : UsableCores();
 }
 
 std::vector<MemoryPlace> TorchMemory(const std::string& device) {

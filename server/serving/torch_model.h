@@ -20,9 +20,6 @@ struct TorchModelOptions {
 // The device that the options mean: "cpu" or "cuda:N". INVALID_ARGUMENT says which there are.
 absl::StatusOr<std::string> ResolveTorchDevice(const TorchModelOptions& options);
 
-// Threads of a batch on the CPU that is computed alone.
-int TorchThreads(const TorchModelOptions& options);
-
 // Where versions on `device` (as ResolveTorchDevice gives it) take memory: the host, and a GPU.
 std::vector<MemoryPlace> TorchMemory(const std::string& device);
 

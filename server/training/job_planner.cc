@@ -266,7 +266,8 @@ absl::Status JobPlanner::PlanStart(JobSpec& spec) const {
     }
     train.init_from = *directory;
   }
-  if (train.preset.empty()) train.preset = start_preset.empty() ? "proad-pyramid" : start_preset;
+  if (train.preset.empty())
+    train.preset = start_preset.empty() ? model::kDefaultPreset : start_preset;
   if (!start_preset.empty() && train.preset != start_preset) {
     return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", "INIT_FROM_MISMATCH",
                   absl::StrCat(spec.init_from, " is a ", start_preset, ", and the job trains a ",

@@ -11,6 +11,7 @@
 
 #include "model/device.h"
 #include "model/import_version.h"
+#include "server/config.h"
 #include "server/training/command.h"
 #include "server/training/dataset_command.h"
 #include "server/training/distil_command.h"
@@ -38,7 +39,7 @@ nlohmann::ordered_json ServerThreads(const std::string& device) {
   const int cores = proad::server::UsableCores();
   return {{"cores", cores},
           {"preprocess", cores},
-          {"workers", device == "cpu" ? proad::server::CpuWorkers() : 1},
+          {"workers", proad::server::WorkerCount({}, device)},
           {"torch", cores}};
 }
 

@@ -17,7 +17,6 @@
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "server/training/job_files.h"
 #include "server/training/ranks.h"
@@ -41,7 +40,7 @@ std::vector<std::string> Environment(int threads) {
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const absl::string_view text = *entry;
     const absl::string_view name = text.substr(0, text.find('='));
-    if (absl::StartsWith(name, "OMP_") || absl::c_linear_search(kRankVariables, name)) continue;
+    if (name == "OMP_NUM_THREADS" || absl::c_linear_search(kRankVariables, name)) continue;
     environment.emplace_back(text);
   }
   environment.push_back(absl::StrCat("OMP_NUM_THREADS=", threads));

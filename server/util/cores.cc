@@ -21,6 +21,8 @@ int UsableCores() {
 
 int CpuWorkers() { return std::min(UsableCores(), 16); }
 
+int ThreadsOrCores(int threads) { return threads > 0 ? threads : UsableCores(); }
+
 int UsableCoresAt(const std::filesystem::path& root, int bound) {
   std::ifstream in(root / "sys/fs/cgroup/cpu.max");
   const std::string text((std::istreambuf_iterator<char>(in)), {});

@@ -13,6 +13,9 @@ int UsableCores();
 // cores, and 16 at most, since each takes memory.
 int CpuWorkers();
 
+// So many threads as were asked for; where that is 0, one for each of these cores.
+int ThreadsOrCores(int threads);
+
 // The same as UsableCores for another root than "/"; `bound` is how many it is bound to.
 int UsableCoresAt(const std::filesystem::path& root, int bound);
 
