@@ -7,6 +7,11 @@ import subprocess
 PROGRAM = pathlib.Path(os.environ["PROAD_BINARY_DIR"]) / "tests" / "wire" / "proad_fake_server"
 
 
+def picture(score):
+    """A picture that it gives this score."""
+    return f"score={score}".encode()
+
+
 class FakeServer:
     """Runs the program; `address` is where it listens. `words` are its arguments."""
 

@@ -26,3 +26,7 @@ _done = subprocess.run(
 if _done.returncode != 0:
     raise RuntimeError(f"pip install failed:\n{_done.stdout}{_done.stderr}")
 sys.path.insert(0, str(SITE))
+import proad  # noqa: E402
+
+# Whoever tries again does so at once.
+QUICK = proad.RetryPolicy(initial_backoff=0.001)
