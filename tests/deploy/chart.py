@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import pathlib
 import sys
-from typing import Any
+from typing import Any, Iterator
 
 import helm_python
 import yaml
@@ -21,6 +21,29 @@ RULES = ROOT / "deploy/prometheus/rules"
 DASHBOARDS = ROOT / "deploy/grafana/dashboards"
 # The examples that are compared with a golden rendering.
 EXAMPLES = ("minimal", "cpu", "gpu", "tls", "ha")
+# Beside the examples: what they leave out.
+VARIATIONS: dict[str, dict[str, Any]] = {
+    "hpa": {"autoscaling": {"mode": "hpa"}},
+    "everything off": {
+        "serviceAccount": {"create": False}, "networkPolicy": {"enabled": False}, "test": {"enabled": False},
+        "topologySpread": {"enabled": False}, "podDisruptionBudget": {"enabled": False},
+    },
+    "nobody may come": {"networkPolicy": {"clients": [], "monitoring": []}},
+    "out to one address": {"networkPolicy": {"egress": [{
+        "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"port": 443, "protocol": "TCP"}]}]}},
+    "tokens without a certificate": {"tokens": {"secretName": "t", "allowPlaintext": True}},
+    "certificates of clients or tokens": {
+        "tls": {"secretName": "t", "clientCaSecretName": "c", "requireClientCertificate": False},
+        "tokens": {"secretName": "t"},
+    },
+    "names": {"fullnameOverride": "inspection", "nameOverride": "x", "podLabels": {"a": "b"},
+              "podAnnotations": {"c": "d"}, "affinity": {"nodeAffinity": {}}},
+    "recreate": {"strategy": {"type": "Recreate"}},
+    "a claim for jobs that is there": {
+        "store": {"kind": "existingClaim", "existingClaim": "models"},
+        "training": {"mode": "separate", "work": {"existingClaim": "work"}},
+    },
+}
 
 RELEASE = "line1"
 NAMESPACE = "factory"
@@ -36,6 +59,13 @@ def loaded() -> helm_python.Chart:
 def example(name: str) -> dict[str, Any]:
     values: dict[str, Any] = yaml.safe_load((VALUES / f"{name}.yaml").read_text(encoding="utf-8"))
     return values
+
+
+def every_case() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and values of everything that is rendered for tests."""
+    for name in EXAMPLES:
+        yield name, example(name)
+    yield from VARIATIONS.items()
 
 
 def render(values: dict[str, Any]) -> dict[str, str]:
