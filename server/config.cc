@@ -65,8 +65,7 @@ size_t MaxBatch(const Config& config, absl::string_view device) {
 }
 
 int WorkerCount(const Config& config, absl::string_view device) {
-  if (config.workers.workers > 0) return config.workers.workers;
-  return device == "cpu" ? CpuWorkers() : 1;
+  return config.workers.workers > 0 ? config.workers.workers : WorkersOn(device);
 }
 
 std::vector<Option> ConfigOptions(Config& c) {

@@ -88,8 +88,8 @@ struct Config {
 // the other, from two on, and whoever comes next waits for all of it: 4.
 size_t MaxBatch(const Config& config, absl::string_view device);
 
-// How many batches are computed at once, where the configuration leaves that open: CpuWorkers() on
-// a CPU, and one on a GPU.
+// How many batches are computed at once: WorkersOn(device), where the configuration leaves that
+// open.
 int WorkerCount(const Config& config, absl::string_view device);
 
 // The keys, bound to the members of `config`, which must outlive them.

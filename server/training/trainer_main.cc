@@ -11,7 +11,6 @@
 
 #include "model/device.h"
 #include "model/import_version.h"
-#include "server/config.h"
 #include "server/training/command.h"
 #include "server/training/dataset_command.h"
 #include "server/training/distil_command.h"
@@ -39,7 +38,7 @@ nlohmann::ordered_json ServerThreads(const std::string& device) {
   const int cores = proad::server::UsableCores();
   return {{"cores", cores},
           {"preprocess", cores},
-          {"workers", proad::server::WorkerCount({}, device)},
+          {"workers", proad::server::WorkersOn(device)},
           {"torch", cores}};
 }
 

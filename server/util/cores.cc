@@ -19,7 +19,9 @@ int UsableCores() {
   return UsableCoresAt("/", static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-int CpuWorkers() { return std::min(UsableCores(), 16); }
+int WorkersOn(absl::string_view device) {
+  return device == "cpu" ? std::min(UsableCores(), 16) : 1;
+}
 
 int ThreadsOrCores(int threads) { return threads > 0 ? threads : UsableCores(); }
 

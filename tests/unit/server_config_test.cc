@@ -164,7 +164,7 @@ TEST(ServerConfig, TheDeviceSaysHowLargeBatchesAreUnlessTheConfigurationDoes) {
 
 TEST(ServerConfig, ACpuHasAWorkerForEachCoreUnlessTheConfigurationSaysOtherwise) {
   Config config;
-  EXPECT_EQ(WorkerCount(config, "cpu"), CpuWorkers());
+  EXPECT_EQ(WorkerCount(config, "cpu"), WorkersOn("cpu"));
   EXPECT_EQ(WorkerCount(config, "cuda:0"), 1);
   ASSERT_TRUE(SetOption(config, "batching.workers", "3").ok());
   EXPECT_EQ(WorkerCount(config, "cpu"), 3);
