@@ -5,19 +5,24 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <netdb.h>
+#include <proad/v1/detection.grpc.pb.h>
+#include <proad/v1/model.grpc.pb.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cstdint>
+#include <filesystem>
 #include <future>
-#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "client/channel.h"
-#include "tests/support/fake_store.h"
-#include "tests/support/pictures.h"
+#include "tests/support/fake_model.h"
+#include "tests/support/server_fixture.h"
 #include "tests/support/sync.h"
 #include "tests/support/training_server.h"
 #include "tests/support/wire_server.h"
@@ -29,97 +34,13 @@ namespace fs = std::filesystem;
 
 using client::Health;
 using ::testing::AllOf;
-using ::testing::Each;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
-using testing::TempDirectory;
 
 constexpr char kDetection[] = "proad.v1.DetectionService";
 constexpr char kModel[] = "proad.v1.ModelService";
 constexpr char kTraining[] = "proad.v1.TrainingService";
-
-// A whole server on free ports of the loopback device, over a store of fake versions.
-class ServerTest : public ::testing::Test {
- protected:
-  ServerTest() {
-    config_.log_level = LogLevel::kOff;
-    config_.store = store_.path();
-    config_.endpoint.listen = "127.0.0.1:0";
-    config_.endpoint.metrics_listen = "127.0.0.1:0";
-    config_.shutdown.lame_duck = absl::ZeroDuration();
-    config_.training.jobs.jobs = training_ / "jobs";
-    config_.training.datasets.root = training_ / "datasets";
-    SetLogLevel(LogLevel::kOff);
-  }
-  ~ServerTest() override {
-    model_->Release();
-    server_.reset();
-  }
-
-  // One version, pcb@1, that is model_.
-  void Start() {
-    WriteFakeVersion(store_.path(), "pcb", "1");
-    StartOnly();
-  }
-  void StartOnly() {
-    auto server = Server::Start(
-        config_, [this](const fs::path& directory) { return loader_(directory); }, "cpu", OnTheCpu,
-        [this] { ready_.Set(); });
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-    channel_ = grpc::CreateChannel(server_->grpc_address(), grpc::InsecureChannelCredentials());
-    detection_ = v1::DetectionService::NewStub(channel_);
-    models_ = v1::ModelService::NewStub(channel_);
-  }
-
-  Health HealthOf(const std::string& service) {
-    const auto health = client::CheckHealth(channel_, service, absl::Seconds(30));
-    EXPECT_TRUE(health.ok()) << health.status();
-    return health.value_or(Health::kUnknownService);
-  }
-
-  static v1::DetectRequest Request(uint32_t marker) {
-    v1::DetectRequest request;
-    request.set_encoded(MarkedBmp(marker));
-    return request;
-  }
-
-  grpc::Status Detect(uint32_t marker, v1::DetectResponse* response = nullptr,
-                      absl::Duration deadline = absl::Seconds(60)) {
-    grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(absl::Now() + deadline));
-    v1::DetectResponse ignored;
-    return detection_->Detect(&context, Request(marker), response != nullptr ? response : &ignored);
-  }
-
-  // A Detect call that goes on in the background.
-  std::future<grpc::Status> DetectLater(uint32_t marker) {
-    return std::async(std::launch::async, [this, marker] { return Detect(marker); });
-  }
-
-  // Returns when new calls are refused because the server drains.
-  void AwaitDraining() {
-    grpc::Status status;
-    do {
-      status = Detect(1, nullptr, absl::Milliseconds(50));
-    } while (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED);
-    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE) << status.error_message();
-    EXPECT_EQ(ReasonOf(DetailsOf(status)), "DRAINING");
-  }
-
-  TempDirectory store_;
-  TempDirectory training_;
-  Config config_;
-  const std::shared_ptr<FakeModel> model_ = std::make_shared<FakeModel>(StoredManifest("pcb", "1"));
-  ModelLoader loader_ = [this](const fs::path&) { return ModelHandle(model_); };
-  Event ready_;
-  std::unique_ptr<Server> server_;
-  std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<v1::DetectionService::Stub> detection_;
-  std::unique_ptr<v1::ModelService::Stub> models_;
-};
 
 // What an HTTP server answers to GET `path`, headers included.
 std::string HttpGet(const std::string& address, const std::string& path) {
@@ -374,118 +295,6 @@ TEST_F(ServerTest, ARequestOverTheMessageLimitIsRefusedUnread) {
   const grpc::Status status = detection_->Detect(&context, request, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_TRUE(Detect(1).ok()) << "the connection must survive";
-}
-
-TEST_F(ServerTest, ListsModelsPageByPage) {
-  for (const char* version : {"9", "10", "11"}) WriteFakeVersion(store_.path(), "brick", version);
-  testing::WriteText(store_ / "brick/9/manifest.json", "{}");
-  config_.models.default_model = "pcb";
-  Start();
-  ready_.Wait();
-  std::vector<std::string> listed;
-  std::vector<int> pages;
-  v1::ListModelsRequest request;
-  request.set_page_size(2);
-  do {
-    grpc::ClientContext context;
-    v1::ListModelsResponse response;
-    const grpc::Status status = models_->ListModels(&context, request, &response);
-    ASSERT_TRUE(status.ok()) << status.error_message();
-    pages.push_back(response.models_size());
-    for (const v1::ModelSummary& model : response.models()) {
-      listed.push_back(absl::StrCat(
-          model.model_version().name(), "@", model.model_version().version(), " ",
-          v1::ModelState_Name(model.state()).substr(12), model.default_model() ? " default" : ""));
-    }
-    request.set_page_token(response.next_page_token());
-  } while (!request.page_token().empty());
-  // The fake loader makes pcb@1 of every directory; what counts here is what is listed.
-  EXPECT_THAT(pages, ElementsAre(2, 2));
-  ASSERT_EQ(listed.size(), 4u);
-  EXPECT_THAT(listed[0], StartsWith("brick@11 "));
-  EXPECT_EQ(listed[1], "brick@10 STORED");
-  EXPECT_EQ(listed[2], "brick@9 FAILED");
-  EXPECT_EQ(listed[3], "pcb@1 ACTIVE default");
-}
-
-TEST_F(ServerTest, ListModelsChecksItsRequest) {
-  Start();
-  const auto list = [this](const v1::ListModelsRequest& request, v1::ListModelsResponse& response) {
-    grpc::ClientContext context;
-    return models_->ListModels(&context, request, &response);
-  };
-  v1::ListModelsResponse response;
-  v1::ListModelsRequest negative;
-  negative.set_page_size(-1);
-  grpc::Status status = list(negative, response);
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_EQ(FieldOf(DetailsOf(status)), "page_size");
-  for (const char* token : {"x y", "pcb", "pcb@1@2"}) {
-    v1::ListModelsRequest bad;
-    bad.set_page_token(token);
-    status = list(bad, response);
-    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << token;
-    EXPECT_EQ(FieldOf(DetailsOf(status)), "page_token");
-  }
-  v1::ListModelsRequest unknown;
-  unknown.set_name("gravel");
-  EXPECT_TRUE(list(unknown, response).ok());
-  EXPECT_EQ(response.models_size(), 0);
-}
-
-TEST_F(ServerTest, AModelsCardShowsItsManifest) {
-  const absl::Time before = absl::Now();
-  Start();
-  ready_.Wait();
-  for (const char* name : {"", "pcb", "pcb@1"}) {
-    grpc::ClientContext context;
-    v1::GetModelRequest request;
-    request.set_model(name);
-    v1::GetModelResponse response;
-    const grpc::Status status = models_->GetModel(&context, request, &response);
-    ASSERT_TRUE(status.ok()) << status.error_message();
-    const v1::ModelCard& card = response.model();
-    EXPECT_EQ(card.model_version().name(), "pcb");
-    EXPECT_EQ(card.model_version().hash().size(), 64u);
-    EXPECT_EQ(card.state(), v1::MODEL_STATE_ACTIVE);
-    EXPECT_TRUE(card.default_model());
-    EXPECT_EQ(card.create_time().seconds(), 1772357400);  // 2026-03-01T09:30:00Z
-    EXPECT_GE(card.activate_time().seconds(), absl::ToUnixSeconds(before));
-    EXPECT_EQ(card.network().preset(), "proad-tiny");
-    EXPECT_EQ(card.network().tokens(),
-              static_cast<uint32_t>(StoredManifest("a", "1").config.tokens()));
-    EXPECT_TRUE(card.network().adaptive_noisy_bottleneck());
-    EXPECT_EQ(card.preprocessing().mean_size(), 3);
-    EXPECT_EQ(card.encoder().dialect(), "official");
-    ASSERT_EQ(card.calibrations_size(), 1);
-    EXPECT_EQ(card.calibrations(0).category(), "pcb");
-    EXPECT_EQ(card.calibrations(0).threshold(), 0.25);
-    ASSERT_EQ(card.metrics_size(), 1);
-    EXPECT_EQ(card.metrics(0).name(), "image_auroc");
-    ASSERT_EQ(card.files_size(), 1);
-    EXPECT_EQ(card.files(0).name(), "model.safetensors");
-    EXPECT_EQ(card.files(0).size_bytes(), 7u);
-  }
-}
-
-TEST_F(ServerTest, GetModelSaysWhatIsWrong) {
-  Start();
-  ready_.Wait();
-  WriteFakeVersion(store_.path(), "brick", "1");
-  testing::WriteText(store_ / "brick/1/manifest.json", "{");
-  const auto get = [this](const std::string& name) {
-    grpc::ClientContext context;
-    v1::GetModelRequest request;
-    request.set_model(name);
-    v1::GetModelResponse response;
-    return models_->GetModel(&context, request, &response);
-  };
-  EXPECT_EQ(get("gravel").error_code(), grpc::StatusCode::NOT_FOUND);
-  EXPECT_THAT(get("gravel").error_message(), HasSubstr("brick, pcb"));
-  EXPECT_EQ(get("pcb@2").error_code(), grpc::StatusCode::NOT_FOUND);
-  EXPECT_EQ(get("PCB").error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_EQ(get("brick@1").error_code(), grpc::StatusCode::DATA_LOSS);
-  EXPECT_THAT(get("brick@1").error_message(), HasSubstr("manifest.json"));
 }
 
 TEST_F(ServerTest, WhatIsNotOfferedSaysSoByName) {
