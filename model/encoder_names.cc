@@ -66,7 +66,8 @@ std::vector<std::vector<std::string>> Parts(const BlockTensor& tensor, const std
 }
 
 std::vector<WantedTensor> WantedOfPyramid(int64_t width) {
-  std::vector<WantedTensor> wanted = {{"space", {{"space"}}, {1 + kPatchFeatures, width}}};
+  std::vector<WantedTensor> wanted = {
+      {"directions", {{"directions"}}, {1 + kPatchFeatures, width}}};
   const auto add = [&wanted](const std::string& layer, int64_t outputs, int64_t inputs,
                              int64_t kernel) {
     const std::string weight = "squeezenet." + layer + ".weight";

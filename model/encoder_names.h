@@ -35,7 +35,7 @@ struct WantedTensor {
 // The names of one file.
 class EncoderNames {
  public:
-  // Sees the dialect from the register tokens' name, or that of a pyramid's space. Throws
+  // Sees the dialect from the register tokens' name, or that of a pyramid's directions. Throws
   // InvalidInput (field "encoder", reason ENCODER_UNKNOWN) where there are none under a known name.
   static EncoderNames Detect(const TensorFile& file);
 
@@ -46,7 +46,7 @@ class EncoderNames {
   }
   // A tensor whose last dimension is the encoder's width.
   std::string as_wide_as_encoder() const {
-    return dialect_ == WeightDialect::kPyramid ? "space" : cls_token();
+    return dialect_ == WeightDialect::kPyramid ? "directions" : cls_token();
   }
   std::string cls_token() const { return InEmbeddings("cls_token", "cls_token"); }
   std::string positions() const { return InEmbeddings("pos_embed", "position_embeddings"); }

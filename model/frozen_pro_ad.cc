@@ -171,7 +171,7 @@ struct FrozenVisionTransformer : FrozenEncoder {
 struct FrozenPyramid : FrozenEncoder {
   FrozenPyramid(const PatchPyramidImpl& encoder, const Preprocessing& before)
       : network(encoder.config()), preprocessing(before) {
-    network->to(encoder.space.device());
+    network->to(encoder.directions.device());
     auto own = network->named_parameters();
     for (const auto& parameter : encoder.named_parameters()) {
       own[parameter.key()].copy_(parameter.value());

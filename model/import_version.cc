@@ -65,9 +65,9 @@ MapRange DefaultMapRange(std::string_view preset) {
   // 0.036, the largest value of a good picture is 0.079 in the median and 0.12 at the 95th
   // percentile, that of a visible defect 0.15 and more.
   if (preset == "proad-tiny") return {0.04f, 0.16f};
-  // With the shipped weights: half of all pixels of good pictures lie below 0.016, and 0.08 is
+  // With the shipped weights: half of all pixels of good pictures lie below 0.016, and 0.065 is
   // twice the largest value of a good picture in the median.
-  if (preset == "proad-pyramid") return {0.015f, 0.08f};
+  if (preset == "proad-pyramid") return {0.015f, 0.065f};
   return {};
 }
 

@@ -12,7 +12,7 @@ namespace proad::model {
 
 PatchPyramidImpl::PatchPyramidImpl(const EncoderConfig& config) : EncoderImpl(config) {
   squeezenet = register_module("squeezenet", SqueezeNet());
-  space = register_parameter("space", torch::randn({1 + kPatchFeatures, config.width}));
+  directions = register_parameter("directions", torch::randn({1 + kPatchFeatures, config.width}));
 }
 
 std::vector<torch::Tensor> PatchPyramidImpl::forward(const torch::Tensor& images) {
@@ -26,8 +26,10 @@ std::vector<torch::Tensor> PatchPyramidImpl::forward(const torch::Tensor& images
 
 torch::Tensor PatchPyramidImpl::Tokens(const torch::Tensor& images) {
   const SqueezeNetFeatures of = FeaturesOf(squeezenet, images, config().patch);
-  const TeacherFeatures kinds = {{of.texture, of.fine, of.contrast, of.coarse, of.object}, {}, 0};
-  const torch::Tensor tokens = TargetSpace(space)(kinds);
+  TeacherFeatures kinds = {{of.texture, of.fine, of.parts, of.coarse, of.object}, {}, 0};
+  // What all patches share is the picture's light and material more than a defect.
+  for (torch::Tensor& kind : kinds.kinds) kind = kind - kind.mean(1, /*keepdim=*/true) / 2;
+  const torch::Tensor tokens = TargetSpace(directions)(kinds);
   const double length = std::sqrt(static_cast<double>(config().width));
   return tokens * (length / tokens.norm(2, {2}, /*keepdim=*/true).clamp_min(1e-12));
 }

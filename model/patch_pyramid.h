@@ -1,7 +1,7 @@
 // An encoder without a vision transformer: what SqueezeNet knows of each patch at several sizes,
-// brought to the directions in which photographs vary most.
+// less half of the picture's own mean, brought to the directions in which photographs vary most.
 //
-// Parameters: squeezenet.<names of squeezenet.h>, and space [1 + D, C], the directions as
+// Parameters: squeezenet.<names of squeezenet.h>, and directions [1 + D, C] as
 // TargetSpace::Stored() gives them, the anchor among them. One tap; its tokens are the patches
 // alone. tests/bench/pyramid_encoder.py makes such a file. Thread-safety: forward may be called
 // from several threads while no parameter changes.
@@ -25,7 +25,7 @@ class PatchPyramidImpl : public EncoderImpl {
   std::vector<torch::Tensor> forward(const torch::Tensor& images) override;
 
   SqueezeNet squeezenet{nullptr};
-  torch::Tensor space;
+  torch::Tensor directions;
 
  private:
   torch::Tensor Tokens(const torch::Tensor& images);

@@ -34,13 +34,17 @@ class SqueezeNetImpl : public torch::nn::Module {
  public:
   SqueezeNetImpl();
 
-  // What conv1 and the fire modules 2 .. `last` give. Strides: 2 for conv1, 4 for fire2 and fire3,
-  // 8 for fire4 and fire5, 16 for the rest. images: RGB in 0..1, float [B, 3, H, W] -> maps of [B,
-  // D, h, w], that of fire i at i - 1
+  // What the fire modules 2 .. `last` give. Strides: 4 for fire2 and fire3, 8 for fire4 and fire5,
+  // 16 for the rest. images: RGB in 0..1, float [B, 3, H, W] -> maps of [B, D, h, w], that of fire
+  // i at i - 2
   std::vector<torch::Tensor> forward(const torch::Tensor& images, int last = 9);
 
   torch::nn::Conv2d conv1{nullptr};
   std::vector<Fire> fires;  // fire2 first
+
+ private:
+  // max(relu(conv1)). BGR as the network was trained -> [B, 64, h, w], stride 4
+  torch::Tensor Stem(const torch::Tensor& images);
 };
 TORCH_MODULE(SqueezeNet);
 

@@ -36,9 +36,9 @@ torch::Tensor Overlap(int64_t cells, int64_t positions, int64_t stride, int64_t 
   return (overlap / overlap.sum(1, true)).to(at::kFloat);
 }
 
-// What is left of each patch without the mean of the 9 x 9 around it.
-torch::Tensor LocalContrast(const torch::Tensor& map) {
-  return map - at::avg_pool2d(map, 9, 1, 4, /*ceil_mode=*/false, /*count_include_pad=*/false);
+// Halfway to the largest of the 3 x 3 patches around.
+torch::Tensor Spread(const torch::Tensor& map) {
+  return (map + at::max_pool2d(map, /*kernel_size=*/3, /*stride=*/1, /*padding=*/1)) / 2;
 }
 
 // Of length one in each patch.
@@ -58,24 +58,30 @@ SqueezeNetFeatures FeaturesOf(const SqueezeNet& network, const torch::Tensor& im
     // Pooling looks for a maximum several channels at a time where they lie beside each other.
     return SqueezeNet(network)(resized.contiguous(at::MemoryFormat::ChannelsLast), last);
   };
-  // The root of the mean of a map's positions inside each patch. -> [B, D, rows, columns]
-  const auto roots = [&](const torch::Tensor& map, int64_t stride, const Size& size) {
-    const torch::Tensor rows = Overlap(grid.height, map.size(2), stride, size.height);
-    const torch::Tensor columns = Overlap(grid.width, map.size(3), stride, size.width);
-    const torch::Tensor means =
-        at::matmul(at::matmul(rows.to(map.options()), map), columns.to(map.options()).t());
-    return means.to(at::kFloat).clamp_min(0).sqrt();
+  // The mean of a map's positions inside each patch. -> [B, D, rows, columns]
+  const auto means = [&](const torch::Tensor& map, int64_t stride, const Size& size) {
+    const torch::Tensor rows =
+        Overlap(grid.height, map.size(2), stride, size.height).to(map.options());
+    const torch::Tensor columns =
+        Overlap(grid.width, map.size(3), stride, size.width).to(map.options());
+    // Channels lie beside each other, so the rows are one product with whole rows of the map.
+    const torch::Tensor of_rows = at::matmul(rows, map.permute({0, 2, 3, 1}).flatten(2));
+    return at::matmul(columns, of_rows.unflatten(2, {map.size(3), map.size(1)}))
+        .permute({0, 3, 1, 2})
+        .to(at::kFloat);
   };
   // Of a picture resized so, the coarsest maps have one position a patch.
   const Size whole = {grid.height * kCoarsestStride, grid.width * kCoarsestStride};
   const Size twice = {2 * seen.height, 2 * seen.width};
   const Size half = {seen.height / 2, seen.width / 2};
   const std::vector<torch::Tensor> of_whole = maps(whole, 9);
-  return {AsPatches(Unit(roots(of_whole[2], 4, whole))),
-          AsPatches(Unit(roots(maps(twice, 3)[2], 4, twice))),
-          AsPatches(LocalContrast(Unit(roots(of_whole[4], 8, whole)))),
-          AsPatches(roots(maps(half, 5)[4], 8, half)),
-          AsPatches(roots(of_whole[8], kCoarsestStride, whole))};
+  const std::vector<torch::Tensor> of_twice = maps(twice, 5);
+  const std::vector<torch::Tensor> of_half = maps(half, 5);
+  return {AsPatches(Unit(Spread(means(of_whole[1], 4, whole)).sqrt())),
+          AsPatches(Unit(Spread(means(of_twice[1], 4, twice)).sqrt())),
+          AsPatches(Unit(Spread(means(of_twice[3], 8, twice)).sqrt())),
+          AsPatches(means(of_half[3], 8, half).sqrt()),
+          AsPatches(means(of_whole[7], kCoarsestStride, whole).sqrt())};
 }
 
 }  // namespace proad::model

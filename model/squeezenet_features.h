@@ -1,9 +1,8 @@
 // What SqueezeNet 1.1 knows of each patch of a picture, of several kinds.
 //
-// Fine texture, what is unlike its surroundings, and what a place is part of: chosen by how well
-// nearest neighbours among them tell defects (model/README.md, "making an encoder"). The square
-// root tames the few strong responses of rectified units. Pure function; safe to call from any
-// thread.
+// Texture at two sizes, the parts that it makes up, and what a place is part of: chosen by how well
+// defects are told by them (model/README.md, "making an encoder"). The square root tames the few
+// strong responses of rectified units. Pure function; safe to call from any thread.
 #pragma once
 
 #include <torch/types.h>
@@ -12,14 +11,15 @@
 
 namespace proad::model {
 
-// Each float32 [B, patches, D], the patches row-major.
+// Each float32 [B, patches, D], the patches row-major. The first three are of length one in each
+// patch, and halfway between the patch's own and the strongest of the 3 x 3 around it: something
+// small that lies across an edge of patches counts in both.
 struct SqueezeNetFeatures {
-  torch::Tensor texture;  // fire3, of length one in each patch; D = 128
+  torch::Tensor texture;  // fire3; D = 128
   torch::Tensor fine;     // the same of the picture enlarged twice
-  torch::Tensor
-      contrast;          // fire5 of length one, less the mean of the 9 x 9 patches around; D = 256
-  torch::Tensor coarse;  // fire5 of the picture at half its side
-  torch::Tensor object;  // fire9; D = 512
+  torch::Tensor parts;    // fire5 of the picture enlarged twice; D = 256
+  torch::Tensor coarse;   // fire5 of the picture at half its side
+  torch::Tensor object;   // fire9; D = 512
 };
 
 // images: RGB in 0..1, float [B, 3, H, W], sides multiples of `patch`

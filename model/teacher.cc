@@ -24,8 +24,7 @@ namespace {
 constexpr char kSqueezeNetName[] = "squeezenet1_1";
 constexpr char kSqueezeNetMark[] = "fire9.expand3x3.weight";  // a tensor that no other kind has
 
-// Fine texture and what is unlike its surroundings for the first half of the groups, what a place
-// is part of for the second.
+// Texture and its parts for the first half of the groups, what a place is part of for the second.
 class SqueezeNetTeacher : public Teacher {
  public:
   SqueezeNetTeacher(SqueezeNet network, int groups, int patch)
@@ -35,7 +34,7 @@ class SqueezeNetTeacher : public Teacher {
 
   std::vector<TeacherFeatures> Features(const torch::Tensor& images, int) const override {
     const SqueezeNetFeatures of = FeaturesOf(network_, images, patch_);
-    const TeacherFeatures low = {{of.texture, of.fine, of.contrast}, {1, 1, 0.5}, 1};
+    const TeacherFeatures low = {{of.texture, of.fine, of.parts}, {1, 1, 1}, 1};
     const TeacherFeatures high = {{of.coarse, of.object}, {1, 1}, 1};
     std::vector<TeacherFeatures> groups;
     for (int g = 0; g < groups_; ++g) groups.push_back(2 * g < groups_ - 1 ? low : high);

@@ -248,7 +248,7 @@ std::string_view KnownEncoder(std::string_view sha256) {
        "dinov2_vitb14_reg4_pretrain.pth of DINOv2"},
       {"328ca1db2588666d89c42116d38230a5ed547d0797466cb3d48a8881842bcee3",
        "encoder-tiny.safetensors of this project"},
-      {"9e69af3089a6a7290ba3293e7f9b6dcacbf2465e37786ec79e729e8a25ad3d53",
+      {"8af486f6834b3d988b89cea1cd55fd038ebd7c2932bd6df6e55dc3fe447a3305",
        "encoder-pyramid.safetensors of this project"},
   };
   for (const auto& [digest, name] : kKnown) {

@@ -25,11 +25,11 @@ ROOT = nearest_neighbours.ROOT
 GROUP = teacher_features.PYRAMID
 
 
-def space(photographs: teacher_features.Maps) -> tuple[torch.Tensor, float]:
+def directions_of(photographs: teacher_features.Maps) -> tuple[torch.Tensor, float]:
     """As TargetSpace::Stored() of model/target_space.h: [1 + D, C]; and the share of the variance."""
     kinds, scales = [], []
     for kind, layer, weight in GROUP.kinds:
-        features = teacher_features.patches(kind, photographs[layer], photographs[layer])
+        features = teacher_features.patches(kind, photographs[layer], photographs[layer], GROUP.less)
         scale = weight / (features - features.mean(0)).square().sum(1).mean().sqrt()
         kinds.append(features * scale)
         scales.append(scale.expand(features.shape[1]))
@@ -57,9 +57,9 @@ def main() -> int:
     stored = numpy.load(options.teacher) if options.teacher.suffix == ".npz" else load_file(options.teacher)
     network = {name: torch.as_tensor(tensor).float() for name, tensor in stored.items()}
     crops = teacher_features.crops(options.photographs, options.seed)
-    directions, kept = space(teacher_features.layers(network, crops))
+    directions, kept = directions_of(teacher_features.layers(network, crops))
     tensors = {f"squeezenet.{name}": tensor for name, tensor in network.items() if not name.startswith("conv10")}
-    halves = {name: tensor.half().contiguous() for name, tensor in {**tensors, "space": directions}.items()}
+    halves = {name: tensor.half().contiguous() for name, tensor in {**tensors, "directions": directions}.items()}
     assert all(tensor.isfinite().all() for tensor in halves.values())
     save_file(halves, options.out)
     print(f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, {100 * kept:.1f} % of the variance")

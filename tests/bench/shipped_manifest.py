@@ -6,9 +6,10 @@
 Writes model/weights/proad-pyramid.json, with which `proad import --manifest` makes a version that gives verdicts. DATASET
 is factory4 beside the project, from whose good training pictures the model learned. Its good test pictures that are
 not in deploy/sample too give the thresholds: no picture that a person tries the model on first had a say. Each category
-has its own, at the highest score of them but the share --budget, half way to the next above, as model/calibration.h
-does it; and all of them together give the threshold of a picture without a category. Prints how the verdicts on the
-sample's test pictures come out.
+has its own, which one more good picture stays below with probability 1 - BUDGET if their scores are normal: of 14 or 25
+pictures, the tenth part is the word of one or two. All of them together are enough for the threshold of a picture
+without a category: the highest score of them but the share BUDGET, half way to the next above, as model/calibration.h does
+it. Prints how the verdicts on the sample's test pictures come out, and on all.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import hashlib
 import json
 import math
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
 from typing import Any
+
+import scipy.stats
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "model" / "weights"
@@ -42,6 +46,13 @@ def calibration(scores: list[float], budget: float) -> dict[str, Any]:
             "images": len(ranked)}
 
 
+def bound(scores: list[float], budget: float) -> dict[str, Any]:
+    """As CalibrateProvisional of model/calibration.h, but for a spread that is the category's own."""
+    quantile = scipy.stats.t.ppf(1 - budget, len(scores) - 1)
+    threshold = statistics.fmean(scores) + quantile * statistics.stdev(scores) * (1 + 1 / len(scores)) ** 0.5
+    return {"threshold": threshold, "false_reject_budget": budget, "images": len(scores)}
+
+
 def evaluate(trainer: pathlib.Path, dataset: pathlib.Path, store: pathlib.Path) -> tuple[dict[str, Any], pathlib.Path]:
     subprocess.run([trainer, "import", "--store", store, "--name", "proad-pyramid", "--encoder",
                     WEIGHTS / "encoder-pyramid.safetensors", "--weights", WEIGHTS / "proad-pyramid.safetensors"],
@@ -58,7 +69,7 @@ def thresholds(samples: list[dict[str, Any]], budget: float) -> tuple[dict[str, 
         if not sample["defect"]:
             good.setdefault(sample["category"], []).append(sample["score"])
     pooled = [score for scores in good.values() for score in scores]
-    return calibration(pooled, budget), {name: calibration(good[name], budget) for name in sorted(good)}
+    return calibration(pooled, budget), {name: bound(good[name], budget) for name in sorted(good)}
 
 
 def table(samples: list[dict[str, Any]], categories: dict[str, Any]) -> str:
@@ -95,7 +106,7 @@ def main() -> int:
     manifest["metrics"] = {"/".join(filter(None, (metric["name"], metric["category"]))): metric["value"]
                            for metric in report["metrics"]}
     options.out.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    print(table(shown, manifest["categories"]))
+    print(table(shown, manifest["categories"]) + "\n\n" + table(report["samples"], manifest["categories"]))
     return 0
 
 

@@ -7,18 +7,20 @@
 The table of "Making an encoder" in model/README.md. DATASET lies in MVTec-AD's layout; without it, factory4 beside the
 project. The teacher is SqueezeNet 1.1, .npz or .safetensors. Random squares out of 80 random pictures of DIR, whatever
 they show, give all constants below. A picture of 392 x 392 has 28 x 28 patches, each with the means of fire3, fire5,
-fire7 and fire9 of the picture enlarged to 448 x 448, of fire3 of it at 784 x 784 ("fine3"), and of fire5 of it at
-196 x 196 ("coarse5"). Kinds of features:
+fire7 and fire9 of the picture enlarged to 448 x 448, of fire3 and fire5 of it at 784 x 784 ("fine3", "fine5"), and of
+fire5 of it at 196 x 196 ("coarse5"). Kinds of features:
 
     standardised   each channel less its mean, divided by its standard deviation, cut at five of them
     (unit) root    the square root of each channel (and of length one)
     contrast S     the unit root less its mean over the S x S patches around
+    spread         the unit root of what lies halfway between each patch and the largest of the 3 x 3 around it
 
-A group of kinds becomes a space as in model/target_space.h: each kind divided by its root mean square distance from its
-mean, times its weight; the principal directions of all, divided by the root mean square length; and the anchor, a
-constant: 10 amounts to the Euclidean distance, 0 is none. --memory random patches of a category's good training
-pictures are remembered. Of each patch and group the nearest of them by cosine stands where Pro-AD has what its decoder
-rebuilt. Prints image AUROC, pixel AUROC where there are masks, and their means as a table in Markdown.
+A group of kinds becomes a space as in model/target_space.h: each kind, less some of the picture's own mean, divided by
+its root mean square distance from its mean, times its weight; the principal directions of all, divided by the root mean
+square length; and the anchor, a constant: 10 amounts to the Euclidean distance, 0 is none.
+--memory random patches of a category's good training pictures are remembered. Of each patch and group the nearest of
+them by cosine stands where Pro-AD has what its decoder rebuilt. Prints image AUROC, pixel AUROC where there are masks,
+and their means as a table in Markdown.
 """
 
 from __future__ import annotations
@@ -55,13 +57,16 @@ class Group(NamedTuple):
     kinds: tuple[tuple[str, str, float], ...]  # kind, layer, weight
     anchor: float
     directions: int = 191
+    less: float = 0  # of each picture's own mean
 
 
 STANDARDISED = tuple(("standardised", f"fire{number}", 1.0) for number in STRIDES)
 TEXTURE, FINE = ("unit root", "fire3", 1.0), ("unit root", "fine3", 1.0)
 COARSE, OBJECT, UNIT_COARSE = ("root", "coarse5", 1.0), ("root", "fire9", 1.0), ("unit root", "coarse5", 1.0)
 CONTRAST_5, HALF_CONTRAST_9 = ("contrast 5", "fire5", 1.0), ("contrast 9", "fire5", 0.5)
-PYRAMID = Group((TEXTURE, FINE, HALF_CONTRAST_9, COARSE, OBJECT), 1)
+SPREAD = tuple(("spread", layer, 1.0) for layer in ("fire3", "fine3", "fine5"))
+PYRAMID = Group((("spread", "fire3", 0.7), ("spread", "fine3", 1.0), ("spread", "fine5", 1.3),
+                 ("root", "coarse5", 0.5), ("root", "fire9", 0.5)), 1, less=0.5)
 SPACES = {
     "layers 3, 5, 7, 9, each channel standardised, one group": [Group(STANDARDISED, 10, 1280)],
     "[unit root of fire3, 5 x 5 contrast of fire5] + root of fire9, no anchors":
@@ -71,11 +76,15 @@ SPACES = {
         [Group((TEXTURE, FINE, HALF_CONTRAST_9), 1), Group((OBJECT,), 2)],
     "the same + [root of fire9, of fire5 at half the side], anchors 1 and 1":
         [Group((TEXTURE, FINE, HALF_CONTRAST_9), 1), Group((COARSE, OBJECT), 1)],
-    "all of these in one group, anchor 1: the encoder of proad-pyramid": [PYRAMID],
+    "all of these in one group, anchor 1": [Group((TEXTURE, FINE, HALF_CONTRAST_9, COARSE, OBJECT), 1)],
     "the low group of these alone": [Group((TEXTURE, FINE, HALF_CONTRAST_9), 1)],
-    "the high group of the last alone": [Group((COARSE, OBJECT), 1)],
+    "the high group of these alone": [Group((COARSE, OBJECT), 1)],
     "root of fire5 at half the side alone": [Group((COARSE,), 1)],
     "unit root of fire5 at half the side alone": [Group((UNIT_COARSE,), 1)],
+    "[spread of fire3, of it and fire5 enlarged twice] + [root of fire9, of fire5 at half the side], anchors 1 and 1":
+        [Group(SPREAD, 1), Group((COARSE, OBJECT), 1)],
+    "all of these in one group, anchor 1, weights of 0.7, 1, 1.3, 0.5 and 0.5": [PYRAMID._replace(less=0)],
+    "the same less half of each picture's own mean: the encoder of proad-pyramid": [PYRAMID],
 }
 
 
@@ -94,7 +103,7 @@ def layers(teacher: reference.Weights, pictures: Iterable[Image.Image]) -> Maps:
     for picture in pictures:
         seen = picture.convert("RGB").resize((CONFIG.width_px, CONFIG.height), Image.Resampling.BILINEAR)
         rgb = torch.from_numpy(numpy.asarray(seen).copy())[None].permute(0, 3, 1, 2).float() / 255
-        for side, prefix, numbers in ((16 * GRID, "fire", list(STRIDES)), (2 * CONFIG.height, "fine", [3]),
+        for side, prefix, numbers in ((16 * GRID, "fire", list(STRIDES)), (2 * CONFIG.height, "fine", [3, 5]),
                                       (CONFIG.height // 2, "coarse", [5])):
             resized = F.interpolate(rgb, size=(side, side), mode="bicubic", align_corners=False,
                                     antialias=side < CONFIG.height).clamp(0, 1)
@@ -114,8 +123,10 @@ def crops(folder: pathlib.Path, seed: int) -> Iterator[Image.Image]:
         yield picture.crop((x, y, x + side, y + side))
 
 
-def patches(kind: str, layer: torch.Tensor, of_photographs: torch.Tensor) -> torch.Tensor:
+def patches(kind: str, layer: torch.Tensor, of_photographs: torch.Tensor, less: float) -> torch.Tensor:
     """[pictures * GRID * GRID, D]"""
+    if kind == "spread":
+        layer = (layer + F.max_pool2d(layer, 3, 1, 1)) / 2
     features = layer.clamp_min(0).sqrt()
     if kind == "standardised":
         deviation, mean = torch.std_mean(of_photographs, (0, 2, 3), keepdim=True)
@@ -125,6 +136,7 @@ def patches(kind: str, layer: torch.Tensor, of_photographs: torch.Tensor) -> tor
     if kind.startswith("contrast"):
         side = int(kind.split()[1])
         features = features - F.avg_pool2d(features, side, 1, side // 2, count_include_pad=False)
+    features = features - less * features.mean((2, 3), keepdim=True)
     return features.permute(0, 2, 3, 1).flatten(0, 2)
 
 
@@ -132,7 +144,7 @@ def space(group: Group, photographs: Maps, *others: Maps) -> list[torch.Tensor]:
     """Of each of the others [pictures * GRID * GRID, dimensions], of length one."""
     kinds = []
     for kind, layer, weight in group.kinds:
-        features = [patches(kind, maps[layer], photographs[layer]) for maps in (photographs, *others)]
+        features = [patches(kind, maps[layer], photographs[layer], group.less) for maps in (photographs, *others)]
         scale = weight / (features[0] - features[0].mean(0)).square().sum(1).mean().sqrt()
         kinds.append([each * scale for each in features])
     base, *rest = (torch.cat(columns, dim=1) for columns in zip(*kinds, strict=True))

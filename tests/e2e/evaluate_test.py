@@ -18,7 +18,7 @@ DEFECT = SAMPLE / "brick" / "test" / "hole" / "002.png"
 MASK = SAMPLE / "brick" / "ground_truth" / "hole" / "002_mask.png"
 
 # What the model that comes with the project must reach: image AUROC by product.
-LEAST = {"alien": 0.95, "pcb": 0.90, "brick": 0.98, "gravel": 0.72, "": 0.90}
+LEAST = {"alien": 0.97, "pcb": 0.95, "brick": 0.98, "gravel": 0.86, "": 0.95}
 
 
 def trainer(*words):

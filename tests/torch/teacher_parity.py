@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 BOUND = 1e-4
-GRID = 4
+GRID = 7  # at half the side conv1 then has an even number of rows: the last maximum is of fewer
 PATCH = 14
 FIRES = {2: (64, 16, 64), 3: (128, 16, 64), 4: (128, 32, 128), 5: (256, 32, 128), 6: (256, 48, 192),
          7: (384, 48, 192), 8: (384, 64, 256), 9: (512, 64, 256)}
@@ -67,16 +67,17 @@ def kinds(weights: parity.Tensors, images: torch.Tensor) -> list[list[torch.Tens
         return F.interpolate(images, size=(side, side), mode="bicubic", align_corners=False,
                              antialias=side < PATCH * GRID).clamp(0, 1)
 
+    def spread(features: torch.Tensor) -> torch.Tensor:
+        around = torch.stack([torch.stack([
+            features[:, :, max(0, y - 1):y + 2, max(0, x - 1):x + 2].amax((2, 3)) for x in range(GRID)], 2)
+            for y in range(GRID)], 2)
+        return F.normalize(((features + around) / 2).sqrt(), dim=1)
+
     side, half, twice = 16 * GRID, PATCH * GRID // 2, 2 * PATCH * GRID
-    maps = squeezenet(weights, resized(side))
-    texture = F.normalize(pooled(maps[3], 4, side).sqrt(), dim=1)
-    fine = F.normalize(pooled(squeezenet(weights, resized(twice))[3], 4, twice).sqrt(), dim=1)
-    fifth = F.normalize(pooled(maps[5], 8, side).sqrt(), dim=1)
-    around = torch.stack([torch.stack([
-        fifth[:, :, max(0, y - 4):y + 5, max(0, x - 4):x + 5].mean((2, 3)) for x in range(GRID)], 2)
-        for y in range(GRID)], 2)
+    maps, of_twice = squeezenet(weights, resized(side)), squeezenet(weights, resized(twice))
+    texture, fine, parts = pooled(maps[3], 4, side), pooled(of_twice[3], 4, twice), pooled(of_twice[5], 8, twice)
     coarse = pooled(squeezenet(weights, resized(half))[5], 8, half).sqrt()
-    return [[texture, fine, fifth - around], [coarse, pooled(maps[9], 16, side).sqrt()]]
+    return [[spread(texture), spread(fine), spread(parts)], [coarse, pooled(maps[9], 16, side).sqrt()]]
 
 
 def check_squeezenet(comparison: parity.Comparison, tool: parity.Tool, directory: pathlib.Path) -> None:

@@ -309,6 +309,12 @@ TEST(ImportEncoder, TakesAPyramid) {
   classifier["squeezenet.conv10.bias"] = at::zeros({1000});
   EXPECT_THAT(Message([&] { ImportEncoder(ToFile(classifier), config); }),
               HasSubstr("unknown tensor 'squeezenet.conv10.bias' F32 [1000]"));
+
+  // Directions of other features went by this name: of the same shape, and not to be mistaken.
+  NamedTensors before = tensors;
+  before["space"] = before.at("directions");
+  before.erase("directions");
+  EXPECT_THAT(Message([&] { ImportEncoder(ToFile(before), config); }), HasSubstr("'directions'"));
 }
 
 TEST(ImportEncoder, TellsAPyramidFromAVisionTransformer) {

@@ -167,8 +167,8 @@ TEST(Recipe, LengthCountsWholeBatches) {
   recipe = FindRecipe("quick");
   length = LengthOf(recipe, 40);
   EXPECT_EQ(length.steps_per_epoch, 5);
-  EXPECT_EQ(length.steps, 200);
-  EXPECT_EQ(length.epochs, 40);
+  EXPECT_EQ(length.steps, 300);
+  EXPECT_EQ(length.epochs, 60);
   EXPECT_EQ(length.warmup_steps, 20);
 
   recipe.steps = 0;
