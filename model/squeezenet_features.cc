@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "model/bicubic.h"
+#include "model/squeezenet_layout.h"
 
 namespace proad::model {
 namespace {
@@ -16,6 +17,14 @@ struct Size {
   int64_t height;
   int64_t width;
 };
+
+// What the network makes of a picture that was resized to `size`: maps of fire2 and so on.
+struct Maps {
+  Size size;
+  std::vector<torch::Tensor> fires;
+};
+
+int64_t StrideOf(int fire) { return fire < 4 ? 4 : fire < 6 ? 8 : kCoarsestStride; }
 
 // How much of each of `positions` of a map, `stride` pixels apart, lies in each of `cells` equal
 // parts of a side of `side` pixels; rows add up to one. The network pads nowhere, so position j
@@ -53,17 +62,18 @@ torch::Tensor AsPatches(const torch::Tensor& map) { return map.flatten(2).transp
 SqueezeNetFeatures FeaturesOf(const SqueezeNet& network, const torch::Tensor& images, int patch) {
   const Size seen = {images.size(2), images.size(3)};
   const Size grid = {seen.height / patch, seen.width / patch};
-  const auto maps = [&](const Size& size, int last) {
+  const auto look = [&](const Size& size, int last) -> Maps {
     const torch::Tensor resized = ResizeBicubic(images, size.height, size.width);
     // Pooling looks for a maximum several channels at a time where they lie beside each other.
-    return SqueezeNet(network)(resized.contiguous(at::MemoryFormat::ChannelsLast), last);
+    return {size, SqueezeNet(network)(resized.contiguous(at::MemoryFormat::ChannelsLast), last)};
   };
-  // The mean of a map's positions inside each patch. -> [B, D, rows, columns]
-  const auto means = [&](const torch::Tensor& map, int64_t stride, const Size& size) {
+  // The mean of a fire's positions inside each patch. -> [B, D, rows, columns]
+  const auto means = [&](const Maps& maps, int fire) {
+    const torch::Tensor& map = maps.fires[static_cast<size_t>(fire - kFirstFire)];
     const torch::Tensor rows =
-        Overlap(grid.height, map.size(2), stride, size.height).to(map.options());
+        Overlap(grid.height, map.size(2), StrideOf(fire), maps.size.height).to(map.options());
     const torch::Tensor columns =
-        Overlap(grid.width, map.size(3), stride, size.width).to(map.options());
+        Overlap(grid.width, map.size(3), StrideOf(fire), maps.size.width).to(map.options());
     // Channels lie beside each other, so the rows are one product with whole rows of the map.
     const torch::Tensor of_rows = at::matmul(rows, map.permute({0, 2, 3, 1}).flatten(2));
     return at::matmul(columns, of_rows.unflatten(2, {map.size(3), map.size(1)}))
@@ -71,17 +81,13 @@ SqueezeNetFeatures FeaturesOf(const SqueezeNet& network, const torch::Tensor& im
         .to(at::kFloat);
   };
   // Of a picture resized so, the coarsest maps have one position a patch.
-  const Size whole = {grid.height * kCoarsestStride, grid.width * kCoarsestStride};
-  const Size twice = {2 * seen.height, 2 * seen.width};
-  const Size half = {seen.height / 2, seen.width / 2};
-  const std::vector<torch::Tensor> of_whole = maps(whole, 9);
-  const std::vector<torch::Tensor> of_twice = maps(twice, 5);
-  const std::vector<torch::Tensor> of_half = maps(half, 5);
-  return {AsPatches(Unit(Spread(means(of_whole[1], 4, whole)).sqrt())),
-          AsPatches(Unit(Spread(means(of_twice[1], 4, twice)).sqrt())),
-          AsPatches(Unit(Spread(means(of_twice[3], 8, twice)).sqrt())),
-          AsPatches(means(of_half[3], 8, half).sqrt()),
-          AsPatches(means(of_whole[7], kCoarsestStride, whole).sqrt())};
+  const Maps whole = look({grid.height * kCoarsestStride, grid.width * kCoarsestStride}, 9);
+  const Maps twice = look({2 * seen.height, 2 * seen.width}, 5);
+  const Maps half = look({seen.height / 2, seen.width / 2}, 5);
+  return {AsPatches(Unit(Spread(means(whole, 3)).sqrt())),
+          AsPatches(Unit(Spread(means(twice, 3)).sqrt())),
+          AsPatches(Unit(Spread(means(twice, 5)).sqrt())), AsPatches(means(half, 5).sqrt()),
+          AsPatches(means(whole, 9).sqrt())};
 }
 
 }  // namespace proad::model
