@@ -106,7 +106,7 @@ class ProcessesTest(unittest.TestCase):
     def test_two_processes_make_what_one_makes(self):
         # Steps are few, since what rounding does grows with them; and principal directions turn with the last bits of the
         # features, which processes of one thread each round otherwise than one of two: 2e-5 before the first step.
-        steps = ("steps=12", "principal_start=false")
+        steps = ("steps=6", "principal_start=false")
         one, two = load_file(self.train("one", 1, *steps)), load_file(self.train("two", 2, *steps))
         self.assertEqual(one.keys(), two.keys())
         furthest = max(float(np.abs(one[name] - two[name]).max()) for name in one)
