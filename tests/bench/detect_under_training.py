@@ -84,9 +84,11 @@ shutdown:
             for share in PERCENTILES:
                 a, b = percentile(alone, share), percentile(beside, share)
                 print(f"{share:10d} {a:11.1f} {b:18.1f} {b / a:7.2f}")
+            if not arguments.finish:  # or the trainer would go on, without a server too
+                training.CancelTrainJob(training_pb2.CancelTrainJobRequest(job_id=job_id), timeout=60)
+            for report in training.WatchTrainJob(training_pb2.WatchTrainJobRequest(job_id=job_id)):
+                job = report.job
             if arguments.finish:
-                for report in training.WatchTrainJob(training_pb2.WatchTrainJobRequest(job_id=job_id)):
-                    job = report.job
                 print(training_pb2.TrainJobState.Name(job.state), job.reason)
                 for metric in job.evaluation.metrics:
                     if metric.name in ("image_auroc", "pixel_auroc", "aupro"):
