@@ -156,14 +156,27 @@ class EvaluateTest(TrainerTest):
         self.assertRegex(done.stdout, r"(?m)^alien +8 +[01]\.\d{4} .* -$")
         self.assertEqual(done.stderr, "", "progress is for terminals")
 
-    def test_the_figures_of_the_model_that_comes_with_the_project(self):
-        if not FACTORY4.exists():
-            self.skipTest(f"the pictures of factory4 are not at {FACTORY4}")
+    def import_shipped(self, name):
+        """The model that comes with the project, and its manifest."""
         weights = SOURCE / "model" / "weights"
-        done = trainer("import", "--store", self.server.store, "--name", "shipped",
+        done = trainer("import", "--store", self.server.store, "--name", name,
                        "--encoder", weights / "encoder-pyramid.safetensors",
                        "--weights", weights / "proad-pyramid.safetensors", "--manifest", weights / "proad-pyramid.json")
         self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads((self.server.store / name / "1" / "manifest.json").read_text(encoding="utf-8"))
+
+    def test_nine_of_ten_verdicts_on_the_sample_are_right(self):
+        thresholds = self.import_shipped("fresh")["categories"]
+        samples = self.evaluate("fresh", SAMPLE)["samples"]
+        wrong = [row["name"] for row in samples
+                 if (row["score"] >= thresholds[row["category"]]["threshold"]) != bool(row["defect"])]
+        self.assertEqual(len(samples), 39)
+        self.assertLessEqual(len(wrong), len(samples) // 10, wrong)
+
+    def test_the_figures_of_the_model_that_comes_with_the_project(self):
+        if not FACTORY4.exists():
+            self.skipTest(f"the pictures of factory4 are not at {FACTORY4}")
+        self.import_shipped("shipped")
         report = self.evaluate("shipped", FACTORY4)
         figures = {(row["name"], row["category"]): row for row in report["metrics"]}
         for category, least in LEAST.items():
