@@ -27,19 +27,10 @@ GROUP = teacher_features.PYRAMID
 
 def directions_of(photographs: teacher_features.Maps) -> tuple[torch.Tensor, float]:
     """As TargetSpace::Stored() of model/target_space.h: [1 + D, C]; and the share of the variance."""
-    kinds, scales = [], []
-    for kind, layer, weight in GROUP.kinds:
-        features = teacher_features.patches(kind, photographs[layer], photographs[layer], GROUP.less)
-        scale = weight / (features - features.mean(0)).square().sum(1).mean().sqrt()
-        kinds.append(features * scale)
-        scales.append(scale.expand(features.shape[1]))
-    base = torch.cat(kinds, dim=1)
-    variances, directions = torch.linalg.eigh(torch.cov(base.T))
-    kept = variances[-GROUP.directions:]
-    projection = directions[:, -GROUP.directions:] / kept.mean().sqrt()
-    offset = torch.cat([base.mean(0) @ projection, torch.tensor([-GROUP.anchor * GROUP.directions**0.5])])
-    stored = torch.cat([offset[None], torch.nn.functional.pad(torch.cat(scales)[:, None] * projection, (0, 1))])
-    return stored, (kept.sum() / variances.sum()).item()
+    of = teacher_features.principal(GROUP, photographs)
+    projection = of.directions / of.variances.mean().sqrt()
+    offset = torch.cat([of.mean @ projection, torch.tensor([-GROUP.anchor * GROUP.directions**0.5])])
+    return torch.cat([offset[None], torch.nn.functional.pad(of.scales[:, None] * projection, (0, 1))]), of.kept
 
 
 def main() -> int:

@@ -140,17 +140,36 @@ def patches(kind: str, layer: torch.Tensor, of_photographs: torch.Tensor, less: 
     return features.permute(0, 2, 3, 1).flatten(0, 2)
 
 
+class Principal(NamedTuple):
+    """What photographs say of a group's features: D of them, K of their directions."""
+    scales: torch.Tensor      # [D], to a kind's weight
+    mean: torch.Tensor        # [D], scaled
+    directions: torch.Tensor  # [D, K], those of the largest variances
+    variances: torch.Tensor   # [K]
+    kept: float               # share of all variance
+
+
+def kinds_of(group: Group, maps: Maps, photographs: Maps) -> list[torch.Tensor]:
+    return [patches(kind, maps[layer], photographs[layer], group.less) for kind, layer, _ in group.kinds]
+
+
+def principal(group: Group, photographs: Maps) -> Principal:
+    kinds = kinds_of(group, photographs, photographs)
+    scales = torch.cat([(weight / (features - features.mean(0)).square().sum(1).mean().sqrt()).expand(features.shape[1])
+                        for (_, _, weight), features in zip(group.kinds, kinds, strict=True)])
+    base = torch.cat(kinds, dim=1) * scales
+    variances, directions = torch.linalg.eigh(torch.cov(base.T))
+    largest = variances[-group.directions:]
+    return Principal(scales, base.mean(0), directions[:, -group.directions:], largest,
+                     (largest.sum() / variances.sum()).item())
+
+
 def space(group: Group, photographs: Maps, *others: Maps) -> list[torch.Tensor]:
     """Of each of the others [pictures * GRID * GRID, dimensions], of length one."""
-    kinds = []
-    for kind, layer, weight in group.kinds:
-        features = [patches(kind, maps[layer], photographs[layer], group.less) for maps in (photographs, *others)]
-        scale = weight / (features[0] - features[0].mean(0)).square().sum(1).mean().sqrt()
-        kinds.append([each * scale for each in features])
-    base, *rest = (torch.cat(columns, dim=1) for columns in zip(*kinds, strict=True))
-    variances, directions = torch.linalg.eigh(torch.cov(base.T))
-    projection = directions[:, -group.directions:] / variances[-group.directions:].sum().sqrt()
-    return [F.normalize(F.pad((each - base.mean(0)) @ projection, (0, 1), value=group.anchor), dim=1) for each in rest]
+    of = principal(group, photographs)
+    projection = of.directions / of.variances.sum().sqrt()
+    bases = (torch.cat(kinds_of(group, maps, photographs), dim=1) * of.scales for maps in others)
+    return [F.normalize(F.pad((base - of.mean) @ projection, (0, 1), value=group.anchor), dim=1) for base in bases]
 
 
 def anomaly_maps(groups: list[Group], photographs: Maps, train: Maps, test: Maps, drawn: torch.Tensor) -> torch.Tensor:
