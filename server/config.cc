@@ -11,7 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "model/manifest.h"
+#include "model/spec/manifest.h"
 #include "server/util/cores.h"
 #include "server/util/quote.h"
 

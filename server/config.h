@@ -14,11 +14,11 @@
 #include "server/batching/detector.h"
 #include "server/batching/dynamic_batcher.h"
 #include "server/batching/worker_pool.h"
+#include "server/jobs/train_scheduler.h"
 #include "server/serving/model_registry.h"
 #include "server/serving/torch_model.h"
 #include "server/telemetry/log.h"
-#include "server/training/dataset_store.h"
-#include "server/training/train_scheduler.h"
+#include "server/uploads/dataset_store.h"
 #include "server/util/options.h"
 #include "server/util/tls_files.h"
 

@@ -11,8 +11,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "model/calibration.h"
-#include "model/picture_file.h"
+#include "model/picture/picture_file.h"
+#include "model/spec/calibration.h"
 #include "server/serving/model_errors.h"
 #include "server/util/mutex.h"
 #include "server/util/quote.h"

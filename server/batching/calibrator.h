@@ -6,7 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "model/dataset.h"
+#include "model/dataset/dataset.h"
 #include "server/batching/detector.h"
 #include "server/serving/recalibration.h"
 

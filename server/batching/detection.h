@@ -8,9 +8,9 @@
 #include <variant>
 
 #include "absl/time/time.h"
-#include "model/frame.h"
-#include "model/heatmap.h"
-#include "model/preprocess.h"
+#include "model/picture/frame.h"
+#include "model/picture/heatmap.h"
+#include "model/picture/preprocess.h"
 #include "server/batching/inference_task.h"
 #include "server/batching/verdict.h"
 #include "server/serving/servable_model.h"

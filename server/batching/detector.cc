@@ -8,10 +8,10 @@
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "model/error.h"
-#include "model/frame.h"
-#include "model/heatmap.h"
-#include "model/preprocess.h"
+#include "model/files/error.h"
+#include "model/picture/frame.h"
+#include "model/picture/heatmap.h"
+#include "model/picture/preprocess.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {

@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "model/image.h"
+#include "model/picture/image.h"
 #include "server/batching/admission.h"
 #include "server/batching/detection.h"
 #include "server/batching/dynamic_batcher.h"
@@ -41,7 +41,7 @@ class Detector {
   // The version and the threshold are chosen now; a swap later does not touch this query. The
   // deadline and the cancel flag are looked at before the picture is decoded and until the batch is
   // cut; a query that a worker has is answered with its result.
-  //   INVALID_ARGUMENT     the picture (field "encoded" or "frame....", reasons of model/image.h)
+  //   INVALID_ARGUMENT     the picture (field "encoded" or "frame....", reasons of model/picture/image.h)
   //   NOT_FOUND            model, version or category
   //   RESOURCE_EXHAUSTED   admission (QUEUE_FULL, BYTES_FULL, DEADLINE_UNATTAINABLE), or memory
   //   DEADLINE_EXCEEDED, CANCELLED   while it waited

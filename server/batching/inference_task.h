@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "model/preprocess.h"
+#include "model/picture/preprocess.h"
 #include "server/serving/servable_model.h"
 #include "server/telemetry/metrics.h"
 

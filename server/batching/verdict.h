@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "model/manifest.h"
+#include "model/spec/manifest.h"
 #include "server/serving/recalibration.h"
 
 namespace proad::server {

@@ -9,7 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "model/dataset.h"
+#include "model/dataset/dataset.h"
 #include "server/batching/calibrator.h"
 #include "server/serving/model_registry.h"
 

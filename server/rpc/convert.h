@@ -7,7 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "model/image.h"
+#include "model/picture/image.h"
 #include "server/batching/detection.h"
 
 namespace proad::server {

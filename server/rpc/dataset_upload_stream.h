@@ -10,7 +10,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "server/training/dataset_store.h"
+#include "server/uploads/dataset_store.h"
 #include "server/util/mutex.h"
 #include "server/util/thread_pool.h"
 

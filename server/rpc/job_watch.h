@@ -11,7 +11,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
-#include "server/training/train_scheduler.h"
+#include "server/jobs/train_scheduler.h"
 #include "server/util/mutex.h"
 
 namespace proad::server {

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string>
 
-#include "model/config.h"
+#include "model/spec/config.h"
 #include "server/serving/model_registry.h"
 
 namespace proad::server {

@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "model/manifest.h"
+#include "model/spec/manifest.h"
 #include "server/rpc/model_card.h"
 #include "server/rpc/proto_time.h"
 #include "server/util/quote.h"

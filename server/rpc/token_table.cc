@@ -11,8 +11,8 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "model/manifest.h"
-#include "model/sha256.h"
+#include "model/files/sha256.h"
+#include "model/spec/manifest.h"
 #include "server/util/whole_file.h"
 
 namespace proad::server {

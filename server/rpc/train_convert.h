@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "absl/status/statusor.h"
-#include "server/training/train_job.h"
+#include "server/jobs/train_job.h"
 
 namespace proad::server {
 

@@ -10,7 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "model/sha256.h"
+#include "model/files/sha256.h"
 #include "server/rpc/train_convert.h"
 #include "server/util/quote.h"
 #include "server/util/status_details.h"

@@ -4,7 +4,7 @@
 #include <exception>
 #include <new>
 
-#include "model/error.h"
+#include "model/files/error.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {

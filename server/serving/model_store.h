@@ -1,4 +1,4 @@
-// The directory that holds model versions: STORE/NAME/VERSION/, as model/version_directory.h
+// The directory that holds model versions: STORE/NAME/VERSION/, as model/spec/version_directory.h
 // publishes them.
 //
 // Which version serves a model stands in its pointer file, STORE/NAME/active: the version, and
@@ -16,7 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "model/manifest.h"
+#include "model/spec/manifest.h"
 
 namespace proad::server {
 

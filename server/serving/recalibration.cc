@@ -10,9 +10,9 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
-#include "model/atomic_file.h"
-#include "model/error.h"
-#include "model/strict_json.h"
+#include "model/files/atomic_file.h"
+#include "model/files/error.h"
+#include "model/files/strict_json.h"
 #include "server/serving/model_errors.h"
 #include "server/util/json_fields.h"
 

@@ -14,7 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "model/manifest.h"
+#include "model/spec/manifest.h"
 
 namespace proad::server {
 

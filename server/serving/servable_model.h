@@ -10,8 +10,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "model/manifest.h"
-#include "model/preprocess.h"
+#include "model/picture/preprocess.h"
+#include "model/spec/manifest.h"
 
 namespace proad::server {
 

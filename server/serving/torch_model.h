@@ -23,7 +23,7 @@ absl::StatusOr<std::string> ResolveTorchDevice(const TorchModelOptions& options)
 // Where versions on `device` (as ResolveTorchDevice gives it) take memory: the host, and a GPU.
 std::vector<MemoryPlace> TorchMemory(const std::string& device);
 
-// A loader of checkpoint directories (model/checkpoint.h). A version is verified against its
+// A loader of checkpoint directories (model/network/checkpoint.h). A version is verified against its
 // hashes, warmed up, with batches of `max_batch` too where that allocates device memory, and
 // refused when its probe does not score what it did when it was published. The loader fails with
 //   DATA_LOSS            a file is missing or damaged; the message names it

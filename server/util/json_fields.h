@@ -26,8 +26,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "model/error.h"
-#include "model/strict_json.h"
+#include "model/files/error.h"
+#include "model/files/strict_json.h"
 
 namespace proad::server {
 

@@ -1,4 +1,4 @@
-// Ranks the pixels of many maps, category by category as model/evaluator.h does, and tells time and
+// Ranks the pixels of many maps, category by category as model/training/evaluator.h does, and tells time and
 // the highest memory beyond what the process had at its start.
 //
 //   evaluation_bench [MAPS [CATEGORIES [MEBIBYTES]]]     115000 maps in 30 categories without words
@@ -18,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "model/metrics.h"
+#include "model/spec/metrics.h"
 
 namespace proad::model {
 namespace {

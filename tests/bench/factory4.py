@@ -29,7 +29,7 @@ import nearest_neighbours
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 METRICS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
 
-# The members of Recipe in model/recipe.h with their defaults; a file leaves out what it does not change.
+# The members of Recipe in model/spec/recipe.h with their defaults; a file leaves out what it does not change.
 RECIPE: dict[str, Any] = {
     "epochs": 0, "steps": 0, "batch_size": 16, "learning_rate": 1e-3, "final_ratio": 0.1, "warmup_epochs": 0,
     "warmup_steps": 0, "weight_decay": 1e-4, "gradient_clip": 0.1, "dropout": 0.2, "tau": 3.0, "seed": 1,
@@ -55,7 +55,7 @@ def recipe(name: str, overrides: list[str], seed: int) -> dict[str, Any]:
 
 
 def specification(options: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """What server/training/job_files.h reads."""
+    """What server/jobs/job_files.h reads."""
     return {
         "format": 1,
         "train": {

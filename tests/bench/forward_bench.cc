@@ -14,9 +14,9 @@
 #include <iostream>
 #include <string>
 
-#include "model/frozen_pro_ad.h"
-#include "model/safetensors.h"
-#include "model/weight_import.h"
+#include "model/files/safetensors.h"
+#include "model/network/frozen_pro_ad.h"
+#include "model/network/weight_import.h"
 
 namespace proad::model {
 namespace {

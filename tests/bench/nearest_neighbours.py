@@ -41,7 +41,7 @@ def pixels(path: pathlib.Path) -> torch.Tensor:
 
 
 def pyramid_patches(encoder: reference.Weights, path: pathlib.Path) -> torch.Tensor:
-    """[h * w, C]: what model/patch_pyramid.h computes."""
+    """[h * w, C]: what model/network/patch_pyramid.h computes."""
     import teacher_features  # here, for it imports this module
 
     network = {name.removeprefix("squeezenet."): tensor for name, tensor in encoder.items()}

@@ -6,10 +6,10 @@
 #include <cmath>
 #include <opencv2/core/utility.hpp>
 
-#include "model/frame.h"
-#include "model/heatmap.h"
-#include "model/image.h"
-#include "model/preprocess.h"
+#include "model/picture/frame.h"
+#include "model/picture/heatmap.h"
+#include "model/picture/image.h"
+#include "model/picture/preprocess.h"
 #include "tests/support/patterns.h"
 
 namespace proad::model {

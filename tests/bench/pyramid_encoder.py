@@ -5,7 +5,7 @@
 
 Nothing is trained. The kinds of features, the random squares of photographs that give their scales and directions, and
 the anchor are those of teacher_features.py, all in one group: nothing but SqueezeNet and DIR goes in. The tensors are
-those that model/patch_pyramid.h names, in F16. Prints what share of the photographs' variance the directions keep.
+those that model/network/patch_pyramid.h names, in F16. Prints what share of the photographs' variance the directions keep.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ GROUP = teacher_features.PYRAMID
 
 
 def directions_of(photographs: teacher_features.Maps) -> tuple[torch.Tensor, float]:
-    """As TargetSpace::Stored() of model/target_space.h: [1 + D, C]; and the share of the variance."""
+    """As TargetSpace::Stored() of model/network/target_space.h: [1 + D, C]; and the share of the variance."""
     of = teacher_features.principal(GROUP, photographs)
     projection = of.directions / of.variances.mean().sqrt()
     offset = torch.cat([of.mean @ projection, torch.tensor([-GROUP.anchor * GROUP.directions**0.5])])

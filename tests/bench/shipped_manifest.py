@@ -8,7 +8,7 @@ is factory4 beside the project, from whose good training pictures the model lear
 not in deploy/sample too give the thresholds: no picture that a person tries the model on first had a say. Each category
 has its own, which one more good picture stays below with probability 1 - BUDGET if their scores are normal: of 14 or 25
 pictures, the tenth part is the word of one or two. All of them together are enough for the threshold of a picture
-without a category: the highest score of them but the share BUDGET, half way to the next above, as model/calibration.h does
+without a category: the highest score of them but the share BUDGET, half way to the next above, as model/spec/calibration.h does
 it. Prints how the verdicts on the sample's test pictures come out, and on all.
 """
 
@@ -37,7 +37,7 @@ def digest(path: pathlib.Path) -> str:
 
 
 def calibration(scores: list[float], budget: float) -> dict[str, Any]:
-    """As Calibrate of model/calibration.h."""
+    """As Calibrate of model/spec/calibration.h."""
     ranked = sorted(scores, reverse=True)
     rejected = math.floor(budget * len(ranked) + 1e-9)
     if rejected < 1:
@@ -47,7 +47,7 @@ def calibration(scores: list[float], budget: float) -> dict[str, Any]:
 
 
 def bound(scores: list[float], budget: float) -> dict[str, Any]:
-    """As CalibrateProvisional of model/calibration.h, but for a spread that is the category's own."""
+    """As CalibrateProvisional of model/spec/calibration.h, but for a spread that is the category's own."""
     quantile = scipy.stats.t.ppf(1 - budget, len(scores) - 1)
     threshold = statistics.fmean(scores) + quantile * statistics.stdev(scores) * (1 + 1 / len(scores)) ** 0.5
     return {"threshold": threshold, "false_reject_budget": budget, "images": len(scores)}

@@ -15,7 +15,7 @@ fire5 of it at 196 x 196 ("coarse5"). Kinds of features:
     contrast S     the unit root less its mean over the S x S patches around
     spread         the unit root of what lies halfway between each patch and the largest of the 3 x 3 around it
 
-A group of kinds becomes a space as in model/target_space.h: each kind, less some of the picture's own mean, divided by
+A group of kinds becomes a space as in model/network/target_space.h: each kind, less some of the picture's own mean, divided by
 its root mean square distance from its mean, times its weight; the principal directions of all, divided by the root mean
 square length; and the anchor, a constant: 10 amounts to the Euclidean distance, 0 is none.
 --memory random patches of a category's good training pictures are remembered. Of each patch and group the nearest of

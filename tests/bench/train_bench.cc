@@ -11,12 +11,13 @@
 #include <string>
 #include <vector>
 
-#include "model/feature_cache.h"
-#include "model/sha256.h"
-#include "model/tensor_file.h"
-#include "model/train_data.h"
-#include "model/trainer.h"
-#include "model/weight_import.h"
+#include "model/files/sha256.h"
+#include "model/files/tensor_file.h"
+#include "model/network/weight_import.h"
+#include "model/spec/train_data.h"
+#include "model/training/feature_cache.h"
+#include "model/training/trainer.h"
+#include "tests/support/paths.h"
 
 namespace {
 
@@ -56,7 +57,7 @@ Epoch Measure(const TrainSpec& spec, const TrainData& data, bool keep, int64_t s
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::filesystem::path root = PROAD_SOURCE_DIR;
+  const std::filesystem::path root = proad::testing::SourceFolder();
   TrainSpec spec;
   spec.dataset = root / "../shared/datasets/factory4";
   spec.preset = "proad-tiny";

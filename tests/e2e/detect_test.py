@@ -158,7 +158,7 @@ class DetectTest(unittest.TestCase):
         self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
 
     def test_a_client_that_knows_only_the_contract_gets_a_detection(self):
-        done = run(sys.executable, SOURCE / "tests/wire/stranger_test.py", self.server.address,
+        done = run(sys.executable, SOURCE / "tests/wire/client/stranger_test.py", self.server.address,
                    SAMPLE / "brick/test/hole/002.png")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 

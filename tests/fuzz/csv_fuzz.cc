@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "model/csv.h"
-#include "model/error.h"
+#include "model/files/csv.h"
+#include "model/files/error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace proad::model;

@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <vector>
 
-#include "model/error.h"
-#include "model/frame.h"
+#include "model/files/error.h"
+#include "model/picture/frame.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using proad::model::PixelFormat;

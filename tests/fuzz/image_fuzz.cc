@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <span>
 
-#include "model/error.h"
-#include "model/image.h"
+#include "model/files/error.h"
+#include "model/picture/image.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const proad::model::ImageLimits limits{

@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <string>
 
-#include "model/error.h"
-#include "model/manifest.h"
+#include "model/files/error.h"
+#include "model/spec/manifest.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace proad::model;

@@ -7,8 +7,8 @@
 #include <string>
 #include <string_view>
 
-#include "model/error.h"
-#include "model/torch_archive.h"
+#include "model/files/error.h"
+#include "model/files/torch_archive.h"
 #include "tests/support/torch_archive_writer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <span>
 
-#include "model/error.h"
-#include "model/safetensors.h"
+#include "model/files/error.h"
+#include "model/files/safetensors.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace proad::model;

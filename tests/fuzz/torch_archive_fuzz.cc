@@ -5,9 +5,9 @@
 #include <cstdlib>
 #include <span>
 
-#include "model/error.h"
-#include "model/torch_archive.h"
-#include "model/zip_archive.h"
+#include "model/files/error.h"
+#include "model/files/torch_archive.h"
+#include "model/files/zip_archive.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace proad::model;

@@ -14,9 +14,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "model/image.h"
-#include "model/manifest.h"
-#include "model/preprocess.h"
+#include "model/picture/image.h"
+#include "model/picture/preprocess.h"
+#include "model/spec/manifest.h"
 #include "server/serving/servable_model.h"
 #include "server/util/mutex.h"
 

@@ -6,9 +6,9 @@
 #include <memory>
 #include <string>
 
-#include "model/config.h"
-#include "model/manifest.h"
-#include "model/version_directory.h"
+#include "model/spec/config.h"
+#include "model/spec/manifest.h"
+#include "model/spec/version_directory.h"
 #include "server/serving/model_errors.h"
 #include "server/serving/servable_model.h"
 #include "tests/support/fake_model.h"

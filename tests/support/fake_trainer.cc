@@ -1,4 +1,4 @@
-// A trainer without LibTorch that keeps to the protocol of server/training/job_files.h and does
+// A trainer without LibTorch that keeps to the protocol of server/jobs/job_files.h and does
 // what the labels of its job say (fake_trainer.h).
 #include "tests/support/fake_trainer.h"
 
@@ -20,8 +20,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "server/training/progress_file.h"
-#include "server/training/trainer_process.h"
+#include "server/jobs/progress_file.h"
+#include "server/jobs/trainer_process.h"
 #include "tests/support/fake_store.h"
 
 namespace proad::server {

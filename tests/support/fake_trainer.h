@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "server/training/job_files.h"
+#include "server/jobs/job_files.h"
 #include "tests/support/temp_directory.h"
 
 namespace proad::testing {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "model/image.h"
+#include "model/picture/image.h"
 
 namespace proad::test {
 

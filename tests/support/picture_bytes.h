@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "model/error.h"
-#include "model/image.h"
+#include "model/files/error.h"
+#include "model/picture/image.h"
 
 namespace proad::test {
 

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "model/dataset.h"
+#include "model/dataset/dataset.h"
 #include "tests/support/dataset_files.h"
 
 namespace proad::testing {

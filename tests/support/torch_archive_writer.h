@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "model/zip_archive.h"
+#include "model/files/zip_archive.h"
 
 namespace proad::testing {
 

@@ -17,13 +17,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
-#include "model/train_run.h"
+#include "model/training/train_run.h"
+#include "server/jobs/train_job.h"
+#include "server/jobs/train_scheduler.h"
+#include "server/jobs/trainer_process.h"
 #include "server/telemetry/metrics.h"
-#include "server/training/train_job.h"
-#include "server/training/train_scheduler.h"
-#include "server/training/trainer_process.h"
 #include "server/util/mutex.h"
 #include "tests/support/fake_trainer.h"
+#include "tests/support/paths.h"
 #include "tests/support/sync.h"
 #include "tests/support/temp_directory.h"
 
@@ -36,7 +37,7 @@ class TrainSchedulerTest : public ::testing::Test {
   TrainSchedulerTest() {
     options_.jobs = directory_ / "jobs";
     options_.store = directory_ / "store";
-    options_.trainer = std::filesystem::path(PROAD_BINARY_DIR) / "tests/unit/fake_trainer";
+    options_.trainer = proad::testing::BuildFolder() / "tests/unit/fake_trainer";
     options_.poll = absl::Milliseconds(5);
     options_.threads = 1;
     // Of the tests that do not look at it: SIGTERM must be enough, on a busy machine too.

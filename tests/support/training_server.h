@@ -21,6 +21,7 @@
 #include "tests/support/dataset_files.h"
 #include "tests/support/fake_store.h"
 #include "tests/support/fake_trainer.h"
+#include "tests/support/paths.h"
 #include "tests/support/sync.h"
 #include "tests/support/wire_server.h"
 
@@ -57,7 +58,7 @@ class TrainingServer {
     options.data_root = root / "data";
     options.encoders = root / "encoders";
     options.jobs.jobs = root / "jobs";
-    options.jobs.trainer = PROAD_BINARY_DIR "/tests/unit/fake_trainer";
+    options.jobs.trainer = proad::testing::BuildFolder() / "tests/unit/fake_trainer";
     options.jobs.poll = absl::Milliseconds(5);
     options.datasets.root = root / "datasets";
     options.datasets.min_free_bytes = 0;

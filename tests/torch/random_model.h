@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "model/config.h"
-#include "model/pro_ad.h"
+#include "model/network/pro_ad.h"
+#include "model/spec/config.h"
 
 namespace proad::model::testing {
 

@@ -24,7 +24,7 @@ TOP_PIXELS = int(0.01 * MAP_SIDE * MAP_SIDE)
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The same facts as ModelConfig in model/config.h."""
+    """The same facts as ModelConfig in model/spec/config.h."""
 
     preset: str = "proad-base"
     width: int = 768

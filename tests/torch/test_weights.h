@@ -9,13 +9,13 @@
 #include <string>
 #include <vector>
 
-#include "model/config.h"
-#include "model/encoder_names.h"
-#include "model/manifest.h"
-#include "model/preprocess.h"
-#include "model/pro_ad.h"
-#include "model/tensor_file.h"
-#include "model/vision_transformer.h"
+#include "model/files/tensor_file.h"
+#include "model/network/pro_ad.h"
+#include "model/network/vision_transformer.h"
+#include "model/picture/preprocess.h"
+#include "model/spec/config.h"
+#include "model/spec/encoder_names.h"
+#include "model/spec/manifest.h"
 
 namespace proad::model {
 

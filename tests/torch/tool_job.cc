@@ -8,7 +8,7 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "model/safetensors.h"
+#include "model/files/safetensors.h"
 
 namespace proad::model::testing {
 namespace {

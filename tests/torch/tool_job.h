@@ -13,8 +13,8 @@
 #include <map>
 #include <string>
 
-#include "model/config.h"
-#include "model/tensor_file.h"
+#include "model/files/tensor_file.h"
+#include "model/spec/config.h"
 
 namespace proad::model::testing {
 

@@ -1,0 +1,146 @@
+#include "model/dataset/dataset_report.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <span>
+#include <string>
+#include <system_error>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "model/files/error.h"
+#include "model/files/sha256.h"
+#include "model/picture/image_header.h"
+#include "model/picture/picture_file.h"
+
+namespace proad::model {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The header of a whole picture within the limits. Throws InvalidInput.
+ImageHeader Inspect(std::span<const uint8_t> bytes, const ImageLimits& limits) {
+  const auto refuse = [](const std::string& message) {
+    throw InvalidInput("encoded", "IMAGE_TOO_LARGE", message);
+  };
+  if (bytes.empty()) throw InvalidInput("encoded", "IMAGE_EMPTY", "the file is empty (0 bytes)");
+  if (bytes.size() > static_cast<size_t>(limits.max_bytes))
+    refuse("the file has more than " + std::to_string(limits.max_bytes) + " bytes");
+  const ImageHeader header = ReadImageHeader(bytes);
+  if (header.width > limits.max_side || header.height > limits.max_side ||
+      header.width * header.height > limits.max_pixels) {
+    refuse("the picture is " + std::to_string(header.width) + "x" + std::to_string(header.height) +
+           "; at most " + std::to_string(limits.max_side) + " a side and " +
+           std::to_string(limits.max_pixels) + " pixels are taken");
+  }
+  CheckComplete(bytes, header);
+  return header;
+}
+
+class Checker {
+ public:
+  Checker(const Dataset& dataset, const ImageLimits& limits) : dataset_(dataset), limits_(limits) {}
+
+  DatasetReport Check() {
+    std::string identity;
+    for (const Sample& sample : dataset_.samples) {
+      CategoryReport& category = report_.categories[sample.category];
+      Count(sample, sample.split == Split::kTrain ? category.train : category.test);
+      std::string digest;
+      const std::optional<ImageHeader> header = CheckPicture(sample, digest);
+      if (header) Widen(*header, category);
+      if (sample.mask) CheckMask(sample, header);
+      // The lengths keep names that hold a separator apart.
+      for (const std::string& part :
+           {sample.category, std::string(NameOf(sample.split)), sample.defect, sample.name, digest})
+        identity += std::to_string(part.size()) + ":" + part;
+    }
+    report_.fingerprint = Sha256Hex(identity);
+    return std::move(report_);
+  }
+
+ private:
+  static void Count(const Sample& sample, SplitReport& split) {
+    ++(sample.good ? split.good : split.defective);
+    if (sample.mask) ++split.masks;
+  }
+
+  static void Widen(const ImageHeader& header, CategoryReport& category) {
+    const bool first = category.max_width == 0;
+    category.min_width = first ? header.width : std::min(category.min_width, header.width);
+    category.min_height = first ? header.height : std::min(category.min_height, header.height);
+    category.max_width = std::max(category.max_width, header.width);
+    category.max_height = std::max(category.max_height, header.height);
+  }
+
+  // Also fills the digest of what could be read, and looks for it in the other split: the samples
+  // to train on may come later.
+  std::optional<ImageHeader> CheckPicture(const Sample& sample, std::string& digest) {
+    try {
+      const std::vector<uint8_t> bytes = ReadUpTo(sample.path, limits_.max_bytes);
+      digest = Sha256Hex(std::as_bytes(std::span(bytes)));
+      const ImageHeader header = Inspect(bytes, limits_);
+      FindDuplicate(sample, digest);
+      return header;
+    } catch (const InvalidInput& error) {
+      report_.unreadable.push_back({sample.name, error.what()});
+    } catch (const FileError& error) {
+      report_.unreadable.push_back({sample.name, error.what()});
+    }
+    return std::nullopt;
+  }
+
+  void FindDuplicate(const Sample& sample, const std::string& digest) {
+    Copies& copies = copies_[digest];
+    if (sample.split == Split::kTrain) {
+      for (const std::string& test : copies.test)
+        report_.duplicates.push_back({.train = sample.name, .test = test});
+      copies.test.clear();
+      if (copies.train.empty()) copies.train = sample.name;
+    } else if (!copies.train.empty()) {
+      report_.duplicates.push_back({.train = copies.train, .test = sample.name});
+    } else {
+      copies.test.push_back(sample.name);
+    }
+  }
+
+  void CheckMask(const Sample& sample, const std::optional<ImageHeader>& picture) {
+    const std::string name = sample.mask->lexically_relative(dataset_.root).generic_string();
+    try {
+      const ImageHeader header = Inspect(ReadUpTo(*sample.mask, limits_.max_bytes), limits_);
+      if (picture && (header.width != picture->width || header.height != picture->height)) {
+        report_.bad_masks.push_back({name, "the mask is " + std::to_string(header.width) + "x" +
+                                               std::to_string(header.height) + ", its picture " +
+                                               std::to_string(picture->width) + "x" +
+                                               std::to_string(picture->height)});
+      }
+    } catch (const InvalidInput& error) {
+      report_.bad_masks.push_back({name, error.what()});
+    } catch (const FileError& error) {
+      report_.bad_masks.push_back({name, error.what()});
+    }
+  }
+
+  // Pictures of the same content: the first to train on, and those to test on until there is one.
+  struct Copies {
+    std::string train;
+    std::vector<std::string> test;
+  };
+
+  const Dataset& dataset_;
+  const ImageLimits& limits_;
+  DatasetReport report_;
+  std::unordered_map<std::string, Copies> copies_;  // by digest
+};
+
+}  // namespace
+
+DatasetReport CheckDataset(const Dataset& dataset, const ImageLimits& limits) {
+  return Checker(dataset, limits).Check();
+}
+
+}  // namespace proad::model

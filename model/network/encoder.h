@@ -1,0 +1,46 @@
+// The frozen encoder: what each patch of a picture looks like to a network that knows pictures
+// already.
+//
+// Two kinds are known (config.h): a vision transformer (vision_transformer.h), and the pyramid of a
+// small convolutional network (patch_pyramid.h). Parameters have the names of an encoder's file.
+// Thread-safety: forward may be called from several threads while no parameter changes.
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+#include <torch/types.h>
+
+#include <vector>
+
+#include "model/picture/preprocess.h"
+#include "model/spec/config.h"
+
+namespace proad::model {
+
+// (x / 255 - mean) / std on the device that `pixels` are on.
+// pixels: uint8 [B, H, W, 3] -> float [B, 3, H, W]
+torch::Tensor Normalize(const torch::Tensor& pixels, const Preprocessing& preprocessing);
+
+// (x - mean) / std, for pictures in 0..1. images: float [B, 3, H, W] -> the same
+torch::Tensor Standardize(const torch::Tensor& images, const Preprocessing& preprocessing);
+
+class EncoderImpl : public torch::nn::Module {
+ public:
+  // The taps, in the order of config.taps. images: normalised float [B, 3, H, W], sides multiples
+  // of the patch -> taps of [B, N, C]; config().prefix_tokens() of the N come before the patches
+  virtual std::vector<torch::Tensor> forward(const torch::Tensor& images) = 0;
+
+  const EncoderConfig& config() const { return config_; }
+
+ protected:
+  explicit EncoderImpl(const EncoderConfig& config) : config_(config) {}
+
+ private:
+  EncoderConfig config_;
+};
+TORCH_MODULE(Encoder);
+
+// Of the kind that `config` names, with random weights.
+Encoder NewEncoder(const EncoderConfig& config);
+
+}  // namespace proad::model

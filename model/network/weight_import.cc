@@ -1,0 +1,260 @@
+#include "model/network/weight_import.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "model/files/error.h"
+#include "model/spec/encoder_names.h"
+
+namespace proad::model {
+namespace {
+
+using Shape = std::vector<int64_t>;
+
+constexpr size_t kProblemsNamed = 8;
+
+std::string ToText(const Shape& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+  }
+  return text + "]";
+}
+
+std::string Describe(const std::string& name, const TensorView& view) {
+  return "'" + name + "' " + NameOf(view.dtype) + " " + ToText(view.shape);
+}
+
+// What is wrong with a file, collected so that one reading tells all.
+class Problems {
+ public:
+  void Add(std::string problem) {
+    if (named_.size() < kProblemsNamed) named_.push_back(std::move(problem));
+    ++count_;
+  }
+
+  // Throws CorruptFile when there is any.
+  void Check(const std::string& source) const {
+    if (count_ == 0) return;
+    std::string message;
+    for (const std::string& problem : named_) message += (message.empty() ? "" : "; ") + problem;
+    if (count_ > named_.size()) {
+      message += "; and " + std::to_string(count_ - named_.size()) + " more such problems";
+    }
+    throw CorruptFile(source, message);
+  }
+
+ private:
+  std::vector<std::string> named_;
+  size_t count_ = 0;
+};
+
+std::optional<at::ScalarType> FloatType(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return at::kFloat;
+    case DType::kF16:
+      return at::kHalf;
+    case DType::kBF16:
+      return at::kBFloat16;
+    default:
+      return std::nullopt;
+  }
+}
+
+// Copies a tensor out of the file, in the file's precision. Not a tensor but a problem when its
+// type, its shape or a value in it is wrong.
+torch::Tensor Take(const std::string& name, const TensorView& view, const Shape& expected,
+                   Problems& problems) {
+  const std::optional<at::ScalarType> type = FloatType(view.dtype);
+  if (view.shape != expected || !type) {
+    problems.Add("tensor " + Describe(name, view) + ", expected F32, F16 or BF16 " +
+                 ToText(expected));
+    return {};
+  }
+  torch::Tensor tensor = at::empty(expected, at::TensorOptions(*type));
+  std::memcpy(tensor.data_ptr(), view.data.data(), view.data.size());
+  if (!tensor.isfinite().all().item<bool>()) {
+    problems.Add("tensor " + Describe(name, view) + " holds values that are not finite");
+    return {};
+  }
+  return tensor;
+}
+
+// The presets whose encoders are of a kind and `width` wide, as a hint for people.
+std::string PresetsOfWidth(EncoderKind kind, int64_t width) {
+  std::string names;
+  for (const std::string& preset : PresetNames()) {
+    const EncoderConfig encoder = PresetConfig(preset).encoder;
+    if (encoder.kind != kind || encoder.width != width) continue;
+    names += (names.empty() ? "'" : " or '") + preset + "'";
+  }
+  return names.empty() ? "no preset is" : "preset " + names + " is";
+}
+
+void CheckWidth(const TensorFile& file, const std::string& name, const EncoderConfig& config) {
+  const auto it = file.tensors.find(name);
+  if (it == file.tensors.end() || it->second.shape.empty()) return;  // reported as missing later
+  const int64_t stored = it->second.shape.back();
+  if (stored == config.width) return;
+  throw InvalidInput("preset", "PRESET_MISMATCH",
+                     file.source + ": the weights are " + std::to_string(stored) +
+                         " wide (tensor " + Describe(name, it->second) +
+                         "), but the network asked for is " + std::to_string(config.width) +
+                         " wide; " + PresetsOfWidth(config.kind, stored) + " " +
+                         std::to_string(stored) + " wide");
+}
+
+void CheckKind(const TensorFile& file, const EncoderNames& names, EncoderKind kind) {
+  if (names.kind() == kind) return;
+  const bool pyramid = kind == EncoderKind::kPatchPyramid;
+  throw InvalidInput("preset", "PRESET_MISMATCH",
+                     file.source + ": the weights are those of a " +
+                         (pyramid ? "vision transformer" : "patch pyramid") +
+                         ", but the network asked for has a " +
+                         (pyramid ? "patch pyramid; preset 'proad-pyramid' is for "
+                                    "encoder-pyramid.safetensors of this project alone"
+                                  : "vision transformer; preset 'proad-pyramid' is for it"));
+}
+
+// Side of the square grid that the stored positions are for; `otherwise` when they are for none,
+// which then shows as a wrong shape.
+int PositionGrid(const TensorFile& file, const EncoderNames& names, int otherwise) {
+  const auto it = file.tensors.find(names.positions());
+  if (it == file.tensors.end() || it->second.shape.size() != 3) return otherwise;
+  const int64_t slots = it->second.shape[1] - (names.has_class_position() ? 1 : 0);
+  const auto side = std::llround(std::sqrt(static_cast<double>(std::max<int64_t>(slots, 0))));
+  return side > 0 && side * side == slots ? static_cast<int>(side) : otherwise;
+}
+
+// Finds, checks and joins the parts of one tensor; notes the names it used.
+torch::Tensor TakeParts(const TensorFile& file, const WantedTensor& wanted,
+                        std::set<std::string>& used, Problems& problems) {
+  std::vector<torch::Tensor> parts;
+  for (const auto& alternatives : wanted.parts) {
+    const auto name = std::find_if(
+        alternatives.begin(), alternatives.end(),
+        [&](const std::string& candidate) { return file.tensors.contains(candidate); });
+    if (name == alternatives.end()) {
+      problems.Add("missing tensor '" + alternatives.front() + "' " + ToText(wanted.part_shape));
+      continue;
+    }
+    used.insert(*name);
+    torch::Tensor part = Take(*name, file.tensors.at(*name), wanted.part_shape, problems);
+    if (part.defined()) parts.push_back(std::move(part));
+  }
+  if (parts.size() != wanted.parts.size()) return {};
+  return parts.size() == 1 ? parts[0] : at::cat(parts);
+}
+
+}  // namespace
+
+ImportedEncoder ImportEncoder(const TensorFile& file, const EncoderConfig& config) {
+  const EncoderNames names = EncoderNames::Detect(file);
+  CheckKind(file, names, config.kind);
+  CheckWidth(file, names.as_wide_as_encoder(), config);
+  ImportedEncoder encoder{names.dialect(), config, {}};
+  encoder.config.position_grid = PositionGrid(file, names, config.position_grid);
+
+  Problems problems;
+  std::set<std::string> used;
+  for (const WantedTensor& wanted : names.Wanted(encoder.config)) {
+    encoder.tensors[wanted.official] = TakeParts(file, wanted, used, problems);
+  }
+  for (const auto& [name, view] : file.tensors) {
+    if (!used.contains(name) && !names.IsLegalExtra(name, encoder.config)) {
+      problems.Add("unknown tensor " + Describe(name, view) + ", expected only " +
+                   std::string(NameOf(names.dialect())) + " names of an encoder");
+    }
+  }
+  problems.Check(file.source);
+
+  if (!names.has_class_position()) {
+    // timm has already added the class slot's position to the class token.
+    torch::Tensor& positions = encoder.tensors["pos_embed"];
+    positions = at::cat({at::zeros({1, 1, config.width}, positions.options()), positions}, 1);
+  }
+  return encoder;
+}
+
+void LoadEncoder(EncoderImpl& encoder, const ImportedEncoder& imported) {
+  if (imported.config != encoder.config()) {
+    throw InvalidInput(
+        "encoder", "ENCODER_MISMATCH",
+        "the encoder was imported for another configuration than the network's (position grid " +
+            std::to_string(imported.config.position_grid) + " and " +
+            std::to_string(encoder.config().position_grid) + ")");
+  }
+  const at::NoGradGuard no_gradient;
+  const auto parameters = encoder.named_parameters();
+  TORCH_CHECK(parameters.size() == imported.tensors.size(), "the encoder has ", parameters.size(),
+              " parameters, and ", imported.tensors.size(), " were imported");
+  for (const auto& parameter : parameters) {
+    const auto it = imported.tensors.find(parameter.key());
+    TORCH_CHECK(it != imported.tensors.end(), "parameter ", parameter.key(), " was not imported");
+    torch::Tensor target = parameter.value();
+    target.copy_(it->second);
+  }
+}
+
+void LoadTrainable(ProAd& model, const TensorFile& file) {
+  const ModelConfig& config = model->config();
+  CheckWidth(file, "prototypes", config.encoder);
+  const auto parameters = model->TrainableParameters();
+  Problems problems;
+  std::map<std::string, torch::Tensor> taken;
+  for (const auto& parameter : parameters) {
+    const std::string& name = parameter.key();
+    const Shape shape = parameter.value().sizes().vec();
+    const auto it = file.tensors.find(name);
+    if (it == file.tensors.end()) {
+      problems.Add("missing tensor '" + name + "' " + ToText(shape));
+    } else if (name == "prototypes" && it->second.shape != shape) {
+      problems.Add("tensor " + Describe(name, it->second) + ", expected " + ToText(shape) +
+                   ": one row for each token of an input of " + std::to_string(config.input_width) +
+                   " x " + std::to_string(config.input_height) + " pixels");
+    } else {
+      taken[name] = Take(name, it->second, shape, problems);
+    }
+  }
+  for (const auto& [name, view] : file.tensors) {
+    if (!parameters.contains(name)) {
+      problems.Add("unknown tensor " + Describe(name, view) +
+                   ", expected only trained tensors of '" + config.preset + "' with " +
+                   std::to_string(config.decoder_layers) + " decoder layers");
+    }
+  }
+  problems.Check(file.source);
+
+  const at::NoGradGuard no_gradient;
+  for (const auto& parameter : parameters) {
+    torch::Tensor target = parameter.value();
+    target.copy_(taken.at(parameter.key()));
+  }
+}
+
+std::string_view KnownEncoder(std::string_view sha256) {
+  static constexpr std::pair<std::string_view, std::string_view> kKnown[] = {
+      {"73182a088cf94833c94b1666d1c99e02fe87e2007bff57b564fb6206e25dba71",
+       "dinov2_vitb14_reg4_pretrain.pth of DINOv2"},
+      {"328ca1db2588666d89c42116d38230a5ed547d0797466cb3d48a8881842bcee3",
+       "encoder-tiny.safetensors of this project"},
+      {"8af486f6834b3d988b89cea1cd55fd038ebd7c2932bd6df6e55dc3fe447a3305",
+       "encoder-pyramid.safetensors of this project"},
+  };
+  for (const auto& [digest, name] : kKnown) {
+    if (digest == sha256) return name;
+  }
+  return {};
+}
+
+}  // namespace proad::model

@@ -1,0 +1,60 @@
+// Anomaly maps in the forms that leave the server: encoded samples, and a picture with its map
+// drawn over it.
+//
+// No LibTorch. Pure functions: safe to call from any thread.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "model/picture/image.h"
+#include "model/picture/preprocess.h"
+
+namespace proad::model {
+
+// Map values drawn as the lowest and highest colour of an overlay, and the range of integer
+// heatmaps. One per model version, never stretched to a picture.
+struct MapRange {
+  float low = 0.0f;
+  float high = 0.3f;
+
+  bool operator==(const MapRange&) const = default;
+};
+
+// How the samples of a heatmap are stored.
+enum class HeatmapEncoding {
+  kFloat32,  // IEEE 754 single precision
+  kU16,      // unsigned 16 bit
+  kU8,       // unsigned 8 bit
+  kPng16,    // a 16 bit grey PNG file
+};
+
+// An anomaly map as bytes. In every encoding the value of a pixel is raw * scale + offset.
+struct EncodedHeatmap {
+  int width = 0;
+  int height = 0;
+  float scale = 1.0f;
+  float offset = 0.0f;
+  std::string
+      data;  // row-major from the top left, little-endian, tightly packed; for kPng16 a PNG file
+};
+
+// Encodes a map of `height` rows of `width` values, which must be finite.
+//
+// kFloat32 keeps the values as they are. The integer encodings spread their raw samples evenly over
+// `range`, so that raw samples of two pictures compare; only for a map with a value outside it the
+// range is widened to that value. Nothing is clipped and no value moves by more than half a scale.
+// Throws InvalidInput: field "map", reason MAP_SIZE_MISMATCH or MAP_NOT_FINITE; field "map_range",
+// reason MAP_RANGE_INVALID, unless low < high and both are finite.
+EncodedHeatmap EncodeHeatmap(std::span<const float> map, int width, int height,
+                             HeatmapEncoding encoding, MapRange range);
+
+// The picture as a PNG file (RGB, 8 bit) with its map drawn over it: the colours run from dark blue
+// at range.low over green to red at range.high and above, and the higher the value, the less of the
+// picture shines through, so a good part looks calm. Pixels outside `inspected_area` are darkened.
+//   map: [picture.height, picture.width]
+// Throws InvalidInput as EncodeHeatmap does.
+std::string RenderOverlay(const Image& picture, std::span<const float> map, MapRange range,
+                          Box inspected_area);
+
+}  // namespace proad::model

@@ -1,0 +1,210 @@
+#include "model/spec/config.h"
+
+#include <cmath>
+#include <cstddef>
+#include <numeric>
+
+#include "model/files/error.h"
+#include "model/files/strict_json.h"
+
+namespace proad::model {
+namespace {
+
+[[noreturn]] void Refuse(const std::string& option, const std::string& message) {
+  throw InvalidInput(option, "CONFIG_INVALID", option + " " + message);
+}
+
+void CheckRange(const std::string& option, int value, int low, int high) {
+  if (value < low || value > high) {
+    Refuse(option, "is " + std::to_string(value) + "; it must be " + std::to_string(low) + " to " +
+                       std::to_string(high));
+  }
+}
+
+void CheckDivides(const std::string& option, int value, const std::string& of, int divisor) {
+  if (value % divisor != 0) {
+    Refuse(option, "is " + std::to_string(value) + "; it must be a multiple of " + of + ", " +
+                       std::to_string(divisor));
+  }
+}
+
+void Validate(const EncoderConfig& encoder) {
+  // The bounds are far beyond any published vision transformer; they keep products of them within
+  // 64 bits and a damaged manifest from asking for terabytes.
+  CheckRange("encoder.width", encoder.width, 1, 8192);
+  CheckRange("encoder.heads", encoder.heads, 1, 128);
+  CheckDivides("encoder.width", encoder.width, "encoder.heads", encoder.heads);
+  CheckRange("encoder.blocks", encoder.blocks, 1, 256);
+  CheckRange("encoder.patch", encoder.patch, 1, 128);
+  CheckRange("encoder.registers", encoder.registers, 0, 64);
+  CheckRange("encoder.position_grid", encoder.position_grid, 1, 512);
+  if (encoder.taps.empty()) {
+    Refuse("encoder.taps", "is empty; at least one block's output must be used");
+  }
+  for (size_t i = 0; i < encoder.taps.size(); ++i) {
+    const std::string option = "encoder.taps[" + std::to_string(i) + "]";
+    CheckRange(option, encoder.taps[i], 0, encoder.blocks - 1);
+    if (i > 0 && encoder.taps[i] <= encoder.taps[i - 1]) {
+      Refuse(option, "is " + std::to_string(encoder.taps[i]) +
+                         "; taps must ascend, and the one before is " +
+                         std::to_string(encoder.taps[i - 1]));
+    }
+  }
+  if (encoder.kind == EncoderKind::kPatchPyramid && encoder.taps != std::vector<int>{0}) {
+    Refuse("encoder.taps", "must be [0] of a patch pyramid, which has one tap");
+  }
+  if (encoder.blocks != encoder.taps.back() + 1) {
+    Refuse("encoder.blocks", "is " + std::to_string(encoder.blocks) +
+                                 "; it must be the last tap + 1, " +
+                                 std::to_string(encoder.taps.back() + 1) +
+                                 ", as blocks after the last tap are never run");
+  }
+}
+
+void CheckCrop(const std::string& side, int resize, int crop, int input) {
+  const std::string option = "preprocessing.crop_" + side;
+  CheckRange("preprocessing.resize_" + side, resize, 1, 16384);
+  if (crop != input) {
+    Refuse(option, "is " + std::to_string(crop) + "; it must be config.input_" + side + ", " +
+                       std::to_string(input));
+  }
+  if (crop > resize) {
+    Refuse(option, "is " + std::to_string(crop) + "; it must be at most preprocessing.resize_" +
+                       side + ", " + std::to_string(resize));
+  }
+}
+
+std::vector<int> Taps(int first, int step, int count) {
+  std::vector<int> taps(count);
+  for (int i = 0; i < count; ++i) taps[i] = first + i * step;
+  return taps;
+}
+
+}  // namespace
+
+const std::vector<std::string>& PresetNames() {
+  static const std::vector<std::string> names = {"proad-pyramid", "proad-tiny", "proad-small",
+                                                 "proad-base", "proad-large"};
+  return names;
+}
+
+ModelConfig PresetConfig(std::string_view preset) {
+  ModelConfig config;  // the defaults are proad-base
+  config.preset = preset;
+  if (preset == "proad-base") return config;
+  if (preset == "proad-small") {
+    config.encoder.width = 384;
+    config.encoder.heads = 6;
+    return config;
+  }
+  if (preset == "proad-large") {
+    config.encoder.width = 1024;
+    config.encoder.heads = 16;
+    config.encoder.blocks = 19;
+    config.encoder.taps = Taps(4, 2, 8);
+    return config;
+  }
+  if (preset == "proad-tiny") {
+    config.encoder.width = 192;
+    config.encoder.heads = 3;
+    config.encoder.position_grid = 28;
+    config.decoder_layers = 4;
+    config.input_height = 280;
+    config.input_width = 280;
+    return config;
+  }
+  if (preset == "proad-pyramid") {
+    config.encoder = {.kind = EncoderKind::kPatchPyramid,
+                      .width = 192,
+                      .heads = 3,
+                      .blocks = 1,
+                      .registers = 0,
+                      .position_grid = 1,
+                      .taps = {0}};
+    config.decoder_layers = 4;
+    config.groups = 1;
+    return config;
+  }
+  std::string known;
+  for (const std::string& name : PresetNames()) known += (known.empty() ? "" : ", ") + name;
+  throw InvalidInput("preset", "PRESET_UNKNOWN",
+                     "there is no preset \"" + std::string(preset) + "\"; known are " + known);
+}
+
+Preprocessing PresetPreprocessing(std::string_view preset) {
+  const ModelConfig config = PresetConfig(preset);
+  Preprocessing preprocessing;
+  preprocessing.crop_height = config.input_height;
+  preprocessing.crop_width = config.input_width;
+  const bool direct = preset == "proad-tiny" || preset == "proad-pyramid";
+  preprocessing.resize_height = direct ? config.input_height : 448;
+  preprocessing.resize_width = direct ? config.input_width : 448;
+  if (config.encoder.kind == EncoderKind::kPatchPyramid) {
+    preprocessing.mean = {0, 0, 0};  // the encoder wants 0..1, and subtracts SqueezeNet's own mean
+    preprocessing.std = {1, 1, 1};
+  }
+  return preprocessing;
+}
+
+void Validate(const ModelConfig& config) {
+  Validate(config.encoder);
+  const int taps = static_cast<int>(config.encoder.taps.size());
+  CheckRange("decoder_layers", config.decoder_layers, 1, 256);
+  CheckRange("groups", config.groups, 1, 256);
+  if (taps % config.groups != 0 || config.decoder_layers % config.groups != 0) {
+    Refuse("groups", "is " + std::to_string(config.groups) +
+                         "; it must divide the number of taps, " + std::to_string(taps) +
+                         ", and decoder_layers, " + std::to_string(config.decoder_layers) +
+                         ": at most " + std::to_string(std::gcd(taps, config.decoder_layers)));
+  }
+  // What is halved four times must not vanish.
+  const bool pyramid = config.encoder.kind == EncoderKind::kPatchPyramid;
+  const int least = pyramid ? 2 * config.encoder.patch : 1;
+  CheckRange("input_height", config.input_height, least, 8192);
+  CheckRange("input_width", config.input_width, least, 8192);
+  CheckDivides("input_height", config.input_height, "encoder.patch", config.encoder.patch);
+  CheckDivides("input_width", config.input_width, "encoder.patch", config.encoder.patch);
+}
+
+void Validate(const ModelConfig& config, const Preprocessing& preprocessing) {
+  Validate(config);
+  CheckCrop("height", preprocessing.resize_height, preprocessing.crop_height, config.input_height);
+  CheckCrop("width", preprocessing.resize_width, preprocessing.crop_width, config.input_width);
+  for (size_t i = 0; i < preprocessing.mean.size(); ++i) {
+    const std::string index = "[" + std::to_string(i) + "]";
+    if (!std::isfinite(preprocessing.mean[i])) {
+      Refuse("preprocessing.mean" + index, "is not a finite number");
+    }
+    if (!(std::isfinite(preprocessing.std[i]) && preprocessing.std[i] > 0)) {
+      Refuse("preprocessing.std" + index, "must be a finite number above 0");
+    }
+  }
+}
+
+const char* NameOf(EncoderKind kind) {
+  return kind == EncoderKind::kPatchPyramid ? "patch_pyramid" : "vision_transformer";
+}
+
+EncoderKind ParseEncoderKind(std::string_view name) {
+  for (const EncoderKind kind : {EncoderKind::kVisionTransformer, EncoderKind::kPatchPyramid}) {
+    if (name == NameOf(kind)) return kind;
+  }
+  throw InvalidInput(
+      "kind", "ENCODER_KIND_UNKNOWN",
+      "kind " + Quote(name) + " is not known; known are vision_transformer, patch_pyramid");
+}
+
+const char* NameOf(PositionResize resize) {
+  return resize == PositionResize::kOfficial ? "official" : "lineage";
+}
+
+PositionResize ParsePositionResize(std::string_view name) {
+  for (const PositionResize how : {PositionResize::kOfficial, PositionResize::kLineage}) {
+    if (name == NameOf(how)) return how;
+  }
+  throw InvalidInput(
+      "position_resize", "POSITION_RESIZE_UNKNOWN",
+      "position_resize " + Quote(name) + " is not known; known are official, lineage");
+}
+
+}  // namespace proad::model

@@ -1,0 +1,115 @@
+#include "model/spec/train_data.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "model/dataset/dataset_report.h"
+#include "model/files/error.h"
+#include "model/files/strict_json.h"
+#include "model/spec/shuffle.h"
+
+namespace proad::model {
+namespace {
+
+// "A", "B" and 3 more: why.
+std::string Listed(const std::vector<FileFinding>& findings) {
+  constexpr size_t kShown = 5;
+  std::string text;
+  for (size_t i = 0; i < std::min(findings.size(), kShown); ++i) {
+    text += (i == 0 ? "" : "; ") + Quote(findings[i].name) + ": " + findings[i].problem;
+  }
+  if (findings.size() > kShown) {
+    text += "; and " + std::to_string(findings.size() - kShown) + " more";
+  }
+  return text;
+}
+
+void LeaveOut(const std::vector<FileFinding>& unreadable, TrainData& data) {
+  std::set<std::string> names;
+  for (const FileFinding& finding : unreadable) {
+    names.insert(finding.name);
+    data.skipped.push_back(finding.name);
+  }
+  std::erase_if(data.dataset.samples,
+                [&](const Sample& sample) { return names.contains(sample.name); });
+}
+
+void Divide(const TrainSpec& spec, TrainData& data) {
+  std::map<std::string, std::vector<const Sample*>> categories;
+  for (const Sample& sample : data.dataset.samples) {
+    if (sample.split == Split::kTrain && sample.good)
+      categories[sample.category].push_back(&sample);
+  }
+  uint64_t stream = 0;
+  for (const auto& [category, samples] : categories) {
+    const auto count = static_cast<int64_t>(samples.size());
+    const std::vector<int64_t> order = Shuffled(count, spec.recipe.seed, --stream);
+    std::vector<bool> held(samples.size());
+    for (int64_t i = 0; i < CountHeldOut(count, spec.validation_share); ++i) {
+      held[static_cast<size_t>(order[static_cast<size_t>(i)])] = true;
+    }
+    for (size_t i = 0; i < samples.size(); ++i) {
+      (held[i] ? data.held_out : data.train).push_back(*samples[i]);
+    }
+  }
+}
+
+// A job's dataset was found where it may lie, links resolved, before the trainer existed. A link
+// that was put on the way since then may lead anywhere.
+void RefuseMoved(const std::filesystem::path& planned, const Dataset& dataset) {
+  const std::filesystem::path& root = dataset.root;
+  if (std::mismatch(root.begin(), root.end(), planned.begin(), planned.end()).first == root.end()) {
+    return;
+  }
+  throw InvalidInput("dataset", "DATASET_MOVED",
+                     "the dataset " + Quote(planned.string()) + " is now reached by a symbolic " +
+                         "link, at " + Quote(root.string()) +
+                         "; a job's dataset is a path without " + "links");
+}
+
+}  // namespace
+
+// Thresholds want three pictures at least; a small category gives a quarter of its own for them.
+int64_t CountHeldOut(int64_t pictures, double share) {
+  constexpr int64_t kFewest = 3;
+  if (share <= 0 || pictures < 2) return 0;
+  const int64_t fewest = std::clamp<int64_t>(pictures / 4, 1, kFewest);
+  const auto wanted = std::llround(share * static_cast<double>(pictures));
+  return std::clamp<int64_t>(wanted, fewest, pictures - 1);
+}
+
+TrainData OpenTrainData(const TrainSpec& spec, const ImageLimits& limits) {
+  TrainData data;
+  data.dataset =
+      OpenDataset(spec.dataset, {.format = spec.dataset_format, .categories = spec.categories});
+  RefuseMoved(spec.dataset, data.dataset);
+  const DatasetReport report = CheckDataset(data.dataset, limits);
+  data.fingerprint = report.fingerprint;
+  if (!report.bad_masks.empty()) {
+    throw InvalidInput("dataset", "MASK_INVALID",
+                       "masks of the dataset cannot be used: " + Listed(report.bad_masks));
+  }
+  if (!report.unreadable.empty() && !spec.skip_unreadable) {
+    throw InvalidInput("dataset", "UNREADABLE_IMAGE",
+                       "pictures of the dataset cannot be read: " + Listed(report.unreadable) +
+                           "; mend or remove them, or set skip_unreadable");
+  }
+  LeaveOut(report.unreadable, data);
+  CheckTrainable(data.dataset);
+  Divide(spec, data);
+  return data;
+}
+
+bool CanEvaluate(const Dataset& dataset) {
+  try {
+    CheckEvaluable(dataset);
+    return true;
+  } catch (const InvalidInput&) {
+    return false;
+  }
+}
+
+}  // namespace proad::model

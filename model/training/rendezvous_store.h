@@ -1,0 +1,15 @@
+// What a Rendezvous is made of, for process_group.cc.
+#pragma once
+
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+#include "model/training/rendezvous.h"
+
+namespace proad::model {
+
+struct Rendezvous::Store {
+  Membership membership;
+  c10::intrusive_ptr<c10d::TCPStore> store;
+};
+
+}  // namespace proad::model

@@ -1,0 +1,225 @@
+#include "server/jobs/job_store.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/time/clock.h"
+#include "model/files/atomic_file.h"
+#include "model/files/error.h"
+#include "server/telemetry/log.h"
+
+namespace proad::server {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kStaging[] = ".staging-";
+constexpr char kRemoved[] = ".removed-";
+constexpr char kTemporary[] = ".";  // of AtomicFile, in a job's directory
+constexpr char kStoreLock[] = ".lock";
+
+// Time of creation, UTC, and random digits; "." would do before the milliseconds, but not every
+// tool likes it in a name.
+constexpr char kIdFormat[] = "%E4Y%m%d-%H%M%E3S";
+constexpr absl::string_view kIdTime = "00000000-000000-000";
+
+// As NewId makes them. Anything else in the directory, "lost+found" for example, is no job.
+bool IsId(const std::string& name) {
+  constexpr absl::string_view kPattern = "00000000-000000-000-ffffffff";
+  return name.size() == kPattern.size() &&
+         std::equal(name.begin(), name.end(), kPattern.begin(), [](char c, char pattern) {
+           if (pattern == '-') return c == '-';
+           return absl::ascii_isdigit(c) || (pattern == 'f' && c >= 'a' && c <= 'f');
+         });
+}
+
+bool StartsWith(const fs::path& path, const char* prefix) {
+  return absl::StartsWith(path.filename().string(), prefix);
+}
+
+// What AtomicFile could not remove because its process was killed.
+void RemoveTemporaries(const fs::path& job) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(job, ignored)) {
+    if (StartsWith(entry.path(), kTemporary)) fs::remove(entry.path(), ignored);
+  }
+}
+
+absl::StatusOr<std::vector<fs::path>> Entries(const fs::path& directory) {
+  std::error_code error;
+  std::vector<fs::path> entries;
+  for (fs::directory_iterator it(directory, error); !error && it != fs::directory_iterator();
+       it.increment(error)) {
+    entries.push_back(it->path());
+  }
+  if (error) {
+    return absl::InternalError(
+        absl::StrCat("cannot read ", directory.string(), ": ", error.message()));
+  }
+  std::sort(entries.begin(), entries.end());
+  return entries;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<JobStore>> JobStore::Open(const fs::path& directory) {
+  const fs::path root = fs::absolute(directory).lexically_normal();
+  std::error_code error;
+  fs::create_directories(root, error);
+  if (error) {
+    const auto code =
+        error == std::errc::permission_denied || error == std::errc::read_only_file_system
+            ? absl::StatusCode::kPermissionDenied
+            : absl::StatusCode::kInternal;
+    return absl::Status(code, absl::StrCat("cannot make the directory of jobs ", root.string(),
+                                           ": ", error.message()));
+  }
+  const fs::path path = root / kStoreLock;
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0) {
+    return absl::Status(
+        errno == EACCES ? absl::StatusCode::kPermissionDenied : absl::StatusCode::kInternal,
+        absl::StrCat("cannot open ", path.string(), ": ", strerror(errno)));
+  }
+  // A file system that knows no locks cannot keep two servers apart; that is no reason not to work.
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    close(fd);
+    return absl::FailedPreconditionError(
+        absl::StrCat("another server uses the directory of jobs ", root.string()));
+  }
+  return std::unique_ptr<JobStore>(new JobStore(root, fd));
+}
+
+JobStore::~JobStore() { close(lock_); }
+
+absl::StatusOr<std::vector<StoredJob>> JobStore::Load() {
+  const auto entries = Entries(root_);
+  if (!entries.ok()) return entries.status();
+  std::vector<StoredJob> jobs;
+  for (const fs::path& entry : *entries) {
+    std::error_code ignored;
+    if (StartsWith(entry, kStaging)) {
+      fs::remove_all(entry, ignored);
+    } else if (IsId(entry.filename().string()) && fs::is_directory(entry, ignored)) {
+      RemoveTemporaries(entry);
+      jobs.push_back({entry.filename().string(), ReadSpec(entry), ReadRecord(entry)});
+      const auto& record = jobs.back().record;
+      if (record.ok()) last_id_ = std::max(last_id_, record->created);
+    }
+  }
+  return jobs;
+}
+
+absl::StatusOr<std::string> JobStore::Create(const JobSpec& spec, JobRecord& record) {
+  const std::string id = NewId(record.created);
+  const fs::path staging = root_ / model::UniqueName(kStaging);
+  const fs::path directory = Directory(id);
+  absl::Status status;
+  bool renamed = false;
+  try {
+    std::error_code error;
+    fs::create_directory(staging, error);
+    if (error) throw model::FileError(staging, "create", error.value());
+    status = WriteSpec(staging, spec);
+    if (status.ok()) status = WriteRecord(staging, record);
+    if (status.ok()) {
+      fs::rename(staging, directory, error);
+      if (error) throw model::FileError(directory, "rename into place", error.value());
+      renamed = true;
+      model::FlushToDisk(root_);
+      return id;
+    }
+  } catch (...) {
+    status = StatusOfFileException();
+  }
+  std::error_code ignored;
+  fs::remove_all(staging, ignored);
+  if (renamed) fs::remove_all(directory, ignored);
+  return status;
+}
+
+std::string JobStore::NewId(absl::Time& created) {
+  // Later than every other one, whatever the clock does.
+  created = std::max(absl::FromUnixMillis(absl::ToUnixMillis(absl::Now())),
+                     last_id_ + absl::Milliseconds(1));
+  last_id_ = created;
+  const std::string time = absl::FormatTime(kIdFormat, created, absl::UTCTimeZone());
+  return absl::StrReplaceAll(model::UniqueName(time + "-").substr(0, time.size() + 9),
+                             {{".", "-"}});
+}
+
+absl::Status JobStore::Remove(const std::string& id) { return Hide(Directory(id)); }
+
+absl::Status JobStore::RemoveWork(const std::string& id) {
+  return Hide(Directory(id) / kWorkDirectory);
+}
+
+absl::Status JobStore::Hide(const fs::path& path) {
+  std::error_code error;
+  fs::rename(path, root_ / model::UniqueName(kRemoved), error);
+  if (!error || error == std::errc::no_such_file_or_directory) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("cannot remove ", path.string(), ": ", error.message()));
+}
+
+absl::Status JobStore::RemoveVerdict(const std::string& id) {
+  try {
+    for (const char* name : {kErrorFile, kResultFile}) {
+      const fs::path path = Directory(id) / name;
+      std::error_code error;
+      fs::remove(path, error);
+      if (error) throw model::FileError(path, "remove", error.value());
+    }
+    model::FlushToDisk(Directory(id));
+    return absl::OkStatus();
+  } catch (...) {
+    return StatusOfFileException();
+  }
+}
+
+void JobStore::DeleteRemoved() const {
+  const auto entries = Entries(root_);
+  if (!entries.ok()) return;
+  for (const fs::path& entry : *entries) {
+    if (!StartsWith(entry, kRemoved)) continue;
+    std::error_code error;
+    fs::remove_all(entry, error);
+    if (error) {
+      Log(LogLevel::kWarning, "cannot delete a job's files",
+          {{"path", entry.string()}, {"error", error.message()}});
+    }
+  }
+}
+
+absl::Time TimeOfJobId(const std::string& id) {
+  std::string time = id.substr(0, kIdTime.size());
+  if (IsId(id)) time[kIdTime.size() - 4] = '.';
+  absl::Time parsed;
+  return absl::ParseTime(kIdFormat, time, &parsed, nullptr) ? parsed : absl::InfinitePast();
+}
+
+std::vector<std::string> JobsToRemove(std::vector<EndedJob> jobs, absl::Time now,
+                                      absl::Duration keep, int max) {
+  std::sort(jobs.begin(), jobs.end(), [](const EndedJob& a, const EndedJob& b) {
+    return std::tie(a.ended, a.id) < std::tie(b.ended, b.id);
+  });
+  const size_t too_many = jobs.size() - std::min(jobs.size(), static_cast<size_t>(max));
+  std::vector<std::string> remove;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    if (i < too_many || now - jobs[i].ended > keep) remove.push_back(jobs[i].id);
+  }
+  return remove;
+}
+
+}  // namespace proad::server

@@ -1,0 +1,371 @@
+#include "server/batching/detector.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "model/picture/image.h"
+#include "server/util/status_details.h"
+#include "tests/support/fake_model.h"
+#include "tests/support/pictures.h"
+#include "tests/support/pipeline.h"
+#include "tests/support/sync.h"
+
+namespace proad::server {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::span<const uint8_t> Bytes(const std::string& text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+// One query and the answers that it got; keeps the picture's bytes.
+class Asked {
+ public:
+  Asked(Pipeline& pipeline, uint32_t marker) : Asked(pipeline, MarkedBmp(marker)) {}
+  Asked(Pipeline& pipeline, std::string file) : pipeline_(pipeline), file_(std::move(file)) {
+    query.image = Bytes(file_);
+    query.cancelled = std::make_shared<std::atomic<bool>>(false);
+  }
+
+  Asked& Send() {
+    pipeline_.detector.Detect(
+        query, [this](absl::StatusOr<Detection> answer) { answers_.Add(std::move(answer)); });
+    return *this;
+  }
+  void Cancel() {
+    query.cancelled->store(true);
+    pipeline_.detector.Sweep();
+  }
+  absl::StatusOr<Detection> Answer() { return answers_.Await(1).front(); }
+  size_t answers() { return answers_.size(); }
+
+  DetectQuery query;
+
+ private:
+  Pipeline& pipeline_;
+  const std::string file_;
+  Collected<absl::StatusOr<Detection>> answers_;
+};
+
+void ExpectRefused(const absl::StatusOr<Detection>& answer, absl::StatusCode code,
+                   const std::string& reason, const std::string& words) {
+  EXPECT_EQ(answer.status().code(), code) << answer.status();
+  EXPECT_EQ(GetDetails(answer.status()).reason, reason);
+  EXPECT_THAT(std::string(answer.status().message()), HasSubstr(words));
+}
+
+TEST(DetectorTest, AnswersWithTheScoreOfItsOwnImage) {
+  Pipeline pipeline;
+  std::vector<std::unique_ptr<Asked>> asked;
+  for (uint32_t marker = 1; marker <= 50; ++marker) {
+    asked.push_back(std::make_unique<Asked>(pipeline, marker * 1000));
+    asked.back()->Send();
+  }
+  for (uint32_t marker = 1; marker <= 50; ++marker) {
+    const auto answer = asked[marker - 1]->Answer();
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(answer->score, FakeScore(marker * 1000));
+    EXPECT_EQ(answer->model->manifest().name, "fake");
+  }
+}
+
+TEST(DetectorTest, TellsSizeAreaTimesAndBatch) {
+  Pipeline pipeline;
+  Asked asked(pipeline, MarkedBmp(5, 30, 20));
+  const auto answer = asked.Send().Answer();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->width, 30);
+  EXPECT_EQ(answer->height, 20);
+  EXPECT_EQ(answer->inspected_area, (model::Box{0, 0, 30, 20}));
+  EXPECT_EQ(answer->times.batch_size, 1);
+  EXPECT_GT(answer->times.preprocess, absl::ZeroDuration());
+  EXPECT_FALSE(answer->heatmap.has_value());
+  EXPECT_FALSE(answer->overlay.has_value());
+}
+
+TEST(DetectorTest, TakesFrames) {
+  Pipeline pipeline;
+  const std::vector<uint8_t> pixels = MarkedImage(0x010203, 9, 7).pixels;
+  Asked asked(pipeline, 0);
+  asked.query.image = model::FrameView{9, 7, 0, model::PixelFormat::kRgb8, pixels};
+  const auto answer = asked.Send().Answer();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->score, FakeScore(0x010203));
+}
+
+TEST(DetectorTest, VerdictComesFromTheThreshold) {
+  model::Manifest manifest = FakeManifest();
+  manifest.categories["pcb"] = model::Calibration{FakeScore(500), 0.01, 10};
+  Pipeline pipeline({}, {std::make_shared<FakeModel>(manifest)});
+  struct Case {
+    uint32_t marker;
+    std::string category;
+    std::optional<double> requested;
+    Verdict verdict;
+    ThresholdSource source;
+  };
+  const std::vector<Case> cases = {
+      {499, "pcb", {}, Verdict::kNormal, ThresholdSource::kCategory},
+      {500, "pcb", {}, Verdict::kAnomalous, ThresholdSource::kCategory},
+      {500, "pcb", FakeScore(501), Verdict::kNormal, ThresholdSource::kRequest},
+      {500, "", {}, Verdict::kUndecided, ThresholdSource::kNone},
+  };
+  for (const Case& c : cases) {
+    Asked asked(pipeline, c.marker);
+    asked.query.category = c.category;
+    asked.query.threshold = c.requested;
+    const auto answer = asked.Send().Answer();
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    EXPECT_EQ(answer->verdict, c.verdict) << c.marker << " " << c.category;
+    EXPECT_EQ(answer->threshold.source, c.source);
+  }
+}
+
+TEST(DetectorTest, ABadPictureIsTheClientsFault) {
+  Pipeline pipeline;
+  struct Case {
+    std::string file, reason, words;
+  };
+  for (const Case& c :
+       std::vector<Case>{{"", "IMAGE_EMPTY", "no bytes"},
+                         {"no picture", "IMAGE_FORMAT_UNSUPPORTED", "PNG"},
+                         {MarkedBmp(1).substr(0, 100), "IMAGE_DECODE_FAILED", ""},
+                         {BombPng(60'000, 60'000, 40'000), "IMAGE_TOO_LARGE", "60000"}}) {
+    const auto answer = Asked(pipeline, c.file).Send().Answer();
+    ExpectRefused(answer, absl::StatusCode::kInvalidArgument, c.reason, c.words);
+    EXPECT_EQ(GetDetails(answer.status()).field, "encoded");
+  }
+  EXPECT_TRUE(pipeline.model->Seen().empty());
+  EXPECT_EQ(pipeline.admission.in_flight(), 0);
+}
+
+TEST(DetectorTest, UnknownModelsAreNotFound) {
+  Pipeline pipeline;
+  Asked asked(pipeline, 1);
+  asked.query.model = "other";
+  ExpectRefused(asked.Send().Answer(), absl::StatusCode::kNotFound, "MODEL_NOT_FOUND", "fake");
+  EXPECT_EQ(pipeline.metrics.rejected.no_model.Value(), 1);
+  EXPECT_EQ(pipeline.admission.in_flight(), 0);
+}
+
+TEST(DetectorTest, WhatIsLateOrUnwantedIsNotEvenDecoded) {
+  Pipeline pipeline;
+  Asked late(pipeline, "no picture");
+  late.query.deadline = absl::InfinitePast();
+  ExpectRefused(late.Send().Answer(), absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXPIRED",
+                "preprocessing thread");
+  Asked unwanted(pipeline, "no picture");
+  unwanted.query.cancelled->store(true);
+  ExpectRefused(unwanted.Send().Answer(), absl::StatusCode::kCancelled, "CANCELLED", "went away");
+  EXPECT_EQ(pipeline.metrics.rejected.deadline_expired.Value(), 1);
+  EXPECT_EQ(pipeline.metrics.rejected.cancelled.Value(), 1);
+}
+
+TEST(DetectorTest, DeadlineAndCancellationAreAnsweredWhileEveryWorkerIsBusy) {
+  Pipeline pipeline;
+  pipeline.model->Hold();
+  Asked first(pipeline, 1);
+  first.Send();
+  pipeline.model->AwaitBatches(1);
+
+  Asked late(pipeline, 2);
+  late.query.deadline = absl::Now() + absl::Milliseconds(20);
+  late.Send();
+  Asked unwanted(pipeline, 3);
+  unwanted.Send().Cancel();
+  EXPECT_EQ(late.Answer().status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(unwanted.Answer().status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(first.answers(), 0u);
+
+  pipeline.model->Release();
+  EXPECT_TRUE(first.Answer().ok());
+  EXPECT_THAT(pipeline.model->Seen(), ElementsAre(1));
+}
+
+TEST(DetectorTest, AQueryWithoutADeadlineGetsTheDefault) {
+  Pipeline pipeline({.detector = {.default_deadline = absl::Milliseconds(20)}});
+  pipeline.model->Hold();
+  Asked first(pipeline, 1);
+  first.query.deadline = absl::Now() + absl::Hours(1);
+  first.Send();
+  pipeline.model->AwaitBatches(1);
+  Asked second(pipeline, 2);
+  ExpectRefused(second.Send().Answer(), absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXPIRED",
+                "not inspected");
+  pipeline.model->Release();
+  EXPECT_TRUE(first.Answer().ok());
+}
+
+TEST(DetectorTest, FullIsSaidAtOnceAndRoomComesBack) {
+  Pipeline pipeline({.admission = {.max_images = 1}});
+  pipeline.model->Hold();
+  Asked first(pipeline, 1);
+  first.Send();
+  Asked second(pipeline, 2);
+  second.Send();
+  ASSERT_EQ(second.answers(), 1u);
+  ExpectRefused(second.Answer(), absl::StatusCode::kResourceExhausted, "QUEUE_FULL", "full");
+  EXPECT_TRUE(GetDetails(second.Answer().status()).retry_after.has_value());
+  pipeline.model->Release();
+  EXPECT_TRUE(first.Answer().ok());
+}
+
+TEST(DetectorTest, AFullBatcherSaysWhenToTryAgainToo) {
+  Pipeline pipeline({.batching = {.batch = {.max_batch = 1}, .max_waiting = 1}});
+  pipeline.model->Hold();
+  Asked running(pipeline, 1);
+  running.Send();
+  pipeline.model->AwaitBatches(1);
+  Asked one(pipeline, 2);
+  Asked other(pipeline, 3);
+  one.Send();
+  other.Send();
+  while (one.answers() + other.answers() == 0) std::this_thread::yield();
+  const auto refused = one.answers() > 0 ? one.Answer() : other.Answer();
+  ExpectRefused(refused, absl::StatusCode::kResourceExhausted, "QUEUE_FULL", "1 images wait");
+  EXPECT_TRUE(GetDetails(refused.status()).retry_after.has_value());
+  EXPECT_EQ(pipeline.metrics.rejected.queue_full.Value(), 1);
+  pipeline.model->Release();
+  EXPECT_EQ(one.Answer().ok() + other.Answer().ok(), 1);
+  EXPECT_TRUE(running.Answer().ok());
+}
+
+TEST(DetectorTest, AClientThatWaitsForEachAnswerIsNeverRefused) {
+  Pipeline pipeline({.admission = {.max_images = 1}});
+  for (uint32_t marker = 0; marker < 200; ++marker) {
+    const auto answer = Asked(pipeline, marker).Send().Answer();
+    ASSERT_TRUE(answer.ok()) << answer.status();
+  }
+}
+
+TEST(DetectorTest, DrainRefusesTheNewAndAnswersTheAccepted) {
+  Pipeline pipeline;
+  pipeline.model->Hold();
+  Asked accepted(pipeline, 1);
+  accepted.Send();
+  pipeline.detector.Drain();
+  ExpectRefused(Asked(pipeline, 2).Send().Answer(), absl::StatusCode::kUnavailable, "DRAINING",
+                "shutting down");
+  pipeline.model->Release();
+  EXPECT_TRUE(accepted.Answer().ok());
+}
+
+TEST(DetectorTest, AModelThatFailsGivesNoVerdict) {
+  Pipeline pipeline;
+  pipeline.model->SetTwist([](const auto& markers, FakeModel::Answers& answers) {
+    if (markers.front() == 1) answers = absl::InternalError("broken");
+    if (markers.front() == 2) (*answers)[0].score = std::nan("");
+  });
+  Asked broken(pipeline, 1);
+  broken.query.threshold = 1.0;
+  ExpectRefused(broken.Send().Answer(), absl::StatusCode::kInternal, "MODEL_FAILED", "broken");
+  Asked lying(pipeline, 2);
+  lying.query.threshold = 1.0;
+  ExpectRefused(lying.Send().Answer(), absl::StatusCode::kInternal, "NON_FINITE_OUTPUT", "finite");
+  EXPECT_THAT(pipeline.metrics.Serialize(), Not(HasSubstr("verdict=\"normal\"} 1")));
+  Asked good(pipeline, 3);
+  good.query.threshold = 1.0;
+  ASSERT_TRUE(good.Send().Answer().ok());
+  EXPECT_THAT(pipeline.metrics.Serialize(), HasSubstr("verdict=\"normal\"} 1"));
+}
+
+TEST(DetectorTest, HeatmapsAndOverlaysOnTheModelsGrid) {
+  Pipeline pipeline;
+  Asked asked(pipeline, MarkedBmp(0x400000, 30, 20));
+  asked.query.outputs = {model::HeatmapEncoding::kFloat32, true, Grid::kModel};
+  const auto answer = asked.Send().Answer();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  ASSERT_TRUE(answer->heatmap.has_value());
+  EXPECT_EQ(answer->heatmap->width, kFakeSide);
+  EXPECT_EQ(answer->heatmap->height, kFakeSide);
+  std::vector<float> map(kFakeSide * kFakeSide);
+  ASSERT_EQ(answer->heatmap->data.size(), map.size() * sizeof(float));
+  std::memcpy(map.data(), answer->heatmap->data.data(), answer->heatmap->data.size());
+  EXPECT_EQ(map, FakeModel::Map(answer->score));
+  ASSERT_TRUE(answer->overlay.has_value());
+  const model::Image overlay = model::DecodeImage(Bytes(answer->overlay->png));
+  EXPECT_EQ(overlay.width, kFakeSide);
+  EXPECT_EQ(overlay.height, kFakeSide);
+}
+
+TEST(DetectorTest, HeatmapsAndOverlaysOnThePicturesGrid) {
+  Pipeline pipeline;
+  Asked asked(pipeline, MarkedBmp(0x400000, 30, 20));
+  asked.query.outputs = {model::HeatmapEncoding::kU8, true, Grid::kOriginal};
+  const auto answer = asked.Send().Answer();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->heatmap->width, 30);
+  EXPECT_EQ(answer->heatmap->height, 20);
+  EXPECT_EQ(answer->heatmap->data.size(), 600u);
+  EXPECT_EQ(answer->overlay->width, 30);
+  EXPECT_EQ(answer->overlay->height, 20);
+  const model::Image overlay = model::DecodeImage(Bytes(answer->overlay->png));
+  EXPECT_EQ(overlay.width, 30);
+  EXPECT_EQ(overlay.height, 20);
+}
+
+// Many clients at once, some of whom go away or are in a hurry, and a model that fails now and
+// then: every query is answered once, and every detection is that of its own image.
+TEST(DetectorTest, ExactlyOneAnswerWhateverHappens) {
+  constexpr int kClients = 8;
+  constexpr int kImages = 150;
+  Pipeline pipeline({.admission = {.max_images = 24},
+                     .batching = {.batch = {.max_batch = 4}},
+                     .pool_threads = 3,
+                     .workers = {.workers = 2}});
+  pipeline.model->SetTwist([](const auto& markers, FakeModel::Answers& answers) {
+    if (markers.front() % 17 == 0) answers = absl::InternalError("broken");
+    if (markers.front() % 19 == 0) throw std::runtime_error("thrown");
+  });
+  std::atomic<int> answered = 0;
+  std::atomic<int> inspected = 0;
+  std::vector<std::thread> clients;
+  for (int client = 0; client < kClients; ++client) {
+    clients.emplace_back([&, client] {
+      std::mt19937 random(client);
+      std::vector<std::unique_ptr<Asked>> asked;
+      for (int i = 0; i < kImages; ++i) {
+        const uint32_t marker = client * 10'000 + i;
+        asked.push_back(std::make_unique<Asked>(pipeline, marker));
+        Asked& query = *asked.back();
+        if (random() % 4 == 0) query.query.outputs.heatmap = model::HeatmapEncoding::kU8;
+        if (random() % 4 == 0) {
+          query.query.deadline = absl::Now() + absl::Microseconds(random() % 2000);
+        }
+        query.Send();
+        if (random() % 4 == 0) query.Cancel();
+        if (random() % 2 == 0) query.Answer().IgnoreError();
+      }
+      for (int i = 0; i < kImages; ++i) {
+        const auto answer = asked[i]->Answer();
+        ++answered;
+        if (!answer.ok()) continue;
+        ++inspected;
+        EXPECT_EQ(answer->score, FakeScore(client * 10'000 + i));
+      }
+      EXPECT_TRUE(pipeline.admission.AwaitIdle(absl::InfiniteFuture()));
+      for (auto& query : asked) EXPECT_EQ(query->answers(), 1u);
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  EXPECT_EQ(answered.load(), kClients * kImages);
+  EXPECT_GT(inspected.load(), 0);
+  EXPECT_EQ(pipeline.admission.in_flight(), 0);
+  EXPECT_EQ(pipeline.admission.bytes(), 0);
+}
+
+}  // namespace
+}  // namespace proad::server

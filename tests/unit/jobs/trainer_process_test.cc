@@ -1,0 +1,181 @@
+// The process of a trainer, with the fake one (tests/support/fake_trainer.cc).
+#include "server/jobs/trainer_process.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+
+#include "server/jobs/job_files.h"
+#include "tests/support/fake_trainer.h"
+#include "tests/support/paths.h"
+#include "tests/support/temp_directory.h"
+
+namespace proad::server {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace proad::testing;  // NOLINT: the labels
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class TrainerProcessTest : public ::testing::Test {
+ protected:
+  ~TrainerProcessTest() override {
+    TrainerProcess rest(job_.path());
+    rest.Kill();
+    while (rest.IsAlive()) usleep(1000);
+  }
+
+  void WriteJob(const std::map<std::string, std::string>& labels) {
+    JobSpec spec;
+    spec.train.model_name = "m";
+    spec.labels = labels;
+    ASSERT_TRUE(WriteSpec(job_.path(), spec).ok());
+  }
+
+  TrainerOptions Options() const {
+    return {.program = proad::testing::BuildFolder() / "tests/unit/fake_trainer",
+            .store = job_ / "store",
+            .threads = 3};
+  }
+
+  void AwaitEnd(TrainerProcess& process) const {
+    while (process.IsAlive()) usleep(1000);
+  }
+  // A process that is being started has its lock a little later.
+  pid_t AwaitLock() const {
+    pid_t holder = 0;
+    while ((holder = TrainerLock::Holder(job_.path())) == 0) usleep(1000);
+    return holder;
+  }
+
+  const TempDirectory job_;
+};
+
+TEST_F(TrainerProcessTest, RunsToItsEndAndIsCollected) {
+  WriteJob({});
+  TrainerProcess process(job_.path());
+  EXPECT_FALSE(process.IsAlive());
+  ASSERT_TRUE(process.Start(Options()).ok());
+  AwaitEnd(process);
+  EXPECT_EQ(process.ending(), "it ended with exit code 0");
+  EXPECT_TRUE(ReadOutcome(job_.path()).ok());
+  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1) << "a dead child was left uncollected";
+}
+
+TEST_F(TrainerProcessTest, InheritsNothingThatTiesItToTheServer) {
+  WriteJob({});
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  ASSERT_EQ(pthread_sigmask(SIG_BLOCK, &signals, nullptr), 0);  // as proad-server does
+  int pipe_ends[2];
+  ASSERT_EQ(pipe(pipe_ends), 0);  // stands for a client's connection
+  TrainerProcess process(job_.path());
+  ASSERT_TRUE(process.Start(Options()).ok());
+  AwaitEnd(process);
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  close(pipe_ends[0]);
+  close(pipe_ends[1]);
+  EXPECT_THAT(ReadText(job_ / kFakeStart),
+              AllOf(HasSubstr("own_session 1\n"), HasSubstr("threads 3\n"),
+                    HasSubstr("stdin /dev/null\nstdout /dev/null\n"),
+                    HasSubstr("stderr " + (job_ / kLogFile).string() + "\n"),
+                    HasSubstr("sigterm_blocked 0\n"), Not(HasSubstr("open pipe:"))));
+}
+
+TEST_F(TrainerProcessTest, IsFoundByOneThatDidNotStartIt) {
+  WriteJob({{kFakeHoldAt, "1"}});
+  TrainerProcess process(job_.path());
+  ASSERT_TRUE(process.Start(Options()).ok());
+  const pid_t holder = AwaitLock();
+
+  TrainerProcess other(job_.path());
+  EXPECT_TRUE(other.IsAlive());
+  Release(job_.path());
+  AwaitEnd(process);
+  EXPECT_FALSE(other.IsAlive());
+  EXPECT_EQ(other.ending(), "") << "only a parent is told how a process ended";
+  EXPECT_EQ(ReadText(job_ / kLockFile), std::to_string(holder) + "\n");
+}
+
+TEST_F(TrainerProcessTest, ASecondTrainerOfTheSameJobGivesUpAtOnce) {
+  WriteJob({{kFakeHoldAt, "1"}});
+  TrainerProcess first(job_.path());
+  ASSERT_TRUE(first.Start(Options()).ok());
+  const pid_t holder = AwaitLock();
+
+  TrainerProcess second(job_.path());
+  ASSERT_TRUE(second.Start(Options()).ok());
+  while (second.ending().empty()) {
+    ASSERT_TRUE(second.IsAlive()) << "the first one lives";
+    usleep(1000);
+  }
+  EXPECT_EQ(second.ending(), "it ended with exit code 76");
+  EXPECT_EQ(TrainerLock::Holder(job_.path()), holder);
+  Release(job_.path());
+  AwaitEnd(first);
+  EXPECT_EQ(first.ending(), "it ended with exit code 0");
+}
+
+TEST_F(TrainerProcessTest, SavesAndEndsWhenItIsTerminated) {
+  WriteJob({{kFakeHoldAt, "2"}});
+  TrainerProcess process(job_.path());
+  ASSERT_TRUE(process.Start(Options()).ok());
+  AwaitLock();
+  // It may not have its handler yet; then the signal itself ends it.
+  process.Terminate();
+  AwaitEnd(process);
+  EXPECT_FALSE(ReadOutcome(job_.path()).ok());
+  EXPECT_THAT(process.ending(), ::testing::AnyOf("it ended with exit code 75",
+                                                 "it was killed by signal 15 (Terminated)"));
+}
+
+TEST_F(TrainerProcessTest, OneThatWasFoundCanBeEnded) {
+  WriteJob({{kFakeHoldAt, "0"}, {kFakeDeaf, ""}});
+  TrainerProcess process(job_.path());
+  ASSERT_TRUE(process.Start(Options()).ok());
+  AwaitLock();
+  TrainerProcess found(job_.path());
+  found.Kill();
+  while (found.IsAlive()) usleep(1000);
+  AwaitEnd(process);
+  EXPECT_EQ(process.ending(), "it was killed by signal 9 (Killed)");
+  found.Kill();  // nobody is there: nobody is hit
+}
+
+TEST_F(TrainerProcessTest, AProgramThatIsNotThereIsNamed) {
+  WriteJob({});
+  TrainerOptions options = Options();
+  options.program = "/no/such/trainer";
+  TrainerProcess process(job_.path());
+  const absl::Status status = process.Start(options);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("/no/such/trainer"), HasSubstr("No such file")));
+  EXPECT_FALSE(process.IsAlive());
+}
+
+TEST_F(TrainerProcessTest, ItsLastWordsAreKeptAndOnlyThoseOfTheLastAttempt) {
+  WriteText(job_ / kLogFile, "an earlier attempt\n");
+  WriteJob({{kFakeExit, "5"}});
+  TrainerProcess process(job_.path());
+  ASSERT_TRUE(process.Start(Options()).ok());
+  AwaitEnd(process);
+  EXPECT_EQ(process.ending(), "it ended with exit code 5");
+  EXPECT_EQ(LogTail(job_.path(), 1000), kFakeLastWords);
+
+  WriteText(job_ / kLogFile, "first line\nsecond line\nthird line\n");
+  EXPECT_EQ(LogTail(job_.path(), 25), "second line\nthird line") << "whole lines only";
+  EXPECT_EQ(LogTail(job_ / "none", 25), "");
+}
+
+}  // namespace
+}  // namespace proad::server
