@@ -4,7 +4,7 @@
     tests/bench/teacher_features.py [DATASET] --photographs DIR [--teacher FILE] [--memory 5000] [--seed 1]
                                     [--threads 2]
 
-The table of "Making an encoder" in model/README.md. DATASET lies in MVTec-AD's layout; without it, factory4 beside the
+The table "Features of SqueezeNet as a teacher" in model/weights/HISTORY.md. DATASET lies in MVTec-AD's layout; without it, factory4 beside the
 project. The teacher is SqueezeNet 1.1, .npz or .safetensors. Random squares out of 80 random pictures of DIR, whatever
 they show, give all constants below. A picture of 392 x 392 has 28 x 28 patches, each with the means of fire3, fire5,
 fire7 and fire9 of the picture enlarged to 448 x 448, of fire3 and fire5 of it at 784 x 784 ("fine3", "fine5"), and of
