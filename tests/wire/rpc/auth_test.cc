@@ -24,7 +24,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// What each RPC takes, as README says.
+// The role that each RPC needs, as in deploy/README.md, "Who may call".
 const std::map<std::string, Role> kExpected = {
     {"proad.v1.DetectionService.Detect", Role::kDetect},
     {"proad.v1.DetectionService.DetectStream", Role::kDetect},
