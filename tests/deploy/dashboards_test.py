@@ -17,7 +17,7 @@ BUILT_IN = {"__rate_interval": "1m", "__range": "1h"}
 QUESTIONS = {
     "service": ["Are parts being inspected?", "How late are the answers?", "Why?", "What do the verdicts look like?",
                 "Is the model drifting?", "What is training?", "The process"],
-    "training": ["What is training?", "How fast?", "How did jobs end?", "How good is what serves?",
+    "training": ["What is training?", "How fast?", "How did jobs end?", "How good are the serving versions?",
                  "Does it stay good on the line?"],
 }
 GRAFANAS_PANELS = {"stat", "timeseries", "heatmap", "bargauge", "table", "state-timeline"}

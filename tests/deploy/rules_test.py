@@ -8,7 +8,7 @@ import sys
 import tempfile
 import unittest
 
-sys.path[:0] = [str(pathlib.Path(__file__).parents[1] / folder) for folder in ("support", "unit")]
+sys.path[:0] = [str(pathlib.Path(__file__).parents[1] / folder) for folder in ("support", "unit/checks")]
 from doc_check import anchors  # noqa: E402
 from prometheus import RULES, SOURCE, promtool  # noqa: E402
 
