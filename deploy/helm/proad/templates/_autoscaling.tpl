@@ -1,4 +1,4 @@
-{{/* Up at once, by as many pods as there are; down by one pod a minute, after a quiet time. */}}
+{{/* Scales up at once, at most doubling the pods; scales down by one pod per minute after the stabilization time. */}}
 {{- define "proad.scaling" -}}
 scaleUp:
   stabilizationWindowSeconds: 0
@@ -14,8 +14,8 @@ scaleDown:
       periodSeconds: 60
 {{- end }}
 
-{{/* Mean seconds that a picture waited for a thread and for a device, summed over the pods: KEDA divides it by
-their number, and falls back only for values that it divides. 0 without pictures. */}}
+{{/* Mean wait of an image for a thread and a device in seconds, summed over the pods: KEDA divides it by the
+number of pods, and its fallback works only for such values. 0 without images. */}}
 {{- define "proad.waitQuery" -}}
 {{- /* Pods of the Deployment, not the trainer's. */}}
 {{- $pods := printf "namespace=%q,pod=~%q" .root.Release.Namespace (printf "%s-[a-z0-9]+-[a-z0-9]{5}" (include "proad.componentName" .)) -}}

@@ -34,7 +34,7 @@
 
 {{/* ---------------------------------------------------------------- labels */}}
 
-{{/* Pods of the server, whatever their component. */}}
+{{/* Pods of the server, of any component. */}}
 {{- define "proad.instanceLabels" -}}
 app.kubernetes.io/name: {{ include "proad.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -58,7 +58,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* Labels of pods that are not servers, which no Service, policy or budget must take for one. */}}
+{{/* Labels of pods that are not servers: no Service, policy or budget may select them. */}}
 {{- define "proad.taskLabels" -}}
 app.kubernetes.io/name: {{ include "proad.name" .root }}-{{ .component }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -76,7 +76,7 @@ app.kubernetes.io/part-of: proad
 {{- end }}
 {{- end }}
 
-{{/* "yes" where the server takes jobs in this component: (dict "root" $ "component" "server"). */}}
+{{/* "yes" if the server runs jobs in this component: (dict "root" $ "component" "server"). */}}
 {{- define "proad.trains" -}}
 {{- $mode := .root.Values.training.mode }}
 {{- if or (and (eq $mode "serving") (eq .component "server")) (and (eq $mode "separate") (eq .component "trainer")) }}yes{{ end }}
@@ -104,7 +104,7 @@ app.kubernetes.io/part-of: proad
 {{- int (ceil $sum) }}
 {{- end }}
 
-{{/* How long a pod may take to end: the lame duck, the drain, one second of refusing and one of
+{{/* Time for a pod to end: the lame duck, the drain, one second of refusing and one of
 flushing (server/DESIGN.md, "Start and stop"), the checkpoint of a job, and the margin. */}}
 {{- define "proad.terminationGrace" -}}
 {{- $c := .root.Values.config }}
@@ -115,7 +115,7 @@ flushing (server/DESIGN.md, "Start and stop"), the checkpoint of a job, and the 
 {{- $sum }}
 {{- end }}
 
-{{/* Environment of the command line inside the cluster, so that it speaks as the server wants. */}}
+{{/* Environment of the command line inside the cluster: TLS files and server name. */}}
 {{- define "proad.clientEnvironment" -}}
 {{- $tls := .Values.tls }}
 {{- if $tls.secretName -}}

@@ -7,7 +7,7 @@
 {{- $place := ternary $v.training $v $trainer -}}
 metadata:
   annotations:
-    # A changed configuration makes new pods. Certificates and tokens do not: they are read again.
+    # A changed configuration creates new pods. The server reads certificates and tokens again itself.
     checksum/config: {{ include "proad.config" . | sha256sum }}
     {{- with $v.podAnnotations }}
     {{- toYaml . | nindent 4 }}
@@ -127,7 +127,7 @@ runAsNonRoot: true
 runAsUser: {{ .Values.securityContext.runAsUser }}
 runAsGroup: {{ .Values.securityContext.runAsGroup }}
 fsGroup: {{ .Values.securityContext.fsGroup }}
-# A store with many versions would take minutes to walk through at every start.
+# Changing the group of a store with many versions at every start would take minutes.
 fsGroupChangePolicy: OnRootMismatch
 seccompProfile:
   type: RuntimeDefault
@@ -140,9 +140,9 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{/* ModelService says SERVING from the first second to the lame duck, whatever becomes of models:
-what a restart would not mend must not cause one. DetectionService and TrainingService say what can
-be asked of the pod. */}}
+{{/* ModelService reports SERVING from the first second to the lame duck, independent of models, because
+a restart would not repair them. DetectionService and TrainingService report which calls the pod
+can answer. */}}
 {{- define "proad.probes" -}}
 {{- $ready := ternary "proad.v1.TrainingService" "proad.v1.DetectionService" (eq .component "trainer") -}}
 startupProbe:
@@ -162,7 +162,7 @@ livenessProbe:
   failureThreshold: 6
 {{- end }}
 
-{{/* Kubernetes' own gRPC probes know no TLS; the command line does. */}}
+{{/* Kubernetes' gRPC probes do not support TLS; the command line does. */}}
 {{- define "proad.probe" -}}
 {{- if .root.Values.tls.secretName -}}
 exec:
