@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# The main job, end to end: installs, builds, starts a server on free ports, detects on the sample pictures
-# through the client, with verdicts, trains a new version on the good ones among them, lets it serve, detects
-# again, shows a few metrics, and stops the server cleanly. A second run finds the version that the first one
-# trained.
+# The whole product in one run: installs, builds, starts a server on free ports, detects on the sample images,
+# trains a new version on the good ones, activates it, detects again, prints metrics, and stops the server. A
+# second run reuses the build and the version that the first one trained.
 #
 #   deploy/demo.sh [OUTPUT_DIRECTORY]      default: out/demo
 set -euo pipefail
@@ -12,7 +11,7 @@ cd "$root"
 
 step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 
-step "Install what the build needs"
+step "Install dependencies"
 docker/install_deps.sh
 
 step "Build"
@@ -21,7 +20,7 @@ cmake --build --preset release --target proad proad-server proad-trainer
 build="$root/build/release"
 proad="$build/client/proad"
 
-step "Make a model version from the shipped weights"
+step "Import the shipped weights as a model version"
 mkdir -p "$out"
 store="$out/store"
 if [ ! -e "$store/proad-pyramid/1/manifest.json" ]; then
@@ -51,32 +50,32 @@ for _ in $(seq 600); do
   kill -0 $server 2>/dev/null || { echo "the server did not start; its log:" >&2; tail -20 "$log" >&2; exit 1; }
   sleep 0.1
 done
-[ -n "$ready" ] || { echo "the server was not ready within a minute; its log: $log" >&2; exit 1; }
+[ -n "$ready" ] || { echo "the server was not ready within 60 s; its log: $log" >&2; exit 1; }
 echo "$ready"
 address="$(sed -n 's/.*grpc=\([^ ]*\).*/\1/p' <<<"$ready")"
 metrics="$(sed -n 's/.*metrics=\([^ ]*\).*/\1/p' <<<"$ready")"
 
 export PROAD_SERVER="$address"
 
-step "Detect on the sample pictures with the shipped version"
+step "Detect on the sample images with the shipped version"
 "$proad" models activate proad-pyramid@1
 "$proad" detect deploy/sample/*/test --category-from-folder --overlay --resolution original \
   --out "$out/overlays" | tee "$out/before.txt"
 echo
 echo "overlays: $out/overlays"
 
-step "Train a version on the sample's good pictures"
+step "Train a version on the good sample images"
 "$proad" train deploy/sample --name proad-pyramid --recipe quick --init-from proad-pyramid@1 --epochs 12 \
   --learning-rate 2e-4 --request-id demo --watch
 version="$("$proad" jobs list --model proad-pyramid --json | python3 -c '
 import json, sys
 print(json.loads(sys.stdin.readline())["result_version"]["version"])')"
 
-step "Let it serve, and detect with it"
+step "Activate it and detect with it"
 "$proad" models activate "proad-pyramid@$version"
 "$proad" detect deploy/sample/*/test --category-from-folder | tee "$out/after.txt"
 
-# How many verdicts of a table agree with the folders that the pictures lie in.
+# Prints the number of verdicts in a table that agree with the folders of the images.
 right() {
   python3 - "$1" <<'PYTHON'
 import re, sys
@@ -86,15 +85,15 @@ PYTHON
 }
 
 step "Image AUROC and verdicts on the sample"
-echo "before: version 1, as shipped, trained on 240 good pictures"
+echo "before: version 1, as shipped, trained on 240 good images"
 sed -n '/^category/,/^mean/p' "$out/before.txt"
 right "$out/before.txt"
 echo
-echo "after: version $version, trained further on the 40 good pictures of the sample, 9 of them held out"
+echo "after: version $version, trained further on the 40 good images of the sample, 9 of them held out"
 sed -n '/^category/,/^mean/p' "$out/after.txt"
 right "$out/after.txt"
 
-step "What the server counted"
+step "Metrics of the server"
 python3 - "http://$metrics/metrics" <<'PYTHON'
 import re, sys, urllib.request
 text = urllib.request.urlopen(sys.argv[1], timeout=10).read().decode()
@@ -107,5 +106,5 @@ trap - EXIT
 kill -TERM $server
 status=0
 wait $server || status=$?
-echo "the server answered what it had accepted and exited $status"
+echo "the server answered all accepted calls and exited with $status"
 exit $status

@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# Installs everything that the build and the tests need; the one place that installs anything.
+# Installs everything that the build and the tests need. No other script installs anything.
 #
 #   docker/install_deps.sh [--cpu] [--no-tests]
 #
-#   --cpu        take the CPU set of LibTorch even where a CUDA toolkit is found
-#   --no-tests   leave out what only tests and benchmarks use: Python packages and Prometheus
+#   --cpu        install LibTorch for the CPU even if a CUDA toolkit is found
+#   --no-tests   omit packages that only tests and benchmarks use: Python packages and Prometheus
 #
-# Debian packages come from apt (sudo only when not root). LibTorch, the Python packages and what is only unpacked go
-# into the git-ignored folder .deps of the project, or into $PROAD_DEPS when that is set. Idempotent: a second
-# call with nothing changed only looks.
+# Debian packages come from apt (with sudo unless root). LibTorch, the Python packages and unpacked packages go into the
+# git-ignored folder .deps of the project, or into $PROAD_DEPS if it is set. A second call without changes only checks.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=docker/versions.sh
@@ -51,7 +50,7 @@ unpack_packages() {
     echo "install_deps: unpacking $package into $deps"
     mkdir -p "$deps"
     folder="$(mktemp -d "$deps/.$package-XXXXXX")"
-    # The second try is for a machine whose package lists are missing or old.
+    # The second try is for machines with missing or old package lists.
     (cd "$folder" && apt-get download -qq "$package" >/dev/null 2>&1) || (
       sudo=()
       [ "$(id -u)" -eq 0 ] || sudo=(sudo)
@@ -65,7 +64,7 @@ unpack_packages() {
 
 install_wheels() {
   local wheels=("torch==$LIBTORCH_VERSION")
-  # The peers need Python to import torch, which takes all of CUDA's libraries.
+  # The peers need a Python that can import torch, which needs all of CUDA's libraries.
   [ "$tests" = 0 ] || [ "$flavour" = cpu ] || wheels+=("${PEER_WHEELS[@]}")
   [ "$flavour" = cuda ] || wheels+=("${CUDA_RUNTIME_WHEELS[@]}")
   local wanted="$flavour ${wheels[*]} ${PYTHON_WHEELS[*]} $tests"
@@ -75,7 +74,7 @@ install_wheels() {
   mkdir -p "$deps"
   [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
   local pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-cache-dir)
-  # All in one call, so that no package can ask for another LibTorch than the pinned one.
+  # One call for all, so that no package can request another LibTorch than the pinned one.
   if [ "$flavour" = cuda ]; then
     [ "$tests" = 0 ] || wheels+=("${PYTHON_WHEELS[@]}")
     "${pip[@]}" "${wheels[@]}"

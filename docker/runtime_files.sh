@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# The files that the programs need at run time, and no others: for images, and for packages.
+# Lists or copies exactly the files that the programs need at run time, for images and packages.
 #
 #   docker/runtime_files.sh [--bundled] [--link] BUILD_OR_PREFIX [DEST]
 #
-#   BUILD_OR_PREFIX  a build folder (build/release), or where `cmake --install` put it (/opt/proad)
-#   DEST             a root file system to be: each file is copied to the path that it has here, and the few entries of
-#                    /etc and empty folders that a container wants are added. Without it the paths are printed.
-#   --bundled        only the libraries that no Debian package holds: LibTorch's, and CUDA's of a CUDA build
-#   --link           hard links instead of copies where the file system allows it: at once, but for tests only
+#   BUILD_OR_PREFIX  a build folder (build/release), or a prefix of `cmake --install` (/opt/proad)
+#   DEST             an empty folder for a root file system: each file is copied to its path below it, and the entries of
+#                    /etc and the empty folders that a container needs are added. Without DEST the paths are printed.
+#   --bundled        only the libraries that no Debian package contains: LibTorch's, and CUDA's for a CUDA build
+#   --link           hard links instead of copies if the file system allows them; faster, for tests only
 #
-# The list is what the loader says (ldd) of the programs and of the libraries that are opened by name while they run;
-# with each file of a Debian package its copyright. libcuda.so.1 is left out: it belongs to the machine's driver.
+# The list comes from the loader (ldd) for the programs and for the libraries that they open by name at run time, with the
+# copyright file of each Debian package. libcuda.so.1 is omitted because it belongs to the machine's driver.
 set -euo pipefail
 
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0"; }
@@ -32,7 +32,7 @@ if [ ${#words[@]} -lt 1 ] || [ ${#words[@]} -gt 2 ]; then usage >&2; exit 2; fi
 from="$(realpath -e "${words[0]}")"
 
 programs=()
-extras=()  # files of an installation that are read, not run
+extras=()  # data files of an installation
 if [ -e "$from/CMakeCache.txt" ]; then
   for program in client/proad server/proad-server server/proad-trainer; do
     [ ! -x "$from/$program" ] || programs+=("$from/$program")
@@ -45,9 +45,9 @@ else
     [ ! -d "$from/$folder" ] || mapfile -t -O "${#extras[@]}" extras < <(find "$from/$folder" -type f | sort)
   done
 fi
-[ ${#programs[@]} -gt 0 ] || fail "no programs in $from: build them, or install them there, first"
+[ ${#programs[@]} -gt 0 ] || fail "no programs in $from: build or install them first"
 
-# closure FILE...: what the loader loads for them, one path a line.
+# closure FILE...: prints the libraries that the loader loads for them, one path per line.
 closure() {
   local listing
   listing="$(ldd "$@")" || fail "ldd: $listing"
@@ -57,7 +57,7 @@ closure() {
   sed -n 's/^\t.* => \(\/[^ ]*\) (0x.*/\1/p; s/^\t\(\/[^ ]*\) (0x.*/\1/p' <<<"$listing" | sort -u
 }
 
-# What CUDA builds open by name: cuDNN's parts for convolutions, NVRTC and LibTorch's linear algebra on first use.
+# Libraries that CUDA builds open by name: cuDNN's parts for convolutions, NVRTC, and LibTorch's linear algebra.
 opened_by_name() {
   local cuda folder
   cuda="$(grep -m1 '/libtorch_cuda\.so$' <<<"$1")" || return 0
@@ -71,19 +71,19 @@ libraries="$(closure "${programs[@]}")"
 mapfile -t opened < <(opened_by_name "$libraries")
 [ ${#opened[@]} -eq 0 ] || libraries="$(sort -u <(echo "$libraries") <(printf '%s\n' "${opened[@]}") <(closure "${opened[@]}"))"
 
-# The folder of each is written without links (/lib is /usr/lib), its name as the loader asks for it.
+# Folders without links (/lib is /usr/lib), file names as the loader requests them.
 mapfile -t libraries < <(while read -r file; do echo "$(realpath "${file%/*}")/${file##*/}"; done <<<"$libraries" | sort -u)
 count="$(printf '%s\n' "${libraries[@]}" | grep -c '/libgomp\.so' || true)"
 [ "$count" -le 1 ] || fail "$count copies of libgomp would be loaded: $(printf '%s\n' "${libraries[@]}" | grep /libgomp)"
 
 if [ "$bundled" = 1 ]; then
-  # The loader must find in one folder what it finds in several here.
+  # In DEST all of these are in one folder.
   files=()
   for file in "${libraries[@]}"; do
     case "$file" in /usr/lib/* | /lib/* | /lib64/* | /usr/lib64/*) ;; *) files+=("$file") ;; esac
   done
 else
-  # A file may be known to dpkg by its name, by its place below / or by what a link leads to.
+  # dpkg may know a file by its path, by its path without /usr, or by the target of its link.
   mapfile -t packages < <(
     for file in "${libraries[@]}"; do
       real="$(realpath "$file")"
@@ -106,7 +106,7 @@ mkdir -p "$dest"
 [ -z "$(ls -A "$dest")" ] || fail "$dest is not empty"
 for file in "${files[@]}"; do
   mkdir -p "$dest${file%/*}"
-  # Links are followed: a file is there once, under the name that is asked for.
+  # Links are followed: each file exists once, under the requested name.
   if [ "$link" = 0 ] || ! ln -L "$file" "$dest$file" 2>/dev/null; then
     cp -L --preserve=mode,timestamps "$file" "$dest$file"
   fi
@@ -120,6 +120,6 @@ if [ "$bundled" = 0 ]; then
   echo 'proad:x:65532:65532:Pro-AD Server:/var/lib/proad:/sbin/nologin' >"$dest/etc/passwd"
   echo 'proad:x:65532:' >"$dest/etc/group"
   echo 'hosts: files dns' >"$dest/etc/nsswitch.conf"
-  chown 65532:65532 "$dest/var/lib/proad" 2>/dev/null || true  # only root can
+  chown 65532:65532 "$dest/var/lib/proad" 2>/dev/null || true  # only root may
 fi
 echo "runtime_files.sh: ${#files[@]} files, $(du -sm --apparent-size "$dest" | cut -f1) MB in $dest" >&2
