@@ -24,7 +24,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// The role that each RPC needs, as in deploy/README.md, "Who may call".
+// The role that each RPC needs, as in deploy/README.md, "Access control".
 const std::map<std::string, Role> kExpected = {
     {"proad.v1.DetectionService.Detect", Role::kDetect},
     {"proad.v1.DetectionService.DetectStream", Role::kDetect},
