@@ -23,7 +23,7 @@
 #include "server/telemetry/log.h"
 #include "server/util/cores.h"
 #include "server/util/process_settings.h"
-#include "server/util/thread_turn.h"
+#include "server/util/time_slice.h"
 #include "server/version.h"
 
 // Read by jemalloc: keep what was freed, but not for long. A base network's activations are blocks
@@ -118,7 +118,7 @@ int Run(Config config, const sigset_t& signals) {
   // A second signal is from somebody who does not want to wait.
   AwaitSignal(signals, config.shutdown.lame_duck);
   (*server)->Stop();
-  if ((*server)->left_threads()) {
+  if ((*server)->has_abandoned_workers()) {
     // One may be anywhere in LibTorch: what it uses is not torn down under it.
     std::cout.flush();
     std::_Exit(0);
@@ -170,8 +170,8 @@ int Main(int argc, char** argv) {
     return 0;
   }
 
-  // Of every thread that comes but the workers': a refusal is not to wait while they compute.
-  TakeTurnsOf(absl::Microseconds(300));
+  // Of every thread except the workers', so that a refusal does not wait while workers compute.
+  SetTimeSlice(absl::Microseconds(300));
   // Blocked in every thread that comes, so that only the wait in Run receives them.
   sigset_t signals;
   sigemptyset(&signals);
@@ -185,7 +185,7 @@ int Main(int argc, char** argv) {
 }  // namespace proad::server
 
 int main(int argc, char** argv) {
-  proad::server::SpinBriefly(argv);
-  proad::server::AllowAllOpenFiles();
+  proad::server::RestartWithShortOpenMpSpin(argv);
+  proad::server::RaiseOpenFileLimit();
   return proad::server::Main(argc, argv);
 }

@@ -30,7 +30,7 @@ ThreadPool::Options Administration() { return {.name = "admin", .threads = 1, .m
 constexpr absl::Duration kRefusalTime = absl::Seconds(1);
 
 // Between looks for uploaded datasets that nobody has used for long.
-constexpr absl::Duration kHousekeepingPause = absl::Hours(1);
+constexpr absl::Duration kExpiryInterval = absl::Hours(1);
 
 // For what was answered at the last moment to reach its client.
 constexpr absl::Duration kFlushGrace = absl::Seconds(1);
@@ -158,7 +158,9 @@ Server::Server(const Config& config, ModelLoader loader, const std::string& devi
             return calibration_.Run(request, response);
           },
           administration_, authorizer_, metrics_),
-      follower_(registry_, config.models.follow_interval, [this] { UpdateHealth(); }) {
+      follower_(registry_, config.models.follow_interval, [this] { UpdateHealth(); }),
+      dataset_expiry_({.name = "dataset-expiry", .interval = kExpiryInterval, .run_at_start = true},
+                      [this] { RemoveExpiredDatasets(); }) {
   metrics_.AddRefresher([this] {
     metrics_.queue_depth.Set(static_cast<double>(batcher_.waiting()));
     metrics_.queue_oldest_seconds.Set(absl::ToDoubleSeconds(batcher_.oldest()));
@@ -188,19 +190,8 @@ absl::Status Server::StartTraining(DeviceResolver resolve_device) {
   if (!scheduler.ok()) return scheduler.status();
   training_ = std::make_unique<Training>(options, store_, std::move(resolve_device),
                                          *std::move(scheduler), authorizer_, metrics_);
-  housekeeping_ = std::thread([this] { KeepHouse(); });
+  dataset_expiry_.Start();
   return absl::OkStatus();
-}
-
-void Server::KeepHouse() {
-  while (true) {
-    RemoveExpiredDatasets();
-    const absl::Time next = absl::Now() + kHousekeepingPause;
-    MutexLock lock(housekeeping_mutex_);
-    while (!housekeeping_over_ && housekeeping_wake_.WaitUntil(housekeeping_mutex_, next)) {
-    }
-    if (housekeeping_over_) return;
-  }
 }
 
 void Server::RemoveExpiredDatasets() {
@@ -313,12 +304,7 @@ void Server::EnterLameDuck() {
 void Server::Stop() {
   if (running_) Drain();
   running_ = false;
-  {
-    MutexLock lock(housekeeping_mutex_);
-    housekeeping_over_ = true;
-  }
-  housekeeping_wake_.NotifyAll();
-  if (housekeeping_.joinable()) housekeeping_.join();
+  dataset_expiry_.Stop();
   follower_.Stop();
   if (training_ != nullptr) training_->scheduler->Stop();
   batcher_.Close();
@@ -340,7 +326,7 @@ void Server::Drain() {
     Log(LogLevel::kWarning, "shutting down: grace is over",
         {{"in_flight", admission_.in_flight()}, {"waiting", batcher_.waiting()}});
     batcher_.Abort();
-    workers_.GiveUp();
+    workers_.AbandonBusyWorkers();
   }
   absl::SleepFor(kRefusalTime);
   grpc_server_->Shutdown(absl::ToChronoTime(std::max(deadline, absl::Now() + kFlushGrace)));

@@ -35,6 +35,7 @@
 #include "server/telemetry/metrics.h"
 #include "server/uploads/dataset_store.h"
 #include "server/util/mutex.h"
+#include "server/util/periodic_task.h"
 #include "server/util/thread_pool.h"
 
 namespace proad::server {
@@ -68,9 +69,9 @@ class Server {
   // what then still waits is answered UNAVAILABLE. Returns when every thread has ended. Idempotent.
   void Stop();
 
-  // After Stop: whether a thread of a worker that was given up still runs. The process should then
-  // end without tearing down what such a thread may use.
-  bool left_threads() const { return workers_.gave_up(); }
+  // After Stop: whether the thread of an abandoned worker may still run. The process must then end
+  // without destroying what that thread may use.
+  bool has_abandoned_workers() const { return workers_.has_abandoned_workers(); }
 
  private:
   // What TrainingService needs; absent when training is switched off.
@@ -98,7 +99,6 @@ class Server {
   bool Ready() const;
   void MeasureMemory();  // for a scrape
   void UpdateHealth();
-  void KeepHouse();  // until Stop
   void RemoveExpiredDatasets();
   void Drain();
 
@@ -130,11 +130,7 @@ class Server {
   std::unique_ptr<Exposer> exposer_;
   std::thread loading_;
   ModelFollower follower_;
-
-  Mutex housekeeping_mutex_;
-  CondVar housekeeping_wake_;
-  bool housekeeping_over_ ABSL_GUARDED_BY(housekeeping_mutex_) = false;
-  std::thread housekeeping_;
+  PeriodicTask dataset_expiry_;
 };
 
 }  // namespace proad::server

@@ -49,8 +49,9 @@ class Detector {
   //   INTERNAL             the model failed
   void Detect(DetectQuery query, Done done);
 
-  // The cancel flag of a query was set: drops it soon if it still waits. Returns at once.
-  void Sweep() { batcher_.Sweep(); }
+  // Call it after the cancel flag of a query was set: the query is answered CANCELLED soon if it
+  // still waits. Returns at once.
+  void AnswerCancelled() { batcher_.AnswerCancelled(); }
 
   // Admits nothing any more; what was admitted is answered.
   void Drain() { admission_.Stop(); }

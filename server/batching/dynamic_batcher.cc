@@ -1,7 +1,5 @@
 #include "server/batching/dynamic_batcher.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <iterator>
 #include <utility>
@@ -30,22 +28,19 @@ DynamicBatcher::DynamicBatcher(const Options& options, Metrics& metrics)
     : options_(options),
       adapts_(options.batch.adaptive_delay && !options.batch.take_when_idle),
       metrics_(metrics),
-      sweeper_([this] { RunSweeper(); }) {
-  pthread_setname_np(sweeper_.native_handle(), "batch-sweeper");
+      sweeper_({.name = "batch-sweeper"}, [this] { Sweep(); }) {
+  sweeper_.Start();
 }
 
 DynamicBatcher::~DynamicBatcher() {
   Abort();
-  {
-    MutexLock lock(mutex_);
-    stop_sweeper_ = true;
-  }
-  sweep_.NotifyAll();
-  sweeper_.join();
+  sweeper_.Stop();
 }
 
 absl::Status DynamicBatcher::Enqueue(InferenceTask&& task) {
-  bool sweep = false;
+  // A task that was cancelled before it came: its cancellation has been announced already.
+  const bool unwanted = IsUnwanted(task.deadline, task.cancelled, absl::Now());
+  const absl::Time deadline = unwanted ? absl::InfinitePast() : task.deadline;
   {
     MutexLock lock(mutex_);
     if (closed_) {
@@ -59,9 +54,6 @@ absl::Status DynamicBatcher::Enqueue(InferenceTask&& task) {
           {.reason = "QUEUE_FULL", .metadata = {{"limit", absl::StrCat(options_.max_waiting)}}});
     }
     task.enqueued = absl::Now();
-    // A cancellation that came before the task would otherwise be noticed by nobody.
-    if (IsUnwanted(task.deadline, task.cancelled, task.enqueued)) sweep_now_ = true;
-    sweep = sweep_now_ || task.deadline < next_sweep_;
     const auto same_model = [&task](const Queue& queue) {
       return queue.front().model == task.model;
     };
@@ -72,7 +64,7 @@ absl::Status DynamicBatcher::Enqueue(InferenceTask&& task) {
     ++waiting_;
   }
   work_.Notify();
-  if (sweep) sweep_.Notify();
+  sweeper_.WakeAt(deadline);
   return absl::OkStatus();
 }
 
@@ -116,13 +108,7 @@ std::optional<Batch> DynamicBatcher::Next() {
   }
 }
 
-void DynamicBatcher::Sweep() {
-  {
-    MutexLock lock(mutex_);
-    sweep_now_ = true;
-  }
-  sweep_.Notify();
-}
+void DynamicBatcher::AnswerCancelled() { sweeper_.Wake(); }
 
 void DynamicBatcher::Close() { Close(DrainingError()); }
 
@@ -168,24 +154,16 @@ absl::Duration DynamicBatcher::oldest() const {
   return now - first;
 }
 
-void DynamicBatcher::RunSweeper() {
-  while (true) {
-    std::vector<InferenceTask> unwanted;
-    {
-      MutexLock lock(mutex_);
-      if (stop_sweeper_) return;
-      sweep_now_ = false;
-      unwanted = TakeUnwanted(absl::Now());
-      if (unwanted.empty()) {
-        next_sweep_ = EarliestDeadline();
-        while (!sweep_now_ && !stop_sweeper_ && EarliestDeadline() >= next_sweep_ &&
-               absl::Now() < next_sweep_) {
-          sweep_.WaitUntil(mutex_, next_sweep_);
-        }
-      }
-    }
-    AnswerUnwanted(std::move(unwanted));
+void DynamicBatcher::Sweep() {
+  std::vector<InferenceTask> unwanted;
+  absl::Time next;
+  {
+    MutexLock lock(mutex_);
+    unwanted = TakeUnwanted(absl::Now());
+    next = EarliestDeadline();
   }
+  AnswerUnwanted(std::move(unwanted));
+  sweeper_.WakeAt(next);
 }
 
 std::vector<InferenceTask> DynamicBatcher::TakeUnwanted(absl::Time now) {
@@ -249,7 +227,7 @@ Batch DynamicBatcher::Take(const BatchDecision& decision, absl::Span<const FairO
   return batch;
 }
 
-void DynamicBatcher::Ran(absl::Duration took) {
+void DynamicBatcher::RecordBatchTime(absl::Duration took) {
   MutexLock lock(mutex_);
   batch_time_ =
       batch_time_ == absl::ZeroDuration() ? took : batch_time_ + kSmoothing * (took - batch_time_);

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -16,6 +15,7 @@
 #include "server/batching/inference_task.h"
 #include "server/telemetry/metrics.h"
 #include "server/util/mutex.h"
+#include "server/util/periodic_task.h"
 
 namespace proad::server {
 
@@ -55,11 +55,11 @@ class DynamicBatcher {
   // were cancelled are answered DEADLINE_EXCEEDED or CANCELLED and never handed out.
   std::optional<Batch> Next();
 
-  // A batch took so long on its worker.
-  void Ran(absl::Duration took);
+  // Records how long a worker took for a batch.
+  void RecordBatchTime(absl::Duration took);
 
-  // Looks at the waiting tasks soon, because one was cancelled. Returns at once.
-  void Sweep();
+  // Starts a search for cancelled tasks on the sweeper's thread. Returns at once.
+  void AnswerCancelled();
 
   // Takes no more tasks. What waits is handed out without delay; then every Next returns nullopt.
   void Close();
@@ -77,7 +77,7 @@ class DynamicBatcher {
   using Queue = std::vector<InferenceTask>;  // of one model version, never empty
 
   void Close(const absl::Status& refusal);
-  void RunSweeper();
+  void Sweep();
   // Moves out what expired or was cancelled.
   std::vector<InferenceTask> TakeUnwanted(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // What of the queue goes, in this order: all of it.
@@ -97,8 +97,7 @@ class DynamicBatcher {
   Metrics& metrics_;
 
   mutable Mutex mutex_;
-  CondVar work_;   // something to do for Next
-  CondVar sweep_;  // something to do for the sweeper
+  CondVar work_;  // something to do for Next
   std::vector<Queue> queues_ ABSL_GUARDED_BY(mutex_);
   FairOrder order_ ABSL_GUARDED_BY(mutex_);
   absl::Duration batch_time_ ABSL_GUARDED_BY(mutex_);  // smoothed; zero: not known yet
@@ -106,11 +105,8 @@ class DynamicBatcher {
   int64_t expected_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);  // once closed
-  bool stop_sweeper_ ABSL_GUARDED_BY(mutex_) = false;
-  bool sweep_now_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Time next_sweep_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
 
-  std::thread sweeper_;
+  PeriodicTask sweeper_;  // answers expired and cancelled tasks while every worker is busy
 };
 
 }  // namespace proad::server

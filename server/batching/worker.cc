@@ -16,15 +16,15 @@
 #include "server/telemetry/log.h"
 #include "server/util/mutex.h"
 #include "server/util/status_details.h"
-#include "server/util/thread_turn.h"
+#include "server/util/time_slice.h"
 
 namespace proad::server {
 namespace {
 
 using Inferences = std::vector<Inference>;
 
-// Long ones: whoever answers, refuses or decodes goes first.
-constexpr absl::Duration kTurn = absl::Milliseconds(20);
+// Long: threads that answer, refuse or decode have shorter slices and run first.
+constexpr absl::Duration kTimeSlice = absl::Milliseconds(20);
 
 absl::Status ModelFailed(absl::string_view what) {
   return MakeError(absl::StatusCode::kInternal,
@@ -32,7 +32,7 @@ absl::Status ModelFailed(absl::string_view what) {
                    {.reason = "MODEL_FAILED"});
 }
 
-// A model's error with a reason for machines, if it gave none.
+// `status` of a model, with a reason added where it has none.
 absl::Status WithReason(const absl::Status& status) {
   if (!GetDetails(status).reason.empty()) return status;
   const char* reason = "MODEL_FAILED";
@@ -41,7 +41,7 @@ absl::Status WithReason(const absl::Status& status) {
   return MakeError(status.code(), status.message(), {.reason = reason});
 }
 
-// Calls the model; its exceptions and its miscounts become a status.
+// Calls the model. An exception or a wrong number of results becomes a status.
 absl::StatusOr<Inferences> Infer(absl::Span<const InferenceTask> tasks, int worker) {
   std::vector<const model::PreparedImage*> images;
   const auto want_map = std::make_unique<bool[]>(tasks.size());
@@ -55,7 +55,7 @@ absl::StatusOr<Inferences> Infer(absl::Span<const InferenceTask> tasks, int work
         model.Infer(images, absl::MakeConstSpan(want_map.get(), tasks.size()), worker);
     if (inferences.ok() && inferences->size() != tasks.size()) {
       return ModelFailed(
-          absl::StrCat("it answered ", inferences->size(), " of ", tasks.size(), " images"));
+          absl::StrCat("the model answered ", inferences->size(), " of ", tasks.size(), " images"));
     }
     return inferences;
   } catch (const std::exception& error) {
@@ -65,8 +65,8 @@ absl::StatusOr<Inferences> Infer(absl::Span<const InferenceTask> tasks, int work
   }
 }
 
-// One result or error for each task: whole when it fits, in two halves when the device says that
-// its memory does not suffice.
+// Returns one result or error for each task. Runs the batch in two halves when the device reports
+// that its memory does not suffice for the whole.
 std::vector<absl::StatusOr<Inference>> InferEach(absl::Span<const InferenceTask> tasks, int worker,
                                                  bool may_halve = true) {
   std::vector<absl::StatusOr<Inference>> results;
@@ -93,7 +93,7 @@ absl::Status CheckFinite(const InferenceTask& task, const Inference& inference) 
   if (!task.want_map) return absl::OkStatus();
   if (inference.map.size() != side * side) {
     return ModelFailed(
-        absl::StrCat("its map has ", inference.map.size(), " values instead of ", side * side));
+        absl::StrCat("the map has ", inference.map.size(), " values instead of ", side * side));
   }
   if (!std::all_of(inference.map.begin(), inference.map.end(),
                    [](float value) { return std::isfinite(value); })) {
@@ -104,7 +104,7 @@ absl::Status CheckFinite(const InferenceTask& task, const Inference& inference) 
   return absl::OkStatus();
 }
 
-// Answers each task of a batch; the first error of all, if there was one.
+// Answers each task of a batch. Returns the first error, if there is one.
 absl::Status Answer(Batch& batch, std::vector<absl::StatusOr<Inference>> results,
                     absl::Duration took) {
   absl::Status first_error;
@@ -140,40 +140,39 @@ void LogFailure(int worker, const Batch& batch, const absl::Status& error) {
 
 }  // namespace
 
-// The batch belongs to both: the thread reads its images as long as the model does, and whoever
-// gives it up takes the callbacks.
-class Worker::Hand {
+// The batch is shared: the model reads its images until it returns, and Abandon takes the callbacks.
+class Worker::State {
  public:
-  explicit Hand(int worker) : index(worker) {}
+  explicit State(int worker) : index(worker) {}
 
   const int index;  // of the worker
 
-  void Take(std::shared_ptr<Batch> batch) {
+  void StartBatch(std::shared_ptr<Batch> batch) {
     MutexLock lock(mutex_);
     batch_ = std::move(batch);
     since_ = absl::Now();
   }
 
-  // The model has returned; false when it was given up in between.
-  bool PutDown() {
+  // The model has returned. False when the worker was abandoned meanwhile.
+  bool FinishBatch() {
     MutexLock lock(mutex_);
-    if (given_up_) return false;
+    if (abandoned_) return false;
     batch_ = nullptr;
-    proven_ = true;
+    finished_a_batch_ = true;
     return true;
   }
 
-  void Lose() {
+  void SetDeviceLost() {
     MutexLock lock(mutex_);
-    lost_ = true;
+    device_lost_ = true;
   }
 
-  bool GiveUp(const absl::Status& why) {
+  bool Abandon(const absl::Status& why) {
     std::shared_ptr<Batch> batch;
     {
       MutexLock lock(mutex_);
-      if (batch_ == nullptr || given_up_) return false;
-      given_up_ = true;
+      if (batch_ == nullptr || abandoned_) return false;
+      abandoned_ = true;
       batch = batch_;
     }
     LogFailure(index, *batch, why);
@@ -183,73 +182,73 @@ class Worker::Hand {
 
   absl::Time busy_since() const {
     MutexLock lock(mutex_);
-    return batch_ == nullptr || given_up_ ? absl::InfiniteFuture() : since_;
+    return batch_ == nullptr || abandoned_ ? absl::InfiniteFuture() : since_;
   }
 
-  bool proven() const {
+  bool finished_a_batch() const {
     MutexLock lock(mutex_);
-    return proven_;
+    return finished_a_batch_;
   }
 
-  bool lost() const {
+  bool device_lost() const {
     MutexLock lock(mutex_);
-    return lost_;
+    return device_lost_;
   }
 
-  bool given_up() const {
+  bool abandoned() const {
     MutexLock lock(mutex_);
-    return given_up_;
+    return abandoned_;
   }
 
  private:
   mutable Mutex mutex_;
   std::shared_ptr<Batch> batch_ ABSL_GUARDED_BY(mutex_);
   absl::Time since_ ABSL_GUARDED_BY(mutex_);
-  bool proven_ ABSL_GUARDED_BY(mutex_) = false;
-  bool lost_ ABSL_GUARDED_BY(mutex_) = false;
-  bool given_up_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finished_a_batch_ ABSL_GUARDED_BY(mutex_) = false;
+  bool device_lost_ ABSL_GUARDED_BY(mutex_) = false;
+  bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 Worker::Worker(int index, const std::string& device, DynamicBatcher& batcher, Metrics& metrics,
                std::function<void()> on_lost)
-    : hand_(std::make_shared<Hand>(index)),
-      thread_([hand = hand_, &batcher, &busy = metrics.WorkerBusySeconds(index, device),
-               on_lost = std::move(on_lost)] { Run(hand, batcher, busy, on_lost); }) {
+    : state_(std::make_shared<State>(index)),
+      thread_([state = state_, &batcher, &busy = metrics.WorkerBusySeconds(index, device),
+               on_lost = std::move(on_lost)] { Run(state, batcher, busy, on_lost); }) {
   pthread_setname_np(thread_.native_handle(), absl::StrCat("worker-", index).c_str());
 }
 
 Worker::~Worker() {
-  if (hand_->given_up()) {
+  if (state_->abandoned()) {
     thread_.detach();
   } else {
     thread_.join();
   }
 }
 
-absl::Time Worker::busy_since() const { return hand_->busy_since(); }
+absl::Time Worker::busy_since() const { return state_->busy_since(); }
 
-bool Worker::proven() const { return hand_->proven(); }
+bool Worker::finished_a_batch() const { return state_->finished_a_batch(); }
 
-bool Worker::lost() const { return hand_->lost(); }
+bool Worker::device_lost() const { return state_->device_lost(); }
 
-bool Worker::GiveUp(const absl::Status& why) { return hand_->GiveUp(why); }
+bool Worker::Abandon(const absl::Status& why) { return state_->Abandon(why); }
 
-void Worker::Run(const std::shared_ptr<Hand>& hand, DynamicBatcher& batcher,
+void Worker::Run(const std::shared_ptr<State>& state, DynamicBatcher& batcher,
                  prometheus::Counter& busy_seconds, const std::function<void()>& on_lost) {
-  TakeTurnsOf(kTurn);
+  SetTimeSlice(kTimeSlice);
   while (std::optional<Batch> cut = batcher.Next()) {
     const auto batch = std::make_shared<Batch>(*std::move(cut));
-    hand->Take(batch);
+    state->StartBatch(batch);
     const absl::Time start = absl::Now();
-    std::vector<absl::StatusOr<Inference>> results = InferEach(batch->tasks, hand->index);
+    std::vector<absl::StatusOr<Inference>> results = InferEach(batch->tasks, state->index);
     const absl::Duration took = absl::Now() - start;
-    if (!hand->PutDown()) return;
+    if (!state->FinishBatch()) return;
     busy_seconds.Increment(absl::ToDoubleSeconds(took));
-    batcher.Ran(took);
+    batcher.RecordBatchTime(took);
     const absl::Status error = Answer(*batch, std::move(results), took);
-    if (!error.ok()) LogFailure(hand->index, *batch, error);
+    if (!error.ok()) LogFailure(state->index, *batch, error);
     if (absl::IsUnavailable(error)) {
-      hand->Lose();
+      state->SetDeviceLost();
       on_lost();
       return;
     }

@@ -1,7 +1,5 @@
 #include "server/batching/worker_pool.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -28,34 +26,31 @@ WorkerPool::WorkerPool(const Options& options, std::string device, DynamicBatche
       device_(std::move(device)),
       batcher_(batcher),
       metrics_(metrics),
-      on_change_(std::move(on_change)) {
-  {
-    MutexLock lock(mutex_);
-    for (int i = 0; i < options_.workers; ++i) places_.push_back({Employ(places_.size())});
-    CountServing();
+      on_change_(std::move(on_change)),
+      slots_(static_cast<size_t>(options.workers)),
+      // A hung batch is abandoned at most a quarter of hang_timeout late.
+      supervision_({.name = "worker-watch",
+                    .interval = std::min(options.hang_timeout / 4, absl::Seconds(1))},
+                   [this] { CheckWorkers(); }) {
+  for (size_t slot = 0; slot < static_cast<size_t>(options_.workers); ++slot) {
+    Assign(slot, StartWorker(slot));
   }
-  watch_ = std::thread([this] { Watch(); });
-  pthread_setname_np(watch_.native_handle(), "worker-watch");
+  supervision_.Start();
 }
 
 void WorkerPool::Stop() {
+  supervision_.Stop();
+  std::vector<Slot> slots;
   {
     MutexLock lock(mutex_);
-    stop_ = true;
-  }
-  wake_.NotifyAll();
-  if (watch_.joinable()) watch_.join();
-  std::vector<Place> places;
-  {
-    MutexLock lock(mutex_);
-    places.swap(places_);
+    slots.swap(slots_);
   }
 }
 
 std::vector<std::shared_ptr<Worker>> WorkerPool::Workers() const {
   std::vector<std::shared_ptr<Worker>> workers;
   MutexLock lock(mutex_);
-  for (const Place& place : places_) workers.push_back(place.worker);
+  for (const Slot& slot : slots_) workers.push_back(slot.worker);
   return workers;
 }
 
@@ -64,90 +59,77 @@ int WorkerPool::serving() const {
   return serving_;
 }
 
-bool WorkerPool::gave_up() const {
+bool WorkerPool::has_abandoned_workers() const {
   MutexLock lock(mutex_);
-  return gave_up_;
+  return abandoned_;
 }
 
-void WorkerPool::GiveUp() {
+void WorkerPool::AbandonBusyWorkers() {
   for (const std::shared_ptr<Worker>& worker : Workers()) {
     if (worker == nullptr) continue;
-    const bool gave_up = worker->GiveUp(Unavailable(
-        "the server is shutting down, and the batch took too long; it was not inspected",
+    const bool abandoned = worker->Abandon(Unavailable(
+        "the server is shutting down and the batch took too long; the image was not inspected",
         "DRAINING"));
     MutexLock lock(mutex_);
-    gave_up_ |= gave_up;
+    abandoned_ |= abandoned;
   }
 }
 
-std::shared_ptr<Worker> WorkerPool::Employ(size_t place) {
-  return std::make_shared<Worker>(static_cast<int>(place), device_, batcher_, metrics_, [this] {
-    {
-      MutexLock lock(mutex_);
-      lost_ = true;
-    }
-    wake_.NotifyAll();
-  });
+std::shared_ptr<Worker> WorkerPool::StartWorker(size_t slot) {
+  return std::make_shared<Worker>(static_cast<int>(slot), device_, batcher_, metrics_,
+                                  [this] { supervision_.Wake(); });
 }
 
-void WorkerPool::CountServing() {
+void WorkerPool::Assign(size_t slot, std::shared_ptr<Worker> worker) {
+  MutexLock lock(mutex_);
+  slots_[slot].worker.swap(worker);
   serving_ = static_cast<int>(std::count_if(
-      places_.begin(), places_.end(), [](const Place& place) { return place.worker != nullptr; }));
+      slots_.begin(), slots_.end(), [](const Slot& each) { return each.worker != nullptr; }));
   metrics_.workers.serving.Set(serving_);
   metrics_.workers.quarantined.Set(options_.workers - serving_);
 }
 
-void WorkerPool::Watch() {
-  // Often enough that a batch is given up at most a quarter late.
-  const absl::Duration pause = std::min(options_.hang_timeout / 4, absl::Seconds(1));
-  while (true) {
-    {
-      MutexLock lock(mutex_);
-      if (!lost_ && !stop_) wake_.WaitUntil(mutex_, absl::Now() + pause);
-      if (stop_) return;
-      lost_ = false;
-    }
-    bool changed = false;
-    const std::vector<std::shared_ptr<Worker>> workers = Workers();
-    for (size_t i = 0; i < workers.size(); ++i) {
-      if (workers[i] == nullptr) continue;
-      changed |= LetGoIfLost(i, workers[i]) || GiveUpIfHung(i, workers[i]);
-    }
-    if (!changed) continue;
-    if (serving() == 0) {
-      batcher_.Abort(Unavailable("no worker is left; the image was not inspected", "NO_WORKER"));
-    }
-    on_change_();
+void WorkerPool::CheckWorkers() {
+  bool changed = false;
+  const std::vector<std::shared_ptr<Worker>> workers = Workers();
+  for (size_t slot = 0; slot < workers.size(); ++slot) {
+    if (workers[slot] == nullptr) continue;
+    changed |= RemoveIfDeviceLost(slot, *workers[slot]) || ReplaceIfHung(slot, *workers[slot]);
   }
+  if (!changed) return;
+  if (serving() == 0) {
+    batcher_.Abort(Unavailable("no worker is left; the image was not inspected", "NO_WORKER"));
+  }
+  on_change_();
 }
 
-bool WorkerPool::LetGoIfLost(size_t place, const std::shared_ptr<Worker>& worker) {
-  if (!worker->lost()) return false;
-  Log(LogLevel::kError, "worker quarantined", {{"worker", place}, {"reason", "device lost"}});
-  MutexLock lock(mutex_);
-  places_[place].worker = nullptr;
-  CountServing();
+bool WorkerPool::RemoveIfDeviceLost(size_t slot, const Worker& worker) {
+  if (!worker.device_lost()) return false;
+  Log(LogLevel::kError, "worker quarantined", {{"worker", slot}, {"reason", "device lost"}});
+  Assign(slot, nullptr);
   return true;
 }
 
-bool WorkerPool::GiveUpIfHung(size_t place, const std::shared_ptr<Worker>& worker) {
-  const absl::Time since = worker->busy_since();
+bool WorkerPool::ReplaceIfHung(size_t slot, Worker& worker) {
+  const absl::Time since = worker.busy_since();
   if (since == absl::InfiniteFuture() || absl::Now() - since < options_.hang_timeout) return false;
-  const bool hung = worker->GiveUp(Unavailable(
+  const bool abandoned = worker.Abandon(Unavailable(
       absl::StrCat("the model did not answer within ", absl::FormatDuration(options_.hang_timeout),
                    "; the image was not inspected"),
       "WORKER_HUNG"));
-  if (!hung) return false;
-  MutexLock lock(mutex_);
-  Place& here = places_[place];
-  gave_up_ = true;
-  here.hung = worker->proven() ? 1 : here.hung + 1;
-  const bool replaced = here.hung < kMaxHung;
+  if (!abandoned) return false;
+  bool replaced = false;
+  {
+    MutexLock lock(mutex_);
+    abandoned_ = true;
+    int& hung = slots_[slot].hung;
+    hung = worker.finished_a_batch() ? 1 : hung + 1;
+    replaced = hung < kMaxHung;
+  }
   Log(LogLevel::kError, replaced ? "worker replaced" : "worker quarantined",
-      {{"worker", place}, {"reason", "hung"}, {"timeout", options_.hang_timeout}});
-  here.worker = replaced ? Employ(place) : nullptr;
+      {{"worker", slot}, {"reason", "hung"}, {"timeout", options_.hang_timeout}});
+  Assign(slot, replaced ? StartWorker(slot) : nullptr);
   if (replaced) metrics_.workers_replaced.Increment();
-  CountServing();
   return !replaced;
 }
 

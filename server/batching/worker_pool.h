@@ -1,10 +1,9 @@
-// The workers of a device, and the watch over them.
+// The workers of one device, and the supervision that replaces them.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -14,24 +13,28 @@
 #include "server/batching/worker.h"
 #include "server/telemetry/metrics.h"
 #include "server/util/mutex.h"
+#include "server/util/periodic_task.h"
 
 namespace proad::server {
 
-// A worker whose batch takes longer than hang_timeout is given up: the batch is answered
-// UNAVAILABLE (WORKER_HUNG), and a new worker stands in its place. One whose device is lost, and
-// the third in a place that hangs without ever having finished a batch, is not replaced. When none
-// is left, nothing is taken any more: what waits and what comes is answered UNAVAILABLE
-// (NO_WORKER).
+// Holds Options::workers slots with one worker each.
 //
-// Thread-safety: all methods may be called from any thread.
+// A worker whose batch takes longer than hang_timeout is abandoned: the tasks of the batch are
+// answered UNAVAILABLE (WORKER_HUNG), and a new worker takes the slot. A slot stays empty when the
+// device of its worker is lost, or when three workers in a row hung without ever having finished a
+// batch. When every slot is empty, the batcher is aborted: waiting and later tasks are answered
+// UNAVAILABLE (NO_WORKER).
+//
+// Thread-safety: all methods may be called from any thread, except Stop: one thread at a time.
 class WorkerPool {
  public:
   struct Options {
-    int workers = 1;                                  // batches run at once on the device
+    int workers = 1;                                  // batches that run at once on the device
     absl::Duration hang_timeout = absl::Seconds(30);  // longer than any batch takes
   };
 
-  // Starts the workers. `on_change` is called when serving() has changed, from a thread of its own.
+  // Starts the workers. `batcher` and `metrics` must outlive the pool. The supervision thread calls
+  // `on_change` after serving() has changed.
   WorkerPool(
       const Options& options, std::string device, DynamicBatcher& batcher, Metrics& metrics,
       std::function<void()> on_change = [] {});
@@ -39,36 +42,37 @@ class WorkerPool {
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  // Waits for the workers, but not for those that were given up: close the batcher first.
-  // Idempotent.
+  // Waits for the workers, except the abandoned ones. Close the batcher first, or the workers do not
+  // end. Idempotent.
   void Stop();
 
   // Workers that take batches.
   int serving() const;
 
-  // Answers every batch that is still on a worker UNAVAILABLE (DRAINING), and waits for none of
-  // these workers any more.
-  void GiveUp();
+  // Abandons every worker that has a batch: answers the tasks of the batch UNAVAILABLE (DRAINING).
+  void AbandonBusyWorkers();
 
-  // Whether a thread was given up, which may be anywhere in LibTorch: the process should then end
-  // without tearing down what such a thread may use.
-  bool gave_up() const;
+  // Whether the thread of an abandoned worker may still run inside the model. The process must then
+  // end without destroying what that thread may use.
+  bool has_abandoned_workers() const;
 
  private:
-  // Where one worker stands after the other.
-  struct Place {
-    std::shared_ptr<Worker> worker;  // null: not replaced
-    int hung = 0;                    // workers, one after the other, that never finished a batch
+  struct Slot {
+    std::shared_ptr<Worker> worker;  // null: empty for good
+    int hung = 0;                    // workers in a row that hung and never finished a batch
   };
 
-  void Watch();
-  // Of every place, as they stand now.
+  // Called at an interval, and as soon as a worker loses its device.
+  void CheckWorkers();
+  // The worker of each slot.
   std::vector<std::shared_ptr<Worker>> Workers() const;
-  // Both true when serving() has changed. Only the watch calls them.
-  bool GiveUpIfHung(size_t place, const std::shared_ptr<Worker>& worker);
-  bool LetGoIfLost(size_t place, const std::shared_ptr<Worker>& worker);
-  std::shared_ptr<Worker> Employ(size_t place);
-  void CountServing() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Both return whether serving() has changed. Called by the supervision thread only.
+  bool RemoveIfDeviceLost(size_t slot, const Worker& worker);
+  bool ReplaceIfHung(size_t slot, Worker& worker);
+  std::shared_ptr<Worker> StartWorker(size_t slot);
+  // Puts `worker` into a slot and updates the count of workers. The lock is not held while a worker
+  // starts, logs or ends.
+  void Assign(size_t slot, std::shared_ptr<Worker> worker);
 
   const Options options_;
   const std::string device_;
@@ -77,14 +81,11 @@ class WorkerPool {
   const std::function<void()> on_change_;
 
   mutable Mutex mutex_;
-  CondVar wake_;
-  std::vector<Place> places_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);
   int serving_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool lost_ ABSL_GUARDED_BY(mutex_) = false;  // a worker has just said so
-  bool gave_up_ ABSL_GUARDED_BY(mutex_) = false;
-  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  bool abandoned_ ABSL_GUARDED_BY(mutex_) = false;
 
-  std::thread watch_;
+  PeriodicTask supervision_;
 };
 
 }  // namespace proad::server

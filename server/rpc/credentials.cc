@@ -59,7 +59,7 @@ absl::StatusOr<std::unique_ptr<Credentials>> Credentials::Load(const Options& op
   std::unique_ptr<Credentials> credentials(new Credentials(options, authorizer, metrics));
   if (absl::Status status = credentials->ReadFirst(); !status.ok()) return status;
   if (options.tls.enabled() || !options.tokens.empty()) {
-    credentials->watcher_ = std::thread([self = credentials.get()] { self->Watch(); });
+    credentials->reload_.Start();
   }
   return credentials;
 }
@@ -70,16 +70,8 @@ Credentials::Credentials(const Options& options, Authorizer& authorizer, Metrics
       metrics_(metrics),
       tls_watch_(FilesOf(options.tls)),
       token_watch_(FilesOf(options.tokens)),
-      server_(grpc::InsecureServerCredentials()) {}
-
-Credentials::~Credentials() {
-  {
-    MutexLock lock(mutex_);
-    over_ = true;
-  }
-  wake_.NotifyAll();
-  if (watcher_.joinable()) watcher_.join();
-}
+      server_(grpc::InsecureServerCredentials()),
+      reload_({.name = "credentials", .interval = options.pause}, [this] { ReloadReplaced(); }) {}
 
 absl::Status Credentials::ReadFirst() {
   if (options_.tls.enabled()) {
@@ -104,18 +96,9 @@ absl::Status Credentials::ReadFirst() {
   return absl::OkStatus();
 }
 
-void Credentials::Watch() {
-  while (true) {
-    const absl::Time next = absl::Now() + options_.pause;
-    {
-      MutexLock lock(mutex_);
-      while (!over_ && wake_.WaitUntil(mutex_, next)) {
-      }
-      if (over_) return;
-    }
-    if (tls_watch_.Replaced()) ReloadTls();
-    if (token_watch_.Replaced()) ReloadTokens();
-  }
+void Credentials::ReloadReplaced() {
+  if (tls_watch_.Replaced()) ReloadTls();
+  if (token_watch_.Replaced()) ReloadTokens();
 }
 
 void Credentials::ReloadTls() {

@@ -6,9 +6,7 @@
 
 #include <filesystem>
 #include <memory>
-#include <thread>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -17,7 +15,7 @@
 #include "server/rpc/tls_identity.h"
 #include "server/telemetry/metrics.h"
 #include "server/util/file_watch.h"
-#include "server/util/mutex.h"
+#include "server/util/periodic_task.h"
 
 namespace proad::server {
 
@@ -42,7 +40,6 @@ class Credentials {
   static absl::StatusOr<std::unique_ptr<Credentials>> Load(const Options& options,
                                                            Authorizer& authorizer,
                                                            Metrics& metrics);
-  ~Credentials();
   Credentials(const Credentials&) = delete;
   Credentials& operator=(const Credentials&) = delete;
 
@@ -53,7 +50,7 @@ class Credentials {
   Credentials(const Options& options, Authorizer& authorizer, Metrics& metrics);
 
   absl::Status ReadFirst();
-  void Watch();  // until the end
+  void ReloadReplaced();  // what was replaced since the last call
   void ReloadTls();
   void ReloadTokens();
   void TellExpiry(const TlsIdentity& identity);
@@ -65,11 +62,7 @@ class Credentials {
   FileWatch token_watch_;
   std::shared_ptr<TlsCredentials> tls_;  // null: plain text
   std::shared_ptr<grpc::ServerCredentials> server_;
-
-  Mutex mutex_;
-  CondVar wake_;
-  bool over_ ABSL_GUARDED_BY(mutex_) = false;
-  std::thread watcher_;
+  PeriodicTask reload_;  // last: it uses the other members
 };
 
 }  // namespace proad::server

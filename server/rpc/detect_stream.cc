@@ -64,7 +64,7 @@ void DetectStream::OnWriteDone(bool ok) {
 
 void DetectStream::OnCancel() {
   cancelled_->store(true);
-  inspector_.detector().Sweep();
+  inspector_.detector().AnswerCancelled();
   MutexLock lock(mutex_);
   Break();
   Proceed();

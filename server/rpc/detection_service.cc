@@ -36,7 +36,7 @@ class DetectCall : public grpc::ServerUnaryReactor {
 
   void OnCancel() override {
     cancelled_->store(true);
-    inspector_.detector().Sweep();
+    inspector_.detector().AnswerCancelled();
   }
   void OnDone() override { delete this; }
 

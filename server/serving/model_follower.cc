@@ -1,7 +1,5 @@
 #include "server/serving/model_follower.h"
 
-#include <pthread.h>
-
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -10,34 +8,16 @@ namespace proad::server {
 
 ModelFollower::ModelFollower(ModelRegistry& registry, absl::Duration interval,
                              std::function<void()> on_change)
-    : registry_(registry), interval_(interval), on_change_(std::move(on_change)) {}
+    : interval_(interval),
+      task_({.name = "model-follower", .interval = interval},
+            [&registry, on_change = std::move(on_change)] {
+              if (registry.Follow(absl::Now())) on_change();
+            }) {}
 
 void ModelFollower::Start() {
-  if (interval_ == absl::ZeroDuration()) return;
-  thread_ = std::thread([this] { Run(); });
-  pthread_setname_np(thread_.native_handle(), "model-follower");
+  if (interval_ > absl::ZeroDuration()) task_.Start();
 }
 
-void ModelFollower::Stop() {
-  {
-    MutexLock lock(mutex_);
-    stopped_ = true;
-  }
-  wake_.NotifyAll();
-  if (thread_.joinable()) thread_.join();
-}
-
-void ModelFollower::Run() {
-  while (true) {
-    {
-      const absl::Time next = absl::Now() + interval_;
-      MutexLock lock(mutex_);
-      while (!stopped_ && wake_.WaitUntil(mutex_, next)) {
-      }
-      if (stopped_) return;
-    }
-    if (registry_.Follow(absl::Now())) on_change_();
-  }
-}
+void ModelFollower::Stop() { task_.Stop(); }
 
 }  // namespace proad::server

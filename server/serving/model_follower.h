@@ -2,17 +2,15 @@
 #pragma once
 
 #include <functional>
-#include <thread>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 #include "server/serving/model_registry.h"
-#include "server/util/mutex.h"
+#include "server/util/periodic_task.h"
 
 namespace proad::server {
 
-// A thread that calls ModelRegistry::Follow again and again. Thread-safety: Start and Stop from one
-// thread.
+// Calls ModelRegistry::Follow at an interval, on its own thread. Thread-safety: Start and Stop are
+// called from one thread.
 class ModelFollower {
  public:
   // `on_change` is called after a look that made another version serve, from the follower's thread.
@@ -28,17 +26,8 @@ class ModelFollower {
   void Stop();
 
  private:
-  void Run();
-
-  ModelRegistry& registry_;
   const absl::Duration interval_;
-  const std::function<void()> on_change_;
-
-  Mutex mutex_;
-  CondVar wake_;
-  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
-
-  std::thread thread_;
+  PeriodicTask task_;
 };
 
 }  // namespace proad::server

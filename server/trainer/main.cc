@@ -128,7 +128,7 @@ void AddImportCommand(CLI::App& app, Command& run) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  proad::server::SpinBriefly(argv);
+  proad::server::RestartWithShortOpenMpSpin(argv);
   CLI::App app("Work on models that needs LibTorch but no server", "proad-trainer");
   app.set_version_flag("--version", proad::server::VersionText("proad-trainer"));
   app.require_subcommand(1);

@@ -3,19 +3,19 @@
 
 namespace proad::server {
 
-// Starts this program again with OMP_WAIT_POLICY=active and GOMP_SPINCOUNT=1000, unless the
-// environment has a policy already; returns when it has, or when that fails, which makes the
-// program slower and not wrong. To be called first in main.
+// Restarts this program with OMP_WAIT_POLICY=active and GOMP_SPINCOUNT=1000. Returns when the
+// environment sets a wait policy already, or when the restart fails; the program is then slower, not
+// wrong. Call it first in main.
 //
-// LibTorch's threads meet hundreds of times a picture. To sleep each time until the other comes
-// takes longer than the other does; to spin without end, the default, takes the core from the very
-// thread that is waited for where something else has the other cores. So they spin for some
-// microseconds, and sleep then. (Without the policy libgomp hardly spins once there are more
-// threads than cores, which two workers suffice for.)
-void SpinBriefly(char** argv);
+// LibTorch's threads wait for each other hundreds of times per image. A thread that sleeps at each of
+// these points wakes up later than the thread that it waited for; a thread that spins without limit,
+// the default, takes the core from that thread when other work has the other cores. So a thread spins
+// for some microseconds and then sleeps. Without the policy, libgomp hardly spins once there are more
+// threads than cores, which is so with two workers.
+void RestartWithShortOpenMpSpin(char** argv);
 
-// Raises the limit of open files to the highest that this process may have. Each connection is one,
-// and the usual limit, 1,024, is a soft one for the sake of programs that use select().
-void AllowAllOpenFiles();
+// Raises the limit of open files to the hard limit. Each connection takes one, and the usual soft
+// limit of 1,024 exists only for programs that use select().
+void RaiseOpenFileLimit();
 
 }  // namespace proad::server

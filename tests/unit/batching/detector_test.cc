@@ -47,7 +47,7 @@ class Asked {
   }
   void Cancel() {
     query.cancelled->store(true);
-    pipeline_.detector.Sweep();
+    pipeline_.detector.AnswerCancelled();
   }
   absl::StatusOr<Detection> Answer() { return answers_.Await(1).front(); }
   size_t answers() { return answers_.size(); }

@@ -116,7 +116,7 @@ TEST_F(DynamicBatcherTest, TheNearestDeadlineGoesFirst) {
 
 TEST_F(DynamicBatcherTest, ABatchIsCutEarlyForADeadline) {
   DynamicBatcher batcher(Waiting(), metrics_);
-  batcher.Ran(absl::Minutes(2));
+  batcher.RecordBatchTime(absl::Minutes(2));
   InferenceTask task = Task(model_, answers_);
   task.deadline = absl::Now() + absl::Minutes(3);
   ASSERT_TRUE(batcher.Enqueue(std::move(task)).ok());
@@ -211,7 +211,7 @@ TEST_F(DynamicBatcherTest, ASweepAnswersWhatWasCancelled) {
   task.cancelled = flag;
   ASSERT_TRUE(batcher.Enqueue(std::move(task)).ok());
   flag->store(true);
-  batcher.Sweep();
+  batcher.AnswerCancelled();
   EXPECT_EQ(answers_.Await(1).front().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(metrics_.rejected.cancelled.Value(), 1);
 }

@@ -138,7 +138,7 @@ class Client {
     if (Chance(10)) {
       if (Chance(50)) std::this_thread::yield();
       flag->store(true);
-      detector_.Sweep();
+      detector_.AnswerCancelled();
     }
     mine->answered.Wait();
     Check(marker, mine->answer);

@@ -57,16 +57,16 @@ TEST_F(WorkerPoolTest, AHungBatchIsAnsweredAndTheNextIsServed) {
   EXPECT_THAT(std::string(hung.message()), HasSubstr("did not answer within 40ms"));
   EXPECT_TRUE(Ask(good_).ok());
   EXPECT_EQ(pool.serving(), 1);
-  EXPECT_TRUE(pool.gave_up());
+  EXPECT_TRUE(pool.has_abandoned_workers());
   EXPECT_EQ(metrics_.workers_replaced.Value(), 1);
-  // What the model says in the end is nobody's answer.
+  // The late result of the model answers no task.
   hangs_->Release();
   batcher_.Close();
   pool.Stop();
   EXPECT_EQ(answers_.size(), 3u);
 }
 
-TEST_F(WorkerPoolTest, WhoHangsAgainAndAgainIsNotReplaced) {
+TEST_F(WorkerPoolTest, AWorkerThatHangsThreeTimesInARowIsNotReplaced) {
   WorkerPool pool({.workers = 1, .hang_timeout = absl::Milliseconds(10)}, "cpu", batcher_, metrics_,
                   [this] { changes_.Add(1); });
   hangs_->Hold();
@@ -95,7 +95,7 @@ TEST_F(WorkerPoolTest, AWorkerWhoseDeviceIsLostEndsAndTheOtherGoesOn) {
   batcher_.Close();
 }
 
-TEST_F(WorkerPoolTest, WhenNoWorkerIsLeftWhatWaitsIsAnswered) {
+TEST_F(WorkerPoolTest, WaitingTasksAreAnsweredWhenNoWorkerIsLeft) {
   WorkerPool pool({.workers = 1}, "cuda:0", batcher_, metrics_);
   good_->Hold();
   good_->SetTwist([](const auto&, FakeModel::Answers& answers) {
@@ -114,16 +114,16 @@ TEST_F(WorkerPoolTest, WhenNoWorkerIsLeftWhatWaitsIsAnswered) {
   EXPECT_EQ(metrics_.rejected.no_worker.Value(), 20);
 }
 
-TEST_F(WorkerPoolTest, GivesUpWhatIsOnAWorkerSoThatTheServerCanStop) {
+TEST_F(WorkerPoolTest, AbandonsABusyWorkerSoThatTheServerCanStop) {
   WorkerPool pool({.workers = 1}, "cpu", batcher_, metrics_);
   hangs_->Hold();
   Enqueue(hangs_);
   hangs_->AwaitBatches(1);
-  pool.GiveUp();
+  pool.AbandonBusyWorkers();
   EXPECT_EQ(GetDetails(answers_.Await(1)[0]).reason, "DRAINING");
   batcher_.Close();
   pool.Stop();  // though the model has not returned
-  EXPECT_TRUE(pool.gave_up());
+  EXPECT_TRUE(pool.has_abandoned_workers());
   hangs_->Release();
 }
 

@@ -1,4 +1,4 @@
-#include "server/util/thread_turn.h"
+#include "server/util/time_slice.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -13,25 +13,25 @@ namespace proad::server {
 namespace {
 
 // sched_attr's sched_runtime of the calling thread, nanoseconds.
-uint64_t Turn() {
+uint64_t Slice() {
   std::array<uint64_t, 6> attributes{};
   EXPECT_EQ(syscall(SYS_sched_getattr, 0, attributes.data(), sizeof attributes, 0), 0);
   return attributes[3];
 }
 
-TEST(ThreadTurn, IsThatOfTheThreadAndOfThoseItStarts) {
+TEST(TimeSliceTest, HoldsForTheThreadAndTheThreadsItStarts) {
   std::thread([] {
     const int nice = getpriority(PRIO_PROCESS, 0);
-    TakeTurnsOf(absl::Milliseconds(20));
-    if (Turn() == 0) GTEST_SKIP() << "this kernel has no turns to choose";
-    EXPECT_EQ(Turn(), 20'000'000u);
+    SetTimeSlice(absl::Milliseconds(20));
+    if (Slice() == 0) GTEST_SKIP() << "this kernel has no time slices to choose";
+    EXPECT_EQ(Slice(), 20'000'000u);
     EXPECT_EQ(getpriority(PRIO_PROCESS, 0), nice);
     std::thread([] {
-      EXPECT_EQ(Turn(), 20'000'000u);
-      TakeTurnsOf(absl::Microseconds(200));
-      EXPECT_EQ(Turn(), 200'000u);
+      EXPECT_EQ(Slice(), 20'000'000u);
+      SetTimeSlice(absl::Microseconds(200));
+      EXPECT_EQ(Slice(), 200'000u);
     }).join();
-    EXPECT_EQ(Turn(), 20'000'000u) << "as it was";
+    EXPECT_EQ(Slice(), 20'000'000u) << "unchanged";
   }).join();
 }
 
