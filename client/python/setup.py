@@ -1,4 +1,4 @@
-"""Generates the stubs of ../../proto into the package while it is built; everything else is in pyproject.toml."""
+"""Generates the stubs of ../../proto during the build of the package. All other settings are in pyproject.toml."""
 
 import importlib.metadata
 import pathlib
@@ -10,7 +10,7 @@ from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 HERE = pathlib.Path(__file__).resolve().parent
-# In a source distribution the contract lies beside this file.
+# In a source distribution, the protos are in the folder of this file.
 PROTO = next((path for path in (HERE / "proto", HERE.parents[1] / "proto") if path.is_dir()), None)
 
 
@@ -23,20 +23,20 @@ def generate(target):
         raise SystemExit("no proto/ folder: build from a checkout of the project or from its source distribution")
     well_known = pathlib.Path(grpc_tools.__file__).parent / "_proto"
     include = ["protoc", f"-I{PROTO}", f"-I{well_known}"]
-    contract = sorted(str(path.relative_to(PROTO)) for path in (PROTO / "proad").rglob("*.proto"))
+    protos = sorted(str(path.relative_to(PROTO)) for path in (PROTO / "proad").rglob("*.proto"))
     common = sorted(str(path.relative_to(PROTO)) for path in (PROTO / "google" / "rpc").glob("*.proto"))
     bundled = target / "proad" / "_rpc" / "bundled"
     bundled.mkdir(parents=True, exist_ok=True)
     out = [f"--python_out={target}", f"--pyi_out={target}"]
-    for arguments in ([*out, f"--grpc_python_out={target}", *contract], [*out, *common]):
+    for arguments in ([*out, f"--grpc_python_out={target}", *protos], [*out, *common]):
         if protoc.main(include + arguments):
             raise SystemExit(f"protoc failed: {arguments}")
-    # google.rpc belongs to another distribution, which may be installed or not: ours stay in our package.
+    # google.rpc belongs to another distribution, which may be installed: the copy stays inside this package.
     for path in (target / "google" / "rpc").iterdir():
         shutil.move(path, bundled / path.name)
     shutil.rmtree(target / "google")
     for folder in (bundled, target / "proad" / "v1"):
-        (folder / "__init__.py").write_text('"""Generated from the contract."""\n')
+        (folder / "__init__.py").write_text('"""Generated from the protos."""\n')
         for path in [*folder.glob("*.py"), *folder.glob("*.pyi")]:
             path.write_text(re.sub(r"^from google\.rpc import", "from proad._rpc import", path.read_text(), flags=re.M))
 
@@ -47,16 +47,16 @@ class BuildWithStubs(build_py):
         generate(HERE / "src" if self.editable_mode else pathlib.Path(self.build_lib))
 
 
-class CarryContract(sdist):
+class IncludeProtos(sdist):
     def make_release_tree(self, base_dir, files):
         super().make_release_tree(base_dir, files)
         shutil.copytree(PROTO, pathlib.Path(base_dir) / "proto", dirs_exist_ok=True)
 
 
 def dependencies():
-    """What the generated code runs with is what its generator asks for."""
+    """The generated code needs the versions of grpcio and protobuf that its generator requires."""
     asked = importlib.metadata.requires("grpcio-tools") or []
     return ["numpy", *(item for item in asked if re.match(r"(grpcio|protobuf)\b", item))]
 
 
-setup(cmdclass={"build_py": BuildWithStubs, "sdist": CarryContract}, install_requires=dependencies())
+setup(cmdclass={"build_py": BuildWithStubs, "sdist": IncludeProtos}, install_requires=dependencies())

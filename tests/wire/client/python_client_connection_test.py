@@ -168,9 +168,9 @@ class SecurityTest(unittest.TestCase):
     def test_what_is_wrong_is_said_at_once(self):
         wrong = [
             ({"token_file": self.token}, "in plain text", "inspect.example:50051"),
-            ({"server_name": "a"}, "TLS is not asked for", "localhost:1"),
+            ({"server_name": "a"}, "TLS is not enabled", "localhost:1"),
             ({"ca": self.ours.certificate, "cert": self.client_certificate}, "go together", "localhost:1"),
-            ({"ca": self.token}, "holds nothing in PEM", "localhost:1"),
+            ({"ca": self.token}, "holds no certificate or key in PEM", "localhost:1"),
             ({"ca": self.folder / "none"}, "No such file", "localhost:1"),
             ({"token_file": self.ours.certificate}, "holds no token", "localhost:1"),
         ]

@@ -1,4 +1,4 @@
-"""Client of Pro-AD Server, which finds defects in pictures of manufactured parts.
+"""Client of Pro-AD Server, which detects defects in images of manufactured parts.
 
     with proad.Client("localhost:50051") as client:
         detection = client.detect("part.png", category="pcb", heatmap="u16")
@@ -8,7 +8,7 @@
         for now in training.watch(job.job_id):
             print(now.state, now.progress)
 
-The generated messages and stubs of every service are in `proad.v1`.
+`proad.v1` contains the generated messages and stubs of all services.
 """
 
 from proad.client import Client, StreamAnswer

@@ -32,9 +32,9 @@ _RESOLUTIONS = {"model": detection_pb2.RESOLUTION_MODEL, "original": detection_p
 
 @dataclasses.dataclass(frozen=True)
 class StreamAnswer:
-    """The answer to one image of a stream: a detection or an error, never both.
+    """The answer to one image of a stream: a detection or an error.
 
-    index is the image's place in what was sent, from 0.
+    index  position of the image in the stream, from 0
     """
 
     index: int
@@ -42,7 +42,7 @@ class StreamAnswer:
     error: ProadError | None = None
 
     def result(self) -> Detection:
-        """The detection, or raises the error."""
+        """Returns the detection, or raises the error."""
         if self.detection is not None:
             return self.detection
         assert self.error is not None
@@ -50,7 +50,7 @@ class StreamAnswer:
 
 
 class Client(Connection):
-    """Inspects images. Thread-safe; see Connection for what it is made with."""
+    """Inspects images. Thread-safe. See Connection for the arguments of the constructor."""
 
     @functools.cached_property
     def _detection(self) -> Any:
@@ -74,16 +74,16 @@ class Client(Connection):
         """Inspects one image.
 
         model       "name" or "name@version"; default: the server's default model
-        category    product class, picks the threshold
-        threshold   decide with this score instead of the calibrated one
-        heatmap     return the anomaly map, sent in this format; always float32 here
-        overlay     return the picture with its map drawn over it, as PNG
-        resolution  pixel grid of both: the model's own, or the picture's
-        labels      of the part, kept in the server's log
-        bgr         colour arrays are blue, green, red, as OpenCV has them
-        timeout     seconds, instead of the client's
+        category    product class, which selects the threshold
+        threshold   threshold for the score; default: the threshold of the version
+        heatmap     format in which the anomaly map is sent; Detection.heatmap is float32 in any case
+        overlay     return the image with its map drawn over it, as PNG
+        resolution  pixel grid of heatmap and overlay: the grid of the model, or of the image
+        labels      labels of the part, for the server's log
+        bgr         colour arrays have the channel order blue, green, red, as in OpenCV
+        timeout     in seconds; default: the timeout of the client
 
-        Raises ProadError; OSError, TypeError or ValueError for an image that cannot be sent.
+        Raises ProadError. Raises OSError, TypeError or ValueError for an image that cannot be sent.
         """
         request = _options(model, category, threshold, heatmap, overlay, resolution, labels)
         request.request_id = request_id or ""
@@ -103,12 +103,12 @@ class Client(Connection):
         labels: Mapping[str, str] | None = None,
         bgr: bool = False,
     ) -> Iterator[StreamAnswer]:
-        """Inspects many images, several in flight; answers come as they are ready, not in order.
+        """Inspects many images, several at a time. Answers can have another order than the images.
 
-        Images are taken from `stream` in another thread, as fast as the server takes them. Each one taken gets
-        exactly one answer; one that cannot be read or sent gets its error and the stream goes on. When the
-        connection breaks or the server ends the stream before `stream` is through, ProadError is raised after the
-        answers. What `stream` raises is raised here, after them as well.
+        Another thread takes the images from `stream`, as fast as the server reads them. Each image gets exactly one
+        answer. An image that cannot be read or sent gets an error, and the stream continues. If the connection breaks
+        or the server ends the stream before the end of `stream`, ProadError is raised after the answers. An exception
+        of `stream` is raised after the answers, too.
         """
         template = _options(model, category, threshold, heatmap, overlay, resolution, labels)
         sender = _Sender(stream, template, bgr)
@@ -125,10 +125,10 @@ class Client(Connection):
             call.cancel()
         yield from sender.unsent()
         yield from sender.unanswered()
-        sender.check_through()
+        sender.check_exhausted()
 
     def models(self, name: str = "") -> list[Model]:
-        """Every version of the model `name`, or of all models."""
+        """Returns all versions of the model `name`; default: of all models."""
         return [*ModelClient(self, timeout=self._timeout, retry=self._retry).list(name)]
 
 
@@ -141,11 +141,11 @@ def _options(
     resolution: Resolution,
     labels: Mapping[str, str] | None,
 ) -> detection_pb2.DetectRequest:
-    """A request without image."""
+    """Returns a request with all options and without an image."""
     if heatmap is not None and heatmap not in _HEATMAPS:
-        raise ValueError(f"heatmap {heatmap!r} is none of {', '.join(_HEATMAPS)}")
+        raise ValueError(f"heatmap {heatmap!r} is not one of {', '.join(_HEATMAPS)}")
     if resolution not in _RESOLUTIONS:
-        raise ValueError(f"resolution {resolution!r} is none of {', '.join(_RESOLUTIONS)}")
+        raise ValueError(f"resolution {resolution!r} is not one of {', '.join(_RESOLUTIONS)}")
     request = detection_pb2.DetectRequest(model=model or "", category=category or "", labels=labels or {})
     if threshold is not None:
         request.threshold = threshold
@@ -167,9 +167,9 @@ def _answer(index: int, response: detection_pb2.DetectStreamResponse) -> StreamA
 
 
 class _Sender:
-    """Turns images into the requests of a stream, and remembers what has no answer yet.
+    """Converts images to the requests of a stream and tracks the unanswered ones.
 
-    requests() runs in a thread of gRPC's, the rest in the caller's.
+    A thread of gRPC runs requests(). The caller's thread calls the other methods.
     """
 
     def __init__(self, stream: Iterable[Image], template: detection_pb2.DetectRequest, bgr: bool) -> None:
@@ -179,7 +179,7 @@ class _Sender:
         self._lock = threading.Lock()
         self._open: set[int] = set()
         self._unsent: list[StreamAnswer] = []
-        self._through = False
+        self._exhausted = False
         self._failure: Exception | None = None
 
     def requests(self) -> Iterator[detection_pb2.DetectStreamRequest]:
@@ -197,30 +197,30 @@ class _Sender:
                 with self._lock:
                     self._open.add(index)
                 yield message
-        except Exception as error:  # of the caller's iterable: it is raised to the caller, after the answers
+        except Exception as error:  # raised by the caller's iterable; check_exhausted raises it in the caller
             self._failure = error
-        self._through = True
+        self._exhausted = True
 
     def answered(self, index: int) -> None:
         with self._lock:
             self._open.discard(index)
 
     def unsent(self) -> list[StreamAnswer]:
-        """Images that could not be sent, each once."""
+        """Returns the errors of images that could not be sent, each of them once."""
         with self._lock:
             taken, self._unsent = self._unsent, []
         return taken
 
-    def check_through(self) -> None:
-        """Raises what the caller's iterable raised, or that it was not taken to its end."""
+    def check_exhausted(self) -> None:
+        """Raises the exception of the caller's iterable, or ProadError if images remain in it."""
         if self._failure is not None:
             raise self._failure
-        if not self._through:
-            message = "the server ended the stream: it is shutting down, and what was to come was not taken"
+        if not self._exhausted:
+            message = "the server ended the stream because it is shutting down; the remaining images were not sent"
             raise ProadError(grpc.StatusCode.UNAVAILABLE, message)
 
     def unanswered(self) -> list[StreamAnswer]:
-        """What a server that shuts down has not read: it ends the stream with OK all the same."""
+        """Returns errors for images that the server did not read: at its shutdown, it ends the stream with OK."""
         with self._lock:
             return [
                 StreamAnswer(

@@ -1,4 +1,4 @@
-"""The connection to a server, which the clients of its services share."""
+"""The connection to a server, which the clients of the services share."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from proad.errors import ProadError, from_rpc_error
 from proad.retry import RetryPolicy, retry_delay
 from proad.security import Security, open_channel
 
-_HEALTH_POLL = 0.1  # seconds
+_HEALTH_POLL_INTERVAL = 0.1  # seconds
 
 _Self = TypeVar("_Self", bound="Connection")
 
 
 class Connection:
-    """A connection to a server. Thread-safe; connects with the first call and again by itself.
+    """A connection to a server. Thread-safe. Connects with the first call and reconnects by itself.
 
-    address            host:port, or several servers that take turns: "host1:port,host2:port" or "dns:///name:port";
-                       default: the environment's PROAD_SERVER, or localhost:50051; or another client, whose connection
-                       is then used as well: close that one, not this one
-    timeout            seconds for a call with all its attempts; None: none
-    retry              how often a call is repeated where that is safe
-    security           TLS and token, see Security; default: what the environment says, plain text where it says nothing
-    credentials        of grpc.ssl_channel_credentials(), instead of security's certificates
-    max_receive_bytes  largest answer that is accepted
+    address            host:port; or several servers that share the calls: "host1:port,host2:port" or
+                       "dns:///name:port"; or another client, whose connection is shared and which must be closed
+                       instead of this one; default: the variable PROAD_SERVER, or else localhost:50051
+    timeout            longest duration of a call with all its attempts, in seconds; None: no limit
+    retry              limits of repeating a call
+    security           TLS and token, see Security; default: from the environment, or else no encryption
+    credentials        result of grpc.ssl_channel_credentials(), instead of the certificates of `security`
+    max_receive_bytes  size of the largest accepted response, in bytes
 
-    Raises OSError or ValueError for files of `security` that cannot be used.
+    Raises OSError or ValueError for invalid files in `security`.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class Connection:
             *endpoints.options,
             ("grpc.max_receive_message_length", max_receive_bytes),
             ("grpc.max_send_message_length", -1),
-            # Proxies of the environment are meant for the web.
+            # Proxies that the environment names are meant for web traffic.
             ("grpc.enable_http_proxy", 0),
             ("grpc.service_config_disable_resolution", 1),
-            # A server that restarts should be found again at once.
+            # gRPC's default pauses are too long to wait for a server that restarts.
             ("grpc.initial_reconnect_backoff_ms", 100),
-            # How long one attempt may take, whatever its name says: a handshake of TLS takes longer than the pause.
+            # Also limits the duration of one attempt. A TLS handshake takes longer than the pause between attempts.
             ("grpc.min_reconnect_backoff_ms", 5000),
             ("grpc.max_reconnect_backoff_ms", 2000),
-            # One that is gone without a word is noticed. Pings more often than every five minutes look like an attack.
+            # Detects a server whose host has disappeared. Servers reject pings more often than every five minutes.
             ("grpc.keepalive_time_ms", 330_000),
             ("grpc.keepalive_timeout_ms", 20_000),
             ("grpc.http2.max_pings_without_data", 0),
@@ -83,16 +83,16 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """Ends the connection; calls in progress are cancelled. Does nothing on one that belongs to another client."""
+        """Closes the connection and cancels running calls. Does nothing on the connection of another client."""
         if not self._shared:
             self._channel.close()
 
     def wait_until_serving(self, timeout: float = 60.0) -> None:
-        """Returns when the server as a whole serves: one that was just started loads its model first.
+        """Blocks until the server as a whole is serving: after its start, a server loads its model first.
 
-        Raises ProadError UNAVAILABLE when it does not within `timeout` seconds.
+        Raises ProadError with the code UNAVAILABLE after `timeout` seconds.
         """
-        # Of grpc.health.v1 the empty request asks for the server as a whole; in the answer, status is field 1.
+        # In grpc.health.v1, the empty request stands for the server as a whole; field 1 of the response is the status.
         check = self._channel.unary_unary("/grpc.health.v1.Health/Check")
         serving = b"\x08\x01"
         deadline = time.monotonic() + timeout
@@ -103,15 +103,15 @@ class Connection:
             except grpc.RpcError as error:
                 if error.code() == grpc.StatusCode.UNIMPLEMENTED:
                     return
-            if time.monotonic() + _HEALTH_POLL >= deadline:
-                message = f"{self.address} did not serve within {timeout} s: it is not there, or has no model ready"
+            if time.monotonic() + _HEALTH_POLL_INTERVAL >= deadline:
+                message = f"{self.address} was not serving within {timeout} s: it is unreachable or has no model ready"
                 raise ProadError(grpc.StatusCode.UNAVAILABLE, message)
-            time.sleep(_HEALTH_POLL)
+            time.sleep(_HEALTH_POLL_INTERVAL)
 
     def _call(
         self, method: Callable[..., Any], request: Any, timeout: float | None = None, *, repeat: bool = True
     ) -> Any:
-        """One call with its attempts, all before one deadline; a single attempt without `repeat`."""
+        """Makes a call, with all attempts before one deadline. Makes a single attempt if `repeat` is false."""
         seconds = self._timeout if timeout is None else timeout
         deadline = float("inf") if seconds is None else time.monotonic() + seconds
         attempts = 0

@@ -1,4 +1,4 @@
-"""A folder of pictures on its way to a server."""
+"""Upload of a folder to a server."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from proad.errors import ProadError, from_rpc_error
 from proad.retry import RetryPolicy, retry_delay
 from proad.v1 import training_pb2
 
-_CHUNK = 1 << 20  # bytes, of the contract
-_LONGEST_PATH = 512  # bytes, of the contract
-_LONGEST_NAME = 40  # bytes: an id has 64 with the digest
+_CHUNK = 1 << 20  # bytes; largest chunk of UploadDataset
+_LONGEST_PATH = 512  # bytes; UploadFile.path in training.proto
+_LONGEST_NAME = 40  # bytes; the id has at most 64 with the digest
 _SENT = {".bmp", ".csv", ".jpeg", ".jpg", ".json", ".png", ".tif", ".tiff", ".webp"}
 
 
 @dataclasses.dataclass(frozen=True)
 class FolderFile:
-    """A file to send: its path below the folder with "/" between the parts, its size, and its SHA-256."""
+    """A file to send: its path relative to the folder, with "/" between the parts, its size and its SHA-256."""
 
     path: str
     size_bytes: int
@@ -36,9 +36,10 @@ class FolderFile:
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """What there is to send: files in ascending order of their paths as bytes.
+    """The files of a folder to send, in ascending order of their paths, compared as bytes.
 
-    left_out  what a dataset has no use for: hidden files, neither pictures nor lists, links to folders
+    left_out  paths that are not sent: hidden files and folders, files that are neither images nor lists, and links to
+              folders
     """
 
     root: pathlib.Path
@@ -47,13 +48,13 @@ class Folder:
 
     @property
     def size_bytes(self) -> int:
-        """Of all files together."""
+        """Total size of all files."""
         return sum(file.size_bytes for file in self.files)
 
     @property
     def dataset_id(self) -> str:
-        """A name that tells the content: the folder's name and the beginning of a digest over paths and contents."""
-        # Byte by byte, as the other clients do: all of them give one name.
+        """An id that depends on the content: the folder's name and the start of a digest over paths and contents."""
+        # Works on bytes, so that all clients generate the same id.
         name = re.sub(rb"[^a-z0-9._-]+", b"-", os.fsencode(self.root.resolve().name).lower())
         start = name.lstrip(b"-_.")[:_LONGEST_NAME].rstrip(b"-").decode() or "dataset"
         digest = hashlib.sha256()
@@ -64,7 +65,7 @@ class Folder:
 
 @dataclasses.dataclass(frozen=True)
 class UploadProgress:
-    """How far an upload is, earlier ones of the same dataset included."""
+    """Progress of an upload, including earlier uploads of the same dataset."""
 
     files: int
     total_files: int
@@ -74,10 +75,12 @@ class UploadProgress:
 
 @dataclasses.dataclass(frozen=True)
 class StoredDataset:
-    """What the server has of a dataset.
+    """State of a dataset on the server.
 
-    last_path  of the last whole file; "" when there is none
-    expires    when it is removed unless a job uses it until then; None: it is kept
+    files       number of complete files
+    size_bytes  total size of the complete files
+    last_path   path of the last complete file; "" without any
+    expires     time at which the server removes the dataset unless a job uses it before; None: the dataset is kept
     """
 
     dataset_id: str
@@ -89,17 +92,17 @@ class StoredDataset:
 
 
 def list_folder(root: str | os.PathLike[str]) -> Folder:
-    """Reads every picture and list (.csv, .json) below the folder once.
+    """Lists the images and lists (.csv, .json) below the folder, and reads each file once for its digest.
 
-    Raises NotADirectoryError, FileNotFoundError when there is nothing to send, ValueError for a name that cannot be
-    sent, and OSError for what cannot be read.
+    Raises NotADirectoryError for `root`, FileNotFoundError if the folder holds nothing to send, ValueError for a path
+    that cannot be sent, and OSError for a file that cannot be read.
     """
     folder = pathlib.Path(root)
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder")
     paths, left_out = _walk(folder)
     if not paths:
-        raise FileNotFoundError(f"nothing to send in {folder}: looked for {', '.join(sorted(_SENT))}")
+        raise FileNotFoundError(f"nothing to send in {folder}: it holds none of {', '.join(sorted(_SENT))}")
     files = []
     for path in sorted(paths, key=os.fsencode):
         _check(path)
@@ -114,7 +117,7 @@ def list_folder(root: str | os.PathLike[str]) -> Folder:
 
 
 def _walk(folder: pathlib.Path) -> tuple[list[str], list[str]]:
-    """What is sent and what is left out."""
+    """Returns the paths to send and the paths that are left out."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -138,13 +141,18 @@ def _check(path: str) -> None:
     try:
         length = len(path.encode())
     except UnicodeEncodeError:
-        raise ValueError(f"the name of {path!r} is not UTF-8: rename it, then send again") from None
+        raise ValueError(f"the name of {path!r} is not UTF-8: rename it and try again") from None
     if length > _LONGEST_PATH:
-        raise ValueError(f"the path {path} has {length} bytes; at most {_LONGEST_PATH} can be sent")
+        raise ValueError(f"the path {path} has {length} bytes; the limit is {_LONGEST_PATH}")
+
+
+def complete_dataset(dataset_id: str, folder: Folder) -> StoredDataset:
+    """The state of a complete dataset with the files of `folder`, if the server's response is missing."""
+    return StoredDataset(dataset_id, True, len(folder.files), folder.size_bytes, folder.files[-1].path)
 
 
 class Upload:
-    """Streams, one after the other, until the dataset is complete. Belongs to one thread."""
+    """Opens streams, one after the other, until the dataset is complete. Not thread-safe."""
 
     def __init__(
         self,
@@ -162,12 +170,12 @@ class Upload:
         self._retry = retry
         self._timeout = timeout
         self._on_progress = on_progress
-        self._stored = 0  # whole files that the server had when it was last asked
+        self._stored = 0  # complete files on the server, according to its last answer
         self._finish_sent = False
         self._failure: Exception | None = None
 
     def run(self) -> StoredDataset:
-        """Sends what the server lacks; goes on when a stream breaks, until max_attempts in a row brought no file."""
+        """Sends the missing files. Gives up after max_attempts consecutive streams without a further complete file."""
         furthest = 0
         attempts = 0
         interrupted = False
@@ -175,17 +183,17 @@ class Upload:
             try:
                 return self._once()
             except grpc.RpcError as rpc_error:
-                if self._failure is not None:  # of this side: it ended the stream
+                if self._failure is not None:  # an error of this side ended the stream
                     raise self._failure from None
                 error = from_rpc_error(rpc_error)
-            if self._finish_sent and error.code == grpc.StatusCode.ALREADY_EXISTS:  # only the answer was lost
-                files = self._folder.files
-                return StoredDataset(self._id, True, len(files), self._folder.size_bytes, files[-1].path)
+            if self._finish_sent and error.code == grpc.StatusCode.ALREADY_EXISTS:  # only the response was lost
+                return complete_dataset(self._id, self._folder)
             attempts = 1 if self._stored > furthest else attempts + 1
             furthest = max(furthest, self._stored)
             repeatable = error
-            if interrupted and error.code == grpc.StatusCode.ABORTED:  # by our own stream, of which the server does not
-                repeatable = ProadError(grpc.StatusCode.UNAVAILABLE, error.message)  # know yet that it broke
+            # A broken stream may still be open on the server and hold the dataset: ABORTED is temporary then.
+            if interrupted and error.code == grpc.StatusCode.ABORTED:
+                repeatable = ProadError(grpc.StatusCode.UNAVAILABLE, error.message)
             delay = retry_delay(self._retry, repeatable, attempts, float("inf"), random.random())
             if delay is None:
                 raise error
@@ -199,9 +207,9 @@ class Upload:
         if (first, size) != (stored.files, stored.size_bytes):
             raise ProadError(
                 grpc.StatusCode.FAILED_PRECONDITION,
-                f"the server has an unfinished upload named {self._id} of {stored.files} files and {stored.size_bytes} "
-                f"bytes up to {stored.last_path}; {self._folder.root} has {first} files and {size} bytes up to there, "
-                "so it is another dataset: send it under another name",
+                f"the server has an unfinished upload named {self._id} with {stored.files} files and "
+                f"{stored.size_bytes} bytes up to {stored.last_path}, but {self._folder.root} has {first} files and "
+                f"{size} bytes up to that path. It is another dataset: upload it under another name",
             )
         self._stored = first
         response = self._stub.UploadDataset(self._messages(first, size))
@@ -227,7 +235,7 @@ class Upload:
         return training_pb2.UploadDatasetRequest(start=start)
 
     def _messages(self, first: int, size: int) -> Iterator[training_pb2.UploadDatasetRequest]:
-        """The stream from the file number `first` on. gRPC takes it in a thread of its own."""
+        """Generates the messages from the file with the index `first` on. Runs in a thread of gRPC."""
         try:
             yield self._start()
             total = self._folder.size_bytes
@@ -238,11 +246,11 @@ class Upload:
                 for chunk in self._chunks(file):
                     yield training_pb2.UploadDatasetRequest(chunk=chunk)
                     size += len(chunk)
-                    self._tell(UploadProgress(index, len(files), size, total))
+                    self._report(UploadProgress(index, len(files), size, total))
             self._finish_sent = True
             yield training_pb2.UploadDatasetRequest(finish=training_pb2.UploadFinish(files=len(files)))
-            self._tell(UploadProgress(len(files), len(files), total, total))
-        except Exception as error:  # raised to the caller when the stream has ended
+            self._report(UploadProgress(len(files), len(files), total, total))
+        except Exception as error:  # run() raises it after the stream has ended
             self._failure = error
 
     def _chunks(self, file: FolderFile) -> Iterator[bytes]:
@@ -251,10 +259,10 @@ class Upload:
             while left > 0:
                 chunk = content.read(min(_CHUNK, left))
                 if not chunk:
-                    raise ValueError(f"{self._folder.root / file.path} has become shorter while it was sent")
+                    raise ValueError(f"{self._folder.root / file.path} became shorter during the upload")
                 left -= len(chunk)
                 yield chunk
 
-    def _tell(self, progress: UploadProgress) -> None:
+    def _report(self, progress: UploadProgress) -> None:
         if self._on_progress is not None:
             self._on_progress(progress)

@@ -1,4 +1,4 @@
-"""What was found on one image."""
+"""The result of inspecting one image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Known = TypeVar("_Known", bound=enum.Enum)
 
 
 class Verdict(enum.Enum):
-    """The decision on a part. UNDECIDED: no threshold is known, nothing was decided; it does not mean good."""
+    """The decision on a part. UNDECIDED: there is no threshold, so there is no decision; it does not mean good."""
 
     NORMAL = detection_pb2.VERDICT_NORMAL
     ANOMALOUS = detection_pb2.VERDICT_ANOMALOUS
@@ -26,7 +26,7 @@ class Verdict(enum.Enum):
 
 
 class ThresholdSource(enum.Enum):
-    """Where a threshold came from."""
+    """Origin of a threshold."""
 
     NONE = detection_pb2.THRESHOLD_SOURCE_NONE
     REQUEST = detection_pb2.THRESHOLD_SOURCE_REQUEST
@@ -45,7 +45,7 @@ class ModelVersion:
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """A rectangle, in pixels of the original picture."""
+    """A rectangle, in pixels of the original image."""
 
     x: int
     y: int
@@ -55,7 +55,7 @@ class Box:
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """Where the time went on the server, in seconds."""
+    """Durations of the steps on the server, in seconds. batch_size is the number of images in the batch."""
 
     queue: float
     preprocess: float
@@ -67,14 +67,14 @@ class Timing:
 
 @dataclasses.dataclass(frozen=True)
 class Detection:
-    """What was found on one image.
+    """The result of inspecting one image.
 
-    score             0 for a picture rebuilt exactly from what good parts look like, 2 at most
-    threshold         that decided, in units of score; None: none is known
-    normalized_score  0.5 is the threshold, 1 at most; None without a threshold
-    heatmap           float32 [height, width] in units of score, when asked for
-    overlay           a PNG file, when asked for
-    inspected_area    the part of the picture that the network saw: a defect outside it cannot be found
+    score             0 (like good parts) to 2
+    threshold         the applied threshold, in units of score; None: there is none
+    normalized_score  score / (2 * threshold), at most 1: 0.5 corresponds to the threshold; None without a threshold
+    heatmap           float32 [height, width] in units of score; None if not requested
+    overlay           a PNG file; None if not requested
+    inspected_area    the part of the image that the network receives: a defect outside it cannot be detected
     """
 
     request_id: str
@@ -99,12 +99,12 @@ def _known(kind: type[_Known], value: int) -> _Known:
     except ValueError:
         raise ProadError(
             grpc.StatusCode.INTERNAL,
-            f"the server answered with {kind.__name__} {value}, which this client does not know: update it",
+            f"the server sent {kind.__name__} {value}, which this client does not know: update the client",
         ) from None
 
 
 def decode_heatmap(heatmap: detection_pb2.Heatmap) -> npt.NDArray[np.float32]:
-    """The map's values raw * scale + offset, [height, width]. ValueError when the data do not fit the format."""
+    """Returns the values raw * scale + offset, [height, width]. Raises ValueError if the data do not fit the format."""
     raw_types = {
         detection_pb2.HEATMAP_FORMAT_FLOAT32: "<f4",
         detection_pb2.HEATMAP_FORMAT_U16_SCALED: "<u2",
@@ -117,19 +117,20 @@ def decode_heatmap(heatmap: detection_pb2.Heatmap) -> npt.NDArray[np.float32]:
         dtype = np.dtype(raw_types[heatmap.format])
         if len(heatmap.data) != heatmap.width * heatmap.height * dtype.itemsize:
             raise ValueError(
-                f"{len(heatmap.data)} bytes are not {heatmap.width} x {heatmap.height} samples of "
+                f"{len(heatmap.data)} bytes do not hold {heatmap.width} x {heatmap.height} samples of "
                 f"{dtype.itemsize} bytes"
             )
         raw = np.frombuffer(heatmap.data, dtype).reshape(heatmap.height, heatmap.width)
     else:
-        raise ValueError(f"heatmap format {heatmap.format} is none that this client knows: update it")
+        raise ValueError(f"heatmap format {heatmap.format} is unknown to this client: update the client")
     if raw.shape != (heatmap.height, heatmap.width):
-        raise ValueError(f"a PNG of {raw.shape[1]} x {raw.shape[0]}, not {heatmap.width} x {heatmap.height}")
+        size = f"{heatmap.width} x {heatmap.height}"
+        raise ValueError(f"the PNG has {raw.shape[1]} x {raw.shape[0]} pixels instead of {size}")
     return raw.astype(np.float32) * np.float32(heatmap.scale) + np.float32(heatmap.offset)
 
 
 def from_response(response: detection_pb2.DetectResponse) -> Detection:
-    """The server's answer as plain Python and numpy. ProadError when it holds what this client does not know."""
+    """Converts a response to Python and numpy types. Raises ProadError for values unknown to this client."""
     heatmap = None
     if response.HasField("heatmap"):
         try:

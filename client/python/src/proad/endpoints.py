@@ -1,11 +1,11 @@
-"""Which servers an address means, and how calls are spread over several of them; as client/endpoints.h of the C++ client.
+"""Server addresses, and the distribution of calls over several servers, as in client/endpoints.h of the C++ client.
 
     host:port, [::1]:port, unix:/path   one server
-    dns:///name:port                    every address that the name has, a headless service for example
-    host1:port,host2:port,...           these; names are looked up once
+    dns:///name:port                    all addresses of the name, for example of a headless service
+    host1:port,host2:port,...           the listed servers; their names are resolved once
 
-Calls to several servers take turns among those that are connected and say by the health service that they serve. One that
-answers nearly everything with an error is left out for a while, but never more than half of them.
+gRPC distributes calls round robin over the servers that are connected and whose health service reports SERVING. It
+ejects a server on which nearly all calls fail for a while, but never more than half of the servers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 _DNS = "dns:///"
 
-# client/endpoints.cc says why each value is what it is.
+# client/endpoints.cc explains the values.
 _SERVICE_CONFIG = {
     "healthCheckConfig": {"serviceName": ""},
     "loadBalancingConfig": [
@@ -43,14 +43,14 @@ _SERVICE_CONFIG = {
 
 @dataclasses.dataclass(frozen=True)
 class Endpoints:
-    """target as gRPC takes it; options of the channel, none for a single server."""
+    """Target and options of a gRPC channel. A single server needs no options."""
 
     target: str
     options: tuple[tuple[str, Any], ...] = ()
 
 
 def parse_endpoints(address: str) -> Endpoints:
-    """Never fails: what cannot be found is left to gRPC, whose error names it. May ask the resolver."""
+    """Never fails: gRPC reports an address that cannot be resolved. Can block on the resolver."""
     if address.startswith(_DNS):
         return Endpoints(address, _balancing())
     if "," not in address:
@@ -70,13 +70,13 @@ def _balancing() -> tuple[tuple[str, Any], ...]:
 
 
 def _split(entry: str) -> tuple[str, str]:
-    """ "[::1]:50051" -> "::1", "50051" """
+    """Splits "[::1]:50051" into "::1" and "50051"."""
     host, _, port = entry.rpartition(":")
     return host.removeprefix("[").removesuffix("]"), port
 
 
 def _look_up(host: str, port: str) -> list[str]:
-    """Addresses as IPv6 has them, all of one kind: of a machine that has both, those of IPv4."""
+    """Returns IPv6 addresses, all of one family: mapped IPv4 addresses if the host has any, else its IPv6 addresses."""
     for family, pattern in ((socket.AF_INET, "[::ffff:{}]:{}"), (socket.AF_INET6, "[{}]:{}")):
         try:
             found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)

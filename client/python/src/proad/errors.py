@@ -1,4 +1,4 @@
-"""What can go wrong with a call."""
+"""Errors of calls."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import grpc
 
 from proad._rpc import error_details_pb2, status_pb2
 
-# HTTP/2's ENHANCE_YOUR_CALM, which gRPC ends calls with whose server's connections take too much memory: any of them,
-# not only who takes it.
+# HTTP/2 error ENHANCE_YOUR_CALM. gRPC ends calls with it when the connections of the server use too much memory; it can
+# hit any call, not only those that use much memory.
 _OUT_OF_MEMORY_RESET = "RST_STREAM with error code 11"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class ProadError(Exception):
-    """An error of the server, of the connection, or of an image that could not be sent. Never comes with a verdict.
+    """An error of the server, of the connection, or of an image that could not be sent. Never carries a verdict.
 
     code         grpc.StatusCode
-    message      what was wrong, where, and what would be right
-    reason       stable, for machines, for example "QUEUE_FULL"; None: it did not come from the service itself
-    field        path of the request's field at fault, for example "frame.stride"; None: the request is not at fault
-    retry_after  seconds after which the same call may succeed; None: nothing is known
-    metadata     limits and known names
+    message      description of the error
+    reason       stable code, for example "QUEUE_FULL"; None: the error does not come from the service
+    field        path of the request's invalid field, for example "frame.stride"; None: the request is valid
+    retry_after  seconds after which the same call may succeed; None: unknown
+    metadata     limits and known names that belong to the error
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ProadError(Exception):
 
 
 def from_status(status: status_pb2.Status) -> ProadError:
-    """The error of one image of a stream."""
+    """Converts the error of one image of a stream."""
     details: dict[str, Any] = {}
     for packed in status.details:
         info = error_details_pb2.ErrorInfo()
@@ -59,7 +59,7 @@ def from_status(status: status_pb2.Status) -> ProadError:
                 details["field"] = bad_request.field_violations[0].field
         elif packed.Unpack(retry):
             details["retry_after"] = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
-    # An error that says OK must not read as success.
+    # An error with the code OK must not be read as success.
     code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
     if code == grpc.StatusCode.OK:
         code = grpc.StatusCode.INTERNAL
@@ -67,18 +67,18 @@ def from_status(status: status_pb2.Status) -> ProadError:
 
 
 def from_rpc_error(error: Any) -> ProadError:
-    """The error that a call ended with."""
+    """Converts the error of a call."""
     trailers = {item[0]: item[1] for item in error.trailing_metadata() or ()}
     status = status_pb2.Status()
     try:
         status.ParseFromString(trailers.get("grpc-status-details-bin", b""))
-    except Exception:  # what does not parse loses nothing but itself
+    except Exception:  # without valid details, code and message still describe the error
         status.Clear()
     status.code = error.code().value[0]
     status.message = error.details() or ""
     result = from_status(status)
     pushback = trailers.get("grpc-retry-pushback-ms", "")
-    # A negative value means "do not retry", which is what no value means as well.
+    # A negative value means "do not retry", as a missing value does.
     if result.retry_after is None and isinstance(pushback, str) and pushback.isdigit():
         result.retry_after = int(pushback) / 1000
     ended_for_memory = result.code == grpc.StatusCode.RESOURCE_EXHAUSTED and _OUT_OF_MEMORY_RESET in result.message

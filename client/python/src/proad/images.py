@@ -1,4 +1,4 @@
-"""What can be inspected: files, encoded bytes, numpy arrays."""
+"""Forms of images: files, encoded bytes and numpy arrays."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy.typing as npt
 from proad import png16
 from proad.v1 import detection_pb2
 
-# A path, the bytes of a picture file (JPEG, PNG, BMP, TIFF, WebP), or pixels: [height, width] grey or
+# A path; the content of an image file (JPEG, PNG, BMP, TIFF, WebP); or pixels: [height, width] grey or
 # [height, width, 3] colour, uint8 or uint16 (white is 65535).
 Image: TypeAlias = Union[str, "os.PathLike[str]", bytes, npt.NDArray[Any]]
 
 
 def fill(request: detection_pb2.DetectRequest, image: Image, *, bgr: bool = False) -> None:
-    """Puts the image into the request. OSError, TypeError or ValueError when it cannot be one."""
+    """Sets the image of the request. Raises OSError, TypeError or ValueError for an invalid image."""
     if isinstance(image, np.ndarray):
         _fill_array(request, image, bgr)
     elif isinstance(image, (bytes, bytearray, memoryview)):
@@ -26,17 +26,17 @@ def fill(request: detection_pb2.DetectRequest, image: Image, *, bgr: bool = Fals
     elif isinstance(image, (str, os.PathLike)):
         request.encoded = pathlib.Path(image).read_bytes()
     else:
-        raise TypeError(f"an image is a path, bytes or a numpy array, not {type(image).__name__}")
+        raise TypeError(f"an image must be a path, bytes or a numpy array, not {type(image).__name__}")
 
 
 def _fill_array(request: detection_pb2.DetectRequest, array: npt.NDArray[Any], bgr: bool) -> None:
     if array.dtype.newbyteorder("=") not in (np.dtype(np.uint8), np.dtype(np.uint16)):
-        raise TypeError(f"an image array holds uint8 or uint16, not {array.dtype}")
+        raise TypeError(f"an image array must have the type uint8 or uint16, not {array.dtype}")
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) or array.size == 0:
-        raise ValueError(f"an image array is [height, width] or [height, width, 3], not {list(array.shape)}")
+        raise ValueError(f"an image array must be [height, width] or [height, width, 3], not {list(array.shape)}")
     wide = array.dtype.itemsize == 2
     if array.ndim == 3 and wide:
-        # No camera format of the contract holds colour in 16 bits; a PNG does.
+        # No pixel format of the protos has colour with 16 bits; PNG has.
         request.encoded = png16.write_rgb(array[:, :, ::-1] if bgr else array)
         return
     frame = request.frame

@@ -1,21 +1,19 @@
-"""Training jobs as plain Python."""
+"""Training jobs as Python types."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
 import enum
-from typing import Any, TypeVar
+from typing import Any
 
 from proad.detection import ModelVersion
-from proad.models import to_version
+from proad.models import to_enum, to_version
 from proad.v1 import training_pb2
-
-_Known = TypeVar("_Known", bound=enum.Enum)
 
 
 class JobState(enum.Enum):
-    """Where a job is in its life. UNKNOWN: something that this client does not know; such a job has not ended."""
+    """State of a job. UNKNOWN: a state that this client does not know; such a job has not ended."""
 
     UNKNOWN = training_pb2.TRAIN_JOB_STATE_UNSPECIFIED
     QUEUED = training_pb2.TRAIN_JOB_STATE_QUEUED
@@ -26,7 +24,7 @@ class JobState(enum.Enum):
 
 
 class TrainPhase(enum.Enum):
-    """What a running job is doing. UNKNOWN: nothing yet, or something that this client does not know."""
+    """Phase of a running job. UNKNOWN: none yet, or a phase that this client does not know."""
 
     UNKNOWN = training_pb2.TRAIN_PHASE_UNSPECIFIED
     PREPARING = training_pb2.TRAIN_PHASE_PREPARING
@@ -38,9 +36,9 @@ class TrainPhase(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Minimum:
-    """A figure that a version must reach to be activated, for example Minimum("image_auroc", 0.9).
+    """Lowest value of a metric for the activation of a version, for example Minimum("image_auroc", 0.9).
 
-    category  product class; "": the mean over all
+    category  product class; "": the mean over all categories
     """
 
     metric: str
@@ -50,10 +48,11 @@ class Minimum:
 
 @dataclasses.dataclass(frozen=True)
 class Gate:
-    """What a version must reach to be activated; all of it must hold.
+    """Conditions for the activation of a version. All of them must hold.
 
-    not_worse_than_active  than the active version on the same pictures, in the metrics of `minimums`, or image_auroc
-    tolerance              how much worse still counts as not worse
+    not_worse_than_active  the version must not be worse than the active one on the same images, in the metrics of
+                           `minimums`, or in image_auroc if `minimums` is empty
+    tolerance              difference up to which a lower value is not worse
     """
 
     minimums: tuple[Minimum, ...] = ()
@@ -63,10 +62,10 @@ class Gate:
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A figure of quality.
+    """One metric of a version's quality.
 
-    category  product class; "": the mean over all
-    images    it was measured on; 0: not known
+    category  product class; "": the mean over all categories
+    images    number of images on which it was measured; 0: unknown
     """
 
     name: str
@@ -77,7 +76,7 @@ class Metric:
 
 @dataclasses.dataclass(frozen=True)
 class TrainProgress:
-    """How far a job is. Times in seconds; eta is None when it cannot be told yet."""
+    """Progress of a job. Times are in seconds; eta is None if no estimate exists."""
 
     phase: TrainPhase
     epoch: int
@@ -96,10 +95,11 @@ class TrainProgress:
 
 @dataclasses.dataclass(frozen=True)
 class GateResult:
-    """Whether a version was let through the gate.
+    """Result of the gate for a version.
 
-    reason            why it was not activated: every condition that failed, with its figures
-    compared_with     the version that it was compared with, and its figures on the same pictures
+    reason            conditions that do not hold, with their values, or the error of the activation
+    compared_with     version with which this one was compared; None without a comparison
+    compared_metrics  metrics of that version on the same images
     """
 
     passed: bool
@@ -111,16 +111,17 @@ class GateResult:
 
 @dataclasses.dataclass(frozen=True)
 class TrainJob:
-    """A job as it was at one moment.
+    """The state of a job at one time.
 
-    spec            what was asked for, with the server's defaults filled in: the contract's message
-    reason          why it FAILED or was CANCELLED, in words; reason_code is for machines
-    queue_position  jobs that run before it, while it is QUEUED
-    attempts        how often it was started
-    metrics         figures on the dataset's test split; empty before they are known, and without one
-    version         what it published; None until then
-    gate            what became of activate_on_success; None when it was not asked for, or not known yet
-    skipped_images  pictures left out as unreadable; skipped_paths are the first of them
+    spec            parameters including defaults: the message TrainJobSpec
+    reason          description of the error or of the cancellation
+    reason_code     the same as a stable code
+    queue_position  number of jobs that run before this one while it is QUEUED
+    attempts        number of times the job was started
+    metrics         metrics on the dataset's test split; empty before the evaluation, and without a test split
+    version         the published version; None before the publication
+    gate            result of the gate; None without activate_on_success, and before the publication
+    skipped_images  number of unreadable images that were skipped; skipped_paths has the first paths
     """
 
     job_id: str
@@ -143,11 +144,11 @@ class TrainJob:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more happens to it by itself."""
+        """True if the job is SUCCEEDED, FAILED or CANCELLED."""
         return self.state in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
     def metric(self, name: str, category: str = "") -> float | None:
-        """One figure; None when there is none. metric("image_auroc") is the mean over the categories."""
+        """Returns a metric; None if it was not measured. metric("image_auroc") is the mean over the categories."""
         for metric in self.metrics:
             if (metric.name, metric.category) == (name, category):
                 return metric.value
@@ -155,7 +156,7 @@ class TrainJob:
 
 
 def from_message(job: training_pb2.TrainJob) -> TrainJob:
-    """The server's answer as plain Python."""
+    """Converts a TrainJob message."""
 
     def time(name: str) -> datetime.datetime | None:
         if not job.HasField(name):
@@ -166,7 +167,7 @@ def from_message(job: training_pb2.TrainJob) -> TrainJob:
     return TrainJob(
         job_id=job.job_id,
         spec=job.spec,
-        state=_known(JobState, job.state),
+        state=to_enum(JobState, job.state),
         reason=job.reason,
         reason_code=job.reason_code,
         created=time("create_time"),
@@ -184,17 +185,13 @@ def from_message(job: training_pb2.TrainJob) -> TrainJob:
     )
 
 
-def _known(kind: type[_Known], value: int) -> _Known:
-    return kind(value) if value in {known.value for known in kind} else kind(0)
-
-
 def _metrics(metrics: Any) -> tuple[Metric, ...]:
     return tuple(Metric(one.name, one.category, one.value, one.images) for one in metrics)
 
 
 def _progress(progress: training_pb2.TrainProgress) -> TrainProgress:
     return TrainProgress(
-        phase=_known(TrainPhase, progress.phase),
+        phase=to_enum(TrainPhase, progress.phase),
         epoch=progress.epoch,
         epochs=progress.epochs,
         step=progress.step,

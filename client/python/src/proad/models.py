@@ -1,4 +1,4 @@
-"""Which models a server has, and which of them serve."""
+"""The model versions of a server, and which of them serve."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import datetime
 import enum
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from proad.connection import Connection
 from proad.detection import ModelVersion
 from proad.v1 import model_pb2, model_pb2_grpc
 
-_CALIBRATION_TIMEOUT = 3600.0  # seconds: every picture is scored
-_ACTIVATION_TIMEOUT = 300.0  # seconds: a version is loaded and checked first
+_Known = TypeVar("_Known", bound=enum.Enum)
+
+_CALIBRATION_TIMEOUT = 3600.0  # seconds; the server inspects every image
+_ACTIVATION_TIMEOUT = 300.0  # seconds; the server loads and checks the version first
 
 
 class ModelState(enum.Enum):
-    """What a version is doing. UNKNOWN: something that this client does not know."""
+    """State of a version. UNKNOWN: a state that this client does not know."""
 
     UNKNOWN = model_pb2.MODEL_STATE_UNSPECIFIED
     STORED = model_pb2.MODEL_STATE_STORED
@@ -32,8 +34,8 @@ class ModelState(enum.Enum):
 class Model:
     """One version of a model.
 
-    default     requests that name no model go to it
-    categories  that have a threshold of their own
+    default     True if the version answers requests that name no model
+    categories  categories that have their own threshold
     """
 
     version: ModelVersion
@@ -45,24 +47,24 @@ class Model:
     categories: tuple[str, ...]
 
 
-def to_state(value: int) -> ModelState:
-    """A ModelState of the contract; UNKNOWN for one that this client does not know."""
-    return ModelState(value) if value in {state.value for state in ModelState} else ModelState.UNKNOWN
+def to_enum(kind: type[_Known], value: int) -> _Known:
+    """Converts an enum of the protos; UNKNOWN, whose value is 0, for a value that this client does not know."""
+    return kind(value) if value in {known.value for known in kind} else kind(0)
 
 
 def to_version(version: Any) -> ModelVersion:
-    """A ModelVersion of the contract as plain Python."""
+    """Converts a ModelVersion message."""
     return ModelVersion(version.name, version.version, version.hash)
 
 
 def from_summary(summary: model_pb2.ModelSummary) -> Model:
-    """The server's answer as plain Python."""
+    """Converts a ModelSummary message."""
     created = None
     if summary.HasField("create_time"):
         created = summary.create_time.ToDatetime(tzinfo=datetime.timezone.utc)
     return Model(
         version=to_version(summary.model_version),
-        state=to_state(summary.state),
+        state=to_enum(ModelState, summary.state),
         state_reason=summary.state_reason,
         default=summary.default_model,
         created=created,
@@ -73,11 +75,11 @@ def from_summary(summary: model_pb2.ModelSummary) -> Model:
 
 @dataclasses.dataclass(frozen=True)
 class Activation:
-    """What serves now.
+    """Result of an activation.
 
-    active    the version that serves
-    previous  the one that served before; None when none did
-    seconds   from the request to the swap
+    active    the version that is active now
+    previous  the version that was active before; None if none was
+    seconds   time from the request to the change
     """
 
     active: ModelVersion
@@ -87,11 +89,11 @@ class Activation:
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """A version that is in memory.
+    """A version in memory.
 
-    state         LOADED, or ACTIVE when it was that before
-    seconds       that loading took; 0 when it was in memory already
-    memory_bytes  what its weights take
+    state         LOADED, or ACTIVE if the version was active before
+    seconds       duration of loading; 0 if the version was in memory before
+    memory_bytes  size of its weights in device memory
     """
 
     version: ModelVersion
@@ -101,7 +103,7 @@ class Loaded:
 
 
 def to_activation(response: model_pb2.ActivateModelResponse | model_pb2.RollbackModelResponse) -> Activation:
-    """The server's answer as plain Python."""
+    """Converts the response of an activation or rollback."""
     return Activation(
         active=to_version(response.active),
         previous=to_version(response.previous) if response.HasField("previous") else None,
@@ -110,14 +112,17 @@ def to_activation(response: model_pb2.ActivateModelResponse | model_pb2.Rollback
 
 
 class ModelClient(Connection):
-    """Lists versions and says which of them serve. Thread-safe; see Connection for what it is made with."""
+    """Lists versions and changes which of them serve. Thread-safe.
+
+    See Connection for the arguments of the constructor.
+    """
 
     @functools.cached_property
     def _models(self) -> Any:
         return model_pb2_grpc.ModelServiceStub(self._channel)
 
     def list(self, name: str = "") -> Sequence[Model]:
-        """Every version of the model `name`, or of all models."""
+        """Returns all versions of the model `name`; default: of all models."""
         request = model_pb2.ListModelsRequest(name=name)
         found: list[Model] = []
         while True:
@@ -130,11 +135,12 @@ class ModelClient(Connection):
     def activate(
         self, model: str, *, expected: str | None = None, timeout: float = _ACTIVATION_TIMEOUT
     ) -> Activation:
-        """Makes "name@version" the version that serves its name; loads it first if need be.
+        """Makes "name@version" the active version of its name. The server loads it first if necessary.
 
-        expected  do it only if this version ("3", without the name) is active now, or none for ""; ProadError ABORTED
-                  otherwise. Not repeated by itself then: the first attempt may have changed what is expected
-        timeout   seconds; loading may take a minute
+        expected  version ("3", without the name) that must be active now, or "" if none must be; otherwise ProadError
+                  with the code ABORTED. A call with `expected` is not repeated, because its first attempt may have
+                  changed the active version
+        timeout   in seconds; loading can take a minute
         """
         request = model_pb2.ActivateModelRequest(model=model)
         if expected is not None:
@@ -142,9 +148,9 @@ class ModelClient(Connection):
         return to_activation(self._call(self._models.ActivateModel, request, timeout, repeat=expected is None))
 
     def rollback(self, name: str, *, expected: str | None = None, timeout: float = _ACTIVATION_TIMEOUT) -> Activation:
-        """Lets the version that served `name` before the present one serve again; at once where it is in memory.
+        """Activates the version of `name` that was active before the present one; without delay if it is in memory.
 
-        expected  as of activate: the version that is to be left
+        expected  as for activate: the version that the call replaces
         """
         request = model_pb2.RollbackModelRequest(name=name)
         if expected is not None:
@@ -152,17 +158,17 @@ class ModelClient(Connection):
         return to_activation(self._call(self._models.RollbackModel, request, timeout, repeat=False))
 
     def load(self, model: str, *, timeout: float = _ACTIVATION_TIMEOUT) -> Loaded:
-        """Brings "name@version" into memory without letting it serve its name."""
+        """Loads "name@version" into memory without making it active."""
         response = self._call(self._models.LoadModel, model_pb2.LoadModelRequest(model=model), timeout)
         return Loaded(
             version=to_version(response.model_version),
-            state=to_state(response.state),
+            state=to_enum(ModelState, response.state),
             seconds=response.load_duration.ToNanoseconds() / 1e9,
             memory_bytes=response.device_memory_bytes,
         )
 
     def unload(self, model: str) -> int:
-        """Takes "name@version" out of memory. Returns the bytes of weights that became free."""
+        """Removes "name@version" from memory. Returns the freed device memory, in bytes."""
         return int(self._call(self._models.UnloadModel, model_pb2.UnloadModelRequest(model=model)).freed_bytes)
 
     def calibrate(
@@ -176,14 +182,15 @@ class ModelClient(Connection):
         dry_run: bool = False,
         timeout: float = _CALIBRATION_TIMEOUT,
     ) -> dict[str, float]:
-        """Sets the thresholds of a version from pictures of good parts; returns them by category.
+        """Chooses the thresholds of a version from images of good parts. Returns them by category.
 
         dataset_path, dataset_id  exactly one: a folder below the server's data root, or an uploaded dataset
-        categories                product classes; default: all that are in the dataset
-        dry_run                   only say them
+        categories                product classes; default: all categories of the dataset
+        dry_run                   return the thresholds without applying them
         """
         request = model_pb2.CalibrateRequest(
-            model=model, categories=categories, false_reject_budget=false_reject_budget, validate_only=dry_run)
+            model=model, categories=categories, false_reject_budget=false_reject_budget, validate_only=dry_run
+        )
         if dataset_id:
             request.dataset_id = dataset_id
         else:
@@ -192,6 +199,6 @@ class ModelClient(Connection):
         return {entry.category: entry.threshold for entry in response.calibrations}
 
     def delete(self, model: str) -> int:
-        """Removes "name@version" from the server's store for good. Returns the bytes of disk that became free."""
+        """Deletes "name@version" from the server's store permanently. Returns the freed disk space, in bytes."""
         request = model_pb2.DeleteModelRequest(model=model)
         return int(self._call(self._models.DeleteModel, request, repeat=False).freed_bytes)

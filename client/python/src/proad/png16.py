@@ -1,4 +1,4 @@
-"""PNG files with 16 bits a sample, which is more than most readers keep."""
+"""Reading and writing of PNG files with 16 bits per sample, which many libraries reduce to 8 bits."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def read_grey(data: bytes) -> npt.NDArray[np.uint16]:
-    """A grey PNG of 16 bits as [height, width]. ValueError when it is something else or damaged."""
+    """Decodes a grey PNG with 16 bits to [height, width]. Raises ValueError for other or damaged files."""
     try:
         from PIL import Image
     except ImportError:
         return read_grey_plainly(data)
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            if not picture.mode.startswith("I"):
-                raise ValueError(f"not a grey PNG of 16 bits: Pillow calls it {picture.mode}")
-            return np.asarray(picture).astype(np.uint16)
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            if not image.mode.startswith("I"):
+                raise ValueError(f"not a grey PNG with 16 bits: its mode in Pillow is {image.mode}")
+            return np.asarray(image).astype(np.uint16)
     except (OSError, SyntaxError) as error:
-        raise ValueError(f"a damaged PNG: {error}") from error
+        raise ValueError(f"damaged PNG: {error}") from error
 
 
 def read_grey_plainly(data: bytes) -> npt.NDArray[np.uint16]:
-    """The same with nothing but zlib and numpy."""
+    """The same without Pillow."""
     width, height, samples = _parse(data)
     stride = 2 * width
     rows = np.zeros((height, stride), dtype=np.uint8)
@@ -43,7 +43,7 @@ def read_grey_plainly(data: bytes) -> npt.NDArray[np.uint16]:
 
 
 def _parse(data: bytes) -> tuple[int, int, bytes]:
-    """Width, height and the filtered rows."""
+    """Returns width, height and the filtered rows."""
     if not data.startswith(_SIGNATURE):
         raise ValueError("not a PNG")
     header, packed, at = b"", b"", len(_SIGNATURE)
@@ -56,22 +56,22 @@ def _parse(data: bytes) -> tuple[int, int, bytes]:
             packed += content
         at += 12 + length
     if len(header) != 13:
-        raise ValueError("a PNG without header")
+        raise ValueError("PNG without header")
     width, height, bits, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     if (bits, colour, interlaced) != (16, 0, 0):
-        raise ValueError(f"not a plain grey PNG of 16 bits: {bits} bits, colour type {colour}")
+        raise ValueError(f"not a grey PNG with 16 bits and without interlacing: {bits} bits, colour type {colour}")
     wanted = height * (2 * width + 1)
     try:
         samples = zlib.decompressobj().decompress(packed, wanted)
     except zlib.error as error:
-        raise ValueError(f"a damaged PNG: {error}") from error
+        raise ValueError(f"damaged PNG: {error}") from error
     if len(samples) != wanted:
-        raise ValueError(f"a PNG cut short: {len(samples)} of {wanted} bytes")
+        raise ValueError(f"truncated PNG: {len(samples)} of {wanted} bytes")
     return width, height, samples
 
 
 def _unfilter(kind: int, line: npt.NDArray[np.uint8], above: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Undoes a PNG row filter; the pixel to the left is two bytes back."""
+    """Reverses a PNG row filter. The pixel to the left is two bytes before."""
     if kind == 0:
         return line
     if kind == 1:
@@ -79,7 +79,7 @@ def _unfilter(kind: int, line: npt.NDArray[np.uint8], above: npt.NDArray[np.uint
     if kind == 2:
         return line + above
     if kind not in (3, 4):
-        raise ValueError(f"a damaged PNG: row filter {kind}")
+        raise ValueError(f"damaged PNG: row filter {kind}")
     predict = _average if kind == 3 else _paeth
     result = bytearray(2) + bytearray(len(line))
     over = bytes(2) + above.tobytes()
@@ -98,7 +98,7 @@ def _paeth(left: int, above: int, corner: int) -> int:
 
 
 def write_rgb(array: npt.NDArray[Any]) -> bytes:
-    """A PNG of a uint16 array [height, width, 3]; quick rather than small."""
+    """Encodes a uint16 array [height, width, 3] as PNG, with fast compression."""
     height, width, _ = array.shape
     rows = np.zeros((height, 1 + 6 * width), dtype=np.uint8)
     rows[:, 1:] = np.ascontiguousarray(array, dtype=">u2").view(np.uint8).reshape(height, -1)

@@ -1,4 +1,4 @@
-"""When a failed call may be made again."""
+"""Decides whether and when a failed call is repeated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from proad.errors import ProadError
 
 @dataclasses.dataclass(frozen=True)
 class RetryPolicy:
-    """Times in seconds; the first attempt counts, so max_attempts=1 never retries."""
+    """Limits of repeating a call. Times are in seconds. max_attempts includes the first attempt; 1: never repeat."""
 
     max_attempts: int = 4
     initial_backoff: float = 0.05
@@ -22,11 +22,12 @@ class RetryPolicy:
 def retry_delay(
     policy: RetryPolicy, error: ProadError, attempts_made: int, remaining: float, jitter: float
 ) -> float | None:
-    """Seconds to wait before the next attempt; None: give up.
+    """Returns the seconds to wait before the next attempt, or None to give up.
 
-    UNAVAILABLE is always worth another try: to inspect twice is to inspect once. RESOURCE_EXHAUSTED only when the
-    server said when to come back, and not before. Everything else never. Never waits past `remaining`, the time left
-    until the call's deadline. `jitter` in 0..1 spreads clients that failed together.
+    UNAVAILABLE is repeated: inspecting an image twice does no harm. RESOURCE_EXHAUSTED is repeated if the server stated
+    a retry time, and not before that time. Other codes are not repeated. `remaining` is the time until the call's
+    deadline, in seconds; the function gives up if the wait would exceed it. `jitter` in 0..1 is a random number that
+    spreads the retries of clients that failed at the same time.
     """
     if attempts_made >= policy.max_attempts:
         return None

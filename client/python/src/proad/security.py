@@ -1,4 +1,4 @@
-"""How a client makes sure of the server, and says who it is itself."""
+"""TLS and authentication of a channel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import grpc
 
-# Where Debian and its relatives keep whom they trust.
+# File of the system's CAs on Debian and similar distributions.
 _SYSTEM_CAS = "/etc/ssl/certs/ca-certificates.crt"
 _LOOPBACK = re.compile(r"(localhost|\[::1\]|127(\.\d{1,3}){3})(:\d+)?")
 _TOKEN = re.compile(rb"[!-~]{1,512}")
@@ -19,14 +19,14 @@ _TOKEN = re.compile(rb"[!-~]{1,512}")
 
 @dataclasses.dataclass(frozen=True)
 class Security:
-    """Files of a connection; what is None is taken from the environment, and not used where that names nothing.
+    """TLS and token of a connection. A field that is None has the value of its environment variable, if set.
 
-    tls          TLS; `ca`, `cert` and `key` mean it, too
-    ca           file (PEM) of who signs servers' certificates (PROAD_TLS_CA); default: whom this machine trusts
-    cert         file of this client's certificate, for servers that ask for one (PROAD_TLS_CERT)
-    key          file of its private key (PROAD_TLS_KEY)
-    server_name  that the server's certificate must be for, instead of the address's (PROAD_TLS_SERVER_NAME)
-    token_file   file with one token, read again when it is replaced (PROAD_TOKEN_FILE)
+    tls          use TLS; implied by `ca`, `cert` and `key`
+    ca           PEM file of the CAs that sign servers (PROAD_TLS_CA); default: the system's CAs
+    cert         PEM file of the client's certificate and its intermediates (PROAD_TLS_CERT)
+    key          PEM file of the certificate's private key (PROAD_TLS_KEY)
+    server_name  name in the server's certificate, if not the one in the address (PROAD_TLS_SERVER_NAME)
+    token_file   file with one token, read again after it is replaced (PROAD_TOKEN_FILE)
     """
 
     tls: bool = False
@@ -37,7 +37,7 @@ class Security:
     token_file: str | None = None
 
     def resolved(self) -> Security:
-        """With what the environment says."""
+        """Returns a copy with the values of the environment variables."""
 
         def given(value: str | None, variable: str) -> str | None:
             return value if value is not None else os.environ.get(variable) or None
@@ -53,17 +53,17 @@ class Security:
 
 
 def open_channel(address: str, options: list[tuple[str, Any]], credentials: Any, security: Security) -> Any:
-    """A channel with `credentials`, or with what `security` names.
+    """Opens a channel with `credentials`, or else with those of `security`.
 
-    Raises OSError for a file that cannot be read, and ValueError for one that is not what it should be, or for a token
-    that would go to another machine in plain text.
+    Raises OSError for a file that cannot be read. Raises ValueError for a file with the wrong content, and for a token
+    that would be sent to another machine without encryption.
     """
     security = security.resolved()
     if credentials is None and (security.tls or security.ca or security.cert or security.key):
         credentials = _tls(security)
     if credentials is None:
         if security.server_name is not None:
-            raise ValueError("a name is expected of the server's certificate, but TLS is not asked for")
+            raise ValueError("a server name for the certificate is set, but TLS is not enabled")
         channel = grpc.insecure_channel(address, options)
     else:
         if security.server_name is not None:
@@ -72,13 +72,13 @@ def open_channel(address: str, options: list[tuple[str, Any]], credentials: Any,
     if security.token_file is None:
         return channel
     if credentials is None and not _is_loopback(address):
-        raise ValueError(f"the token would go to {address} in plain text, for everybody on the way to read; use TLS")
+        raise ValueError(f"refusing to send the token to {address} in plain text, where others could read it: use TLS")
     return grpc.intercept_channel(channel, _TokenSender(_TokenFile(security.token_file)))
 
 
 def _tls(security: Security) -> Any:
     if (security.cert is None) != (security.key is None):
-        raise ValueError("a client's certificate and its key go together: give both or neither")
+        raise ValueError("a client certificate and its key go together: give both or neither")
     roots = _read(security.ca or os.environ.get("SSL_CERT_FILE") or _SYSTEM_CAS)
     if security.cert is None or security.key is None:
         return grpc.ssl_channel_credentials(roots)
@@ -89,7 +89,7 @@ def _read(path: str) -> bytes:
     with open(path, "rb") as file:
         pem = file.read()
     if b"-----BEGIN " not in pem:
-        raise ValueError(f"{path}: holds nothing in PEM")
+        raise ValueError(f"{path}: holds no certificate or key in PEM format")
     return pem
 
 
@@ -101,7 +101,7 @@ def _is_loopback(target: str) -> bool:
 
 
 class _TokenFile:
-    """One token; while the file cannot be read, or holds none, the one before. Thread-safe."""
+    """A file with one token. While the file cannot be read or holds no token, keeps the previous token. Thread-safe."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -128,12 +128,12 @@ class _TokenFile:
         with open(self._path, "rb") as file:
             token = file.read(1024).strip()
         if not _TOKEN.fullmatch(token):
-            raise ValueError(f"{self._path}: holds no token; one line is expected, as 'proad token new' prints it")
+            raise ValueError(f"{self._path}: holds no token: it must have one line, as 'proad token new' prints it")
         return token.decode("ascii")
 
 
 class _CallDetails(NamedTuple):
-    """What gRPC's interceptors pass on."""
+    """The fields of grpc.ClientCallDetails, which interceptors pass on."""
 
     method: str
     timeout: float | None
@@ -153,7 +153,7 @@ class _TokenSender(
     grpc.StreamUnaryClientInterceptor,  # type: ignore[misc]
     grpc.StreamStreamClientInterceptor,  # type: ignore[misc]
 ):
-    """Makes every call carry the token."""
+    """Adds the token to every call."""
 
     def __init__(self, token: _TokenFile) -> None:
         self._token = token

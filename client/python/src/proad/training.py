@@ -1,4 +1,4 @@
-"""Trains models as jobs of a server."""
+"""Training jobs of a server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 from proad.connection import Connection
-from proad.dataset import StoredDataset, Upload, UploadProgress, list_folder
+from proad.dataset import StoredDataset, Upload, UploadProgress, complete_dataset, list_folder
 from proad.errors import ProadError, from_rpc_error
 from proad.jobs import Gate, JobState, TrainJob, from_message
 from proad.retry import RetryPolicy, retry_delay
@@ -27,7 +27,7 @@ _FORMATS: dict[str, Any] = {
     "folder": training_pb2.DATASET_FORMAT_FOLDER,
     "csv": training_pb2.DATASET_FORMAT_CSV,
 }
-# Overrides whose values are enums of the contract.
+# Overrides whose values are enums of the protos.
 _CHOICES: dict[str, dict[str, Any]] = {
     "precision": {
         "fp32": training_pb2.PRECISION_FP32,
@@ -42,7 +42,10 @@ _CHOICES: dict[str, dict[str, Any]] = {
 
 
 class TrainingClient(Connection):
-    """Creates, follows, cancels and resumes training jobs. Thread-safe; see Connection for what it is made with."""
+    """Creates, watches, cancels and resumes training jobs, and uploads datasets. Thread-safe.
+
+    See Connection for the arguments of the constructor.
+    """
 
     @functools.cached_property
     def _training(self) -> Any:
@@ -73,29 +76,31 @@ class TrainingClient(Connection):
         validate_only: bool = False,
         timeout: float | None = None,
     ) -> TrainJob:
-        """Puts a job into the server's queue, and returns when it is safely written down.
+        """Adds a job to the server's queue. Returns when the server has stored the job on disk.
 
-        model_name           gets the new version
-        dataset_path         folder or list below the server's data root; or ...
-        dataset_id           ... an uploaded dataset
-        dataset_format       "mvtec", "visa", "visa_1cls", "real_iad", "folder" or "csv"; default: recognised by itself
-        categories           product classes to train on; default: all
-        preset, recipe       size of the network, and how it is trained
-        overrides            values that replace the recipe's, by their names in the contract: {"epochs": 3, "seed": 7};
-                             precision is "fp32", "tf32" or "bf16", position_resize "official" or "lineage"
-        init_from            start from the weights of this version
-        activate_on_success  let the version serve if `gate` lets it pass
-        request_id           the same id makes one job, however often it is sent; default: made up for this call
-        validate_only        check everything, create nothing: the job has no job_id
+        model_name           name of the model that gets the new version
+        dataset_path         folder or list below the server's data root, or else ...
+        dataset_id           ... id of an uploaded dataset
+        dataset_format       "mvtec", "visa", "visa_1cls", "real_iad", "folder" or "csv"; default: recognised by the
+                             server
+        categories           product classes on which to train; default: all
+        preset, recipe       size of the network, and training recipe
+        overrides            values that replace those of the recipe, by their names in RecipeOverrides:
+                             {"epochs": 3, "seed": 7}; precision is "fp32", "tf32" or "bf16", position_resize "official"
+                             or "lineage"
+        init_from            start with the weights of this version
+        activate_on_success  activate the version if it passes `gate`
+        request_id           repeated calls with the same id create one job only; default: generated for this call
+        validate_only        check the job without creating it; the returned job has no job_id
 
-        What is left out takes the server's defaults. Raises ProadError; ValueError for words that are none.
+        The server has defaults for all other arguments. Raises ProadError, and ValueError for an unknown word.
         """
         spec = training_pb2.TrainJobSpec(model_name=model_name, categories=categories, labels=labels or {})
         if dataset_path is not None:
             spec.dataset_path = dataset_path
         if dataset_id is not None:
             if dataset_path is not None:
-                raise ValueError("dataset_path and dataset_id are two datasets: give one of them")
+                raise ValueError("dataset_path and dataset_id are two datasets: give only one of them")
             spec.dataset_id = dataset_id
         if dataset_format is not None:
             spec.dataset_format = _choose("dataset_format", dataset_format, _FORMATS)
@@ -117,20 +122,20 @@ class TrainingClient(Connection):
         _fill_overrides(spec.overrides, overrides or {})
         if gate is not None:
             _fill_gate(spec.gate, gate)
-        # So that a call whose answer was lost on the way can be repeated, and still makes one job.
-        made_up = "" if validate_only else uuid.uuid4().hex
+        # A generated id, so that a repeated call creates one job only.
+        generated = "" if validate_only else uuid.uuid4().hex
         request = training_pb2.CreateTrainJobRequest(
-            spec=spec, request_id=request_id or made_up, validate_only=validate_only
+            spec=spec, request_id=request_id or generated, validate_only=validate_only
         )
         return from_message(self._call(self._training.CreateTrainJob, request, timeout).job)
 
     def get(self, job_id: str) -> TrainJob:
-        """The job as it is now."""
+        """Returns the present state of a job."""
         request = training_pb2.GetTrainJobRequest(job_id=job_id)
         return from_message(self._call(self._training.GetTrainJob, request).job)
 
     def list(self, *, states: Iterable[JobState] = (), model_name: str = "") -> Sequence[TrainJob]:
-        """The jobs in one of these states, default: in any; the newest first."""
+        """Returns the jobs, newest first; default: in all states and of all models."""
         request = training_pb2.ListTrainJobsRequest(states=[state.value for state in states], model_name=model_name)
         found: list[TrainJob] = []
         while True:
@@ -141,23 +146,23 @@ class TrainingClient(Connection):
             request.page_token = response.next_page_token
 
     def cancel(self, job_id: str) -> TrainJob:
-        """Ends a job that is queued or running; it can be resumed."""
+        """Ends a job that is QUEUED or RUNNING. It can be resumed."""
         request = training_pb2.CancelTrainJobRequest(job_id=job_id)
         return from_message(self._call(self._training.CancelTrainJob, request).job)
 
     def resume(self, job_id: str) -> TrainJob:
-        """Lets a failed or cancelled job go on from its last checkpoint."""
+        """Continues a FAILED or CANCELLED job from its last checkpoint."""
         request = training_pb2.ResumeTrainJobRequest(job_id=job_id)
         return from_message(self._call(self._training.ResumeTrainJob, request).job)
 
     def watch(self, job_id: str, *, patience: float = 600.0) -> Iterator[TrainJob]:
-        """The job as it is and after every change; the last one has ended, however it ended.
+        """Yields the present state of the job, and its state after changes. The last one has ended.
 
-        Goes on by itself when the server is away, for `patience` seconds without a word from it; then ProadError
-        UNAVAILABLE is raised. To leave the loop early is fine: the job goes on.
+        Reconnects if the server is unreachable. After `patience` seconds without a message from the server, raises
+        ProadError with the code UNAVAILABLE. The caller can leave the loop early; the job continues.
         """
         attempts = 0
-        heard = time.monotonic()
+        last_message = time.monotonic()
         endless = RetryPolicy(max_attempts=2**31, initial_backoff=self._retry.initial_backoff)
         while True:
             call = self._training.WatchTrainJob(training_pb2.WatchTrainJobRequest(job_id=job_id))
@@ -166,7 +171,7 @@ class TrainingClient(Connection):
                     attempts = 0
                     job = from_message(response.job)
                     yield job
-                    heard = time.monotonic()
+                    last_message = time.monotonic()
                     if job.has_ended:
                         return
                 error = ProadError(
@@ -177,13 +182,14 @@ class TrainingClient(Connection):
             finally:
                 call.cancel()
             attempts += 1
-            delay = retry_delay(endless, error, attempts, heard + patience - time.monotonic(), random.random())
+            remaining = last_message + patience - time.monotonic()
+            delay = retry_delay(endless, error, attempts, remaining, random.random())
             if delay is None:
                 raise error
             time.sleep(delay)
 
     def wait(self, job_id: str, *, patience: float = 600.0) -> TrainJob:
-        """Watches the job to its end."""
+        """Watches the job until it ends. Returns it."""
         for job in self.watch(job_id, patience=patience):
             pass
         return job
@@ -195,14 +201,14 @@ class TrainingClient(Connection):
         *,
         on_progress: Callable[[UploadProgress], None] | None = None,
     ) -> StoredDataset:
-        """Sends the pictures and lists of a folder; goes on where an earlier try ended.
+        """Uploads the images and lists of a folder. Continues an unfinished upload.
 
-        dataset_id   default: the folder's name and a digest of its content; when the server has that already, nothing
-                     is sent
-        on_progress  called after every chunk, from another thread
+        dataset_id   default: the folder's name and a digest of its content; if the server has that dataset, nothing is
+                     sent
+        on_progress  called after every chunk, by another thread
 
-        Raises ProadError; ALREADY_EXISTS when the dataset is complete already, FAILED_PRECONDITION when the unfinished
-        one of that name has other files. OSError or ValueError for a folder that cannot be sent.
+        Raises ProadError: ALREADY_EXISTS if the dataset with the given id is complete, FAILED_PRECONDITION if the
+        unfinished upload with this id has other files. Raises OSError or ValueError for a folder that cannot be sent.
         """
         listed = list_folder(folder)
         name = dataset_id or listed.dataset_id
@@ -214,12 +220,12 @@ class TrainingClient(Connection):
         except ProadError as error:
             if dataset_id is not None or error.code != grpc.StatusCode.ALREADY_EXISTS:
                 raise
-            return StoredDataset(name, True, len(listed.files), listed.size_bytes, listed.files[-1].path)
+            return complete_dataset(name, listed)
 
 
 def _choose(name: str, word: str, choices: Mapping[str, Any]) -> Any:
     if word not in choices:
-        raise ValueError(f"{name} {word!r} is none of {', '.join(choices)}")
+        raise ValueError(f"{name} {word!r} is not one of {', '.join(choices)}")
     return choices[word]
 
 
@@ -227,7 +233,7 @@ def _fill_overrides(message: Any, overrides: Mapping[str, Any]) -> None:
     known = {field.name for field in training_pb2.RecipeOverrides.DESCRIPTOR.fields}
     for name, value in overrides.items():
         if name not in known:
-            raise ValueError(f"override {name!r} is none of {', '.join(sorted(known))}")
+            raise ValueError(f"override {name!r} is not one of {', '.join(sorted(known))}")
         setattr(message, name, _choose(name, value, _CHOICES[name]) if name in _CHOICES else value)
 
 

@@ -1,7 +1,7 @@
-"""google.rpc, the messages that errors are made of.
+"""The messages of google.rpc, which describe errors.
 
-A process can hold them only once. Where googleapis-common-protos is installed, other packages use its copy, and so
-does this one; elsewhere the copy that was generated with the stubs is used.
+A process can register these messages once only. If googleapis-common-protos is installed, this package uses its copy,
+as other packages do. Otherwise it uses the copy that was generated with the stubs.
 """
 
 from typing import TYPE_CHECKING
