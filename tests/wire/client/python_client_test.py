@@ -1,4 +1,4 @@
-"""The Python client: installed from its folder without a network, then detection against a fake server."""
+"""The Python client: installation from its folder without a network, and detection against a fake server."""
 
 import io
 import os
@@ -89,7 +89,7 @@ class ClientTest(unittest.TestCase):
             self.assertIn(expected, self.client.detect(array, bgr=bgr).model.hash)
         self.assertAlmostEqual(self.client.detect(grey).score, 0.2)
 
-    def test_what_is_no_image_is_refused_here(self):
+    def test_invalid_images_raise_before_the_call(self):
         for wrong, kind in [
             (np.zeros((3, 4), np.float32), TypeError),
             (np.zeros((3, 4), bool), TypeError),
@@ -113,11 +113,11 @@ class ClientTest(unittest.TestCase):
         self.assertIn("30 bytes", error.message)
         self.assertIn("INVALID_ARGUMENT", str(error))
 
-    def test_what_may_pass_is_tried_again(self):
+    def test_temporary_errors_are_retried(self):
         for script in ("unavailable:2", "busy:1:5", "pushback:2:5", "reset:2"):
             self.assertEqual(self.client.detect(picture(0.5), category=f"{script}").score, 0.5)
 
-    def test_what_cannot_help_is_not(self):
+    def test_other_errors_are_not_retried(self):
         # A second attempt would succeed: it must not be made.
         for kind, code in [("full", "RESOURCE_EXHAUSTED"), ("internal", "INTERNAL"), ("expired", "DEADLINE_EXCEEDED"),
                            ("unknown", "NOT_FOUND")]:
@@ -126,19 +126,19 @@ class ClientTest(unittest.TestCase):
             self.assertEqual(caught.exception.code.name, code)
             self.assertEqual(self.client.detect(picture(0.5), category=f"{kind}:1").score, 0.5)
 
-    def test_overload_past_the_deadline_is_handed_on(self):
+    def test_a_retry_time_past_the_deadline_is_raised(self):
         with self.assertRaises(proad.ProadError) as caught:
             self.client.detect(picture(0), category="busy:9:900", timeout=0.8)
         self.assertIs(caught.exception.code, grpc.StatusCode.RESOURCE_EXHAUSTED)
         self.assertEqual((caught.exception.reason, caught.exception.retry_after), ("QUEUE_FULL", 0.9))
 
-    def test_nobody_there(self):
+    def test_an_unreachable_server_is_unavailable(self):
         with proad.Client("127.0.0.1:1", retry=QUICK) as client, self.assertRaises(proad.ProadError) as caught:
             client.detect(picture(0))
         self.assertIs(caught.exception.code, grpc.StatusCode.UNAVAILABLE)
         self.assertIsNone(caught.exception.reason)
 
-    def test_a_server_is_waited_for(self):
+    def test_wait_until_serving(self):
         self.client.wait_until_serving(timeout=60)
         with proad.Client("127.0.0.1:1") as client, self.assertRaises(proad.ProadError) as caught:
             client.wait_until_serving(timeout=0.2)
@@ -173,18 +173,18 @@ class ClientTest(unittest.TestCase):
                 self.assertEqual(answer.result().score, index)
                 np.testing.assert_allclose(answer.detection.heatmap, MAP, atol=1e-6)
 
-    def test_a_stream_of_nothing_or_of_unreadable_files(self):
+    def test_an_empty_stream_and_unreadable_files(self):
         self.assertEqual(list(self.client.detect_stream([])), [])
         (answer,) = self.client.detect_stream([FOLDER / "gone.png"])
         self.assertIn("gone.png", answer.error.message)
 
-    def test_a_stream_that_breaks_raises(self):
+    def test_a_broken_stream_raises(self):
         with self.assertRaises(proad.ProadError) as caught:
             list(self.client.detect_stream([picture(0)], category="end"))
         self.assertIs(caught.exception.code, grpc.StatusCode.UNAVAILABLE)
         self.assertEqual(caught.exception.message, "going away")
 
-    def test_what_the_images_raise_is_raised(self):
+    def test_exceptions_of_the_images_are_raised(self):
         def images_of_a_broken_camera():
             yield picture(0.5)
             raise RuntimeError("camera unplugged")
@@ -244,7 +244,7 @@ class PngTest(unittest.TestCase):
     def setUp(self):
         self.array = np.random.default_rng(1).integers(0, 65536, (11, 7), dtype=np.uint16)
 
-    def test_both_readers_know_every_row_filter(self):
+    def test_both_readers_support_every_row_filter(self):
         for filters in ([0], [1], [2], [3], [4], [0, 1, 2, 3, 4]):
             data = filtered_png(self.array, filters)
             np.testing.assert_array_equal(png16.read_grey_plainly(data), self.array, err_msg=str(filters))
@@ -269,7 +269,7 @@ class PngTest(unittest.TestCase):
         with self.assertRaises(ValueError):
             decode_heatmap(detection_pb2.Heatmap())
 
-    def test_colour_of_16_bits_travels_as_png(self):
+    def test_colour_with_16_bits_is_sent_as_png(self):
         array = np.random.default_rng(2).integers(0, 65536, (3, 5, 3), dtype=np.uint16)
         request = detection_pb2.DetectRequest()
         images.fill(request, array)
@@ -297,7 +297,7 @@ class PackageTest(unittest.TestCase):
         version = re.search(r"project\(proad VERSION ([\d.]+)", (SOURCE / "CMakeLists.txt").read_text()).group(1)
         self.assertTrue((SITE / f"proad-{version}.dist-info").is_dir(), "pyproject.toml has another version")
 
-    def test_google_rpc_of_others_is_used_where_there_is_one(self):
+    def test_an_installed_google_rpc_is_used(self):
         # As another release of it would be: the process may hold google/rpc/error_details.proto only once.
         other = FOLDER / "other"
         shutil.copytree(FOLDER / "proto" / "google", other / "proto" / "google", dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""Training by the Python client, against a fake server: jobs, uploads, and what becomes of versions."""
+"""The training client in Python against a fake server: jobs, uploads and activation."""
 
 import os
 import pathlib
@@ -36,7 +36,7 @@ class TrainingTest(unittest.TestCase):
             call(*arguments, **options)
         return caught.exception
 
-    def test_every_word_reaches_the_server(self):
+    def test_every_option_reaches_the_server(self):
         job = self.client.create(
             "screws", dataset_id="mine", dataset_format="visa_1cls", categories=["pcb"], preset="proad-base",
             recipe="lineage", init_from="screws@1", encoder="mine", device="cuda:1", validation_share=0.0,
@@ -62,7 +62,7 @@ class TrainingTest(unittest.TestCase):
         for name in ("validation_share", "overrides", "gate"):
             self.assertFalse(self.create().spec.HasField(name), name)
 
-    def test_words_that_are_none_are_refused_here(self):
+    def test_unknown_words_raise_before_the_call(self):
         for wrong in ({"dataset_format": "zip"}, {"overrides": {"lr": 1}}, {"overrides": {"precision": "fp8"}},
                       {"dataset_id": "both"}):
             with self.assertRaises(ValueError):
@@ -73,14 +73,14 @@ class TrainingTest(unittest.TestCase):
         self.assertEqual((error.code, error.field), (grpc.StatusCode.INVALID_ARGUMENT, "spec.model_name"))
         self.assertIs(self.failure(self.client.get, "nope").code, grpc.StatusCode.NOT_FOUND)
 
-    def test_a_lost_answer_makes_no_second_job(self):
+    def test_a_lost_response_creates_no_second_job(self):
         self.assertEqual(self.create("lost").job_id, "job-1")
         self.assertEqual([job.job_id for job in self.client.list()], ["job-1"])
         ids = {self.create(request_id="me").job_id for _ in range(2)}
         self.assertEqual(ids, {"job-2"})
         self.assertEqual(self.create(validate_only=True).job_id, "")
 
-    def test_a_watch_tells_every_report_and_the_end(self):
+    def test_a_watch_reports_every_state_and_the_end(self):
         seen = list(self.client.watch(self.create().job_id))
         self.assertIs(seen[0].state, proad.JobState.QUEUED)
         self.assertIsNone(seen[0].progress)
@@ -100,21 +100,21 @@ class TrainingTest(unittest.TestCase):
         self.assertEqual(job.created.year, 2023)
         self.assertEqual(len(list(self.client.watch(job.job_id))), 1)
 
-    def test_a_gate_that_refuses_says_why(self):
+    def test_a_failed_gate_has_a_reason(self):
         job = self.client.wait(self.create("refused", activate_on_success=True).job_id)
         self.assertIs(job.state, proad.JobState.SUCCEEDED)
         self.assertEqual((job.gate.passed, job.gate.activated), (False, False))
         self.assertIn("0.9500", job.gate.reason)
         self.assertEqual((job.gate.compared_with.version, job.gate.compared_metrics[0].value), ("2", 0.94))
 
-    def test_a_watch_goes_on_when_the_server_is_back(self):
+    def test_a_watch_reconnects(self):
         for script in ("interrupted", "hung up"):
             self.assertIs(self.client.wait(self.create(script).job_id).state, proad.JobState.SUCCEEDED)
         error = self.failure(self.client.wait, self.create("gone").job_id, patience=0.05)
         self.assertIs(error.code, grpc.StatusCode.UNAVAILABLE)
         self.assertIs(self.failure(self.client.wait, "nope").code, grpc.StatusCode.NOT_FOUND)
 
-    def test_a_watch_can_be_left_and_the_job_goes_on(self):
+    def test_a_watch_can_be_left_and_the_job_continues(self):
         job_id = self.create("endless").job_id
         for job in self.client.watch(job_id):
             if job.progress is not None and job.progress.step == 1:
@@ -137,7 +137,7 @@ class TrainingTest(unittest.TestCase):
 
     # ---- uploads
 
-    def test_a_folder_arrives_whole_and_in_order(self):
+    def test_a_folder_is_uploaded_completely_and_in_order(self):
         self.write("a/1.png", b"one")
         self.write("a-b/2.PNG", b"two")
         self.write("grüße/3.jpg", b"x" * (5 << 19))
@@ -155,7 +155,7 @@ class TrainingTest(unittest.TestCase):
         self.assertEqual(told[-1], proad.UploadProgress(4, 4, stored.size_bytes, stored.size_bytes))
         self.assertIs(self.failure(self.client.upload, self.folder, "parts").code, grpc.StatusCode.ALREADY_EXISTS)
 
-    def test_the_command_line_gives_the_same_name(self):
+    def test_the_command_line_client_generates_the_same_id(self):
         program = pathlib.Path(os.environ["PROAD_BINARY_DIR"]) / "client" / "proad"
         for name in ("My Parts ä", "_ x-  -y. ", "ü", "\u212a" + 50 * "Z"):
             folder = self.folder / name
@@ -167,7 +167,7 @@ class TrainingTest(unittest.TestCase):
                                   capture_output=True, text=True)
             self.assertIn(f"the server has this dataset already: {first.dataset_id}\n", done.stdout, done.stderr)
 
-    def test_a_broken_upload_goes_on_after_the_last_whole_file(self):
+    def test_a_broken_upload_continues_after_the_last_complete_file(self):
         for i in range(5):
             self.write(f"{i}.png", bytes([i]) * 1000)
         for name in ("broken", "held", "silent"):
@@ -185,7 +185,7 @@ class TrainingTest(unittest.TestCase):
         self.assertIs(error.code, grpc.StatusCode.FAILED_PRECONDITION)
         self.assertIn("another dataset", error.message)
 
-    def test_what_cannot_be_sent_is_refused_here(self):
+    def test_an_invalid_folder_raises_before_the_upload(self):
         with self.assertRaises(NotADirectoryError):
             self.client.upload(self.folder / "nope")
         with self.assertRaises(FileNotFoundError):
@@ -212,7 +212,7 @@ class TrainingTest(unittest.TestCase):
         models.close()  # the connection is the other client's
         self.assertEqual(self.client.list(), [])
 
-    def test_thresholds_are_set(self):
+    def test_calibrate_sets_thresholds(self):
         models = proad.ModelClient(self.client)
         self.assertEqual(models.calibrate(dataset_path="nuts"), {"nuts": 0.125})
         self.assertEqual(models.calibrate("proad-tiny@1", dataset_id="bolts", dry_run=True), {"bolts": 0.125})

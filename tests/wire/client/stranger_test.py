@@ -1,6 +1,6 @@
-"""A program that knows nothing of this project but its contract: grpcio, stubs of proto/ alone, server reflection.
+"""Calls a server with nothing but the protos: grpcio, stubs generated from proto/, and server reflection.
 
-    python stranger_test.py [ADDRESS [PICTURE]]      default: a fake server and a picture that it understands
+    python stranger_test.py [ADDRESS [IMAGE]]      default: a fake server and an image that it accepts
 """
 
 import os
