@@ -1,4 +1,4 @@
-"""How the Python client reaches a server: one of several, over what, with which token, and how often it tries."""
+"""The connection of the Python client: retries, several servers, TLS and tokens."""
 
 import concurrent.futures
 import os
@@ -14,12 +14,12 @@ from certificates import Authority, replace  # noqa: E402
 from fake_server import FakeServer, picture  # noqa: E402
 from installed_client import FOLDER, QUICK  # noqa: E402
 import proad  # noqa: E402
-from proad import endpoints, retry  # noqa: E402
+from proad import endpoints, errors, retry  # noqa: E402
 from proad.v1 import training_pb2  # noqa: E402
 
 
 class RetryTest(unittest.TestCase):
-    def test_the_table(self):
+    def test_delays_follow_the_policy(self):
         policy = proad.RetryPolicy(max_attempts=3, initial_backoff=0.05, max_backoff=0.08)
         unavailable = proad.ProadError(grpc.StatusCode.UNAVAILABLE, "")
         busy = proad.ProadError(grpc.StatusCode.RESOURCE_EXHAUSTED, "", retry_after=1.5)
@@ -36,13 +36,51 @@ class RetryTest(unittest.TestCase):
             else:
                 self.assertAlmostEqual(delay, expected)
 
+    def test_the_backoff_stays_bounded_over_many_attempts(self):
+        policy = proad.RetryPolicy(max_attempts=2**31)
+        unavailable = proad.ProadError(grpc.StatusCode.UNAVAILABLE, "")
+        for attempts in (100, 1_100, 100_000):
+            self.assertAlmostEqual(retry.retry_delay(policy, unavailable, attempts, float("inf"), 1.0), 2.0)
+
+    def test_a_retry_time_out_of_range_is_no_delay(self):
+        for retry_after, expected in ((3e11, None), (86_400.0, None), (3_600.0, 3_600.05), (-5.0, 0.05)):
+            busy = proad.ProadError(grpc.StatusCode.RESOURCE_EXHAUSTED, "", retry_after=retry_after)
+            delay = retry.retry_delay(proad.RetryPolicy(), busy, 1, float("inf"), 1.0)
+            self.assertEqual(delay is None, expected is None, retry_after)
+            if expected is not None:
+                self.assertAlmostEqual(delay, expected)
+
+    def test_a_pushback_out_of_range_is_ignored(self):
+        class Busy:
+            def __init__(self, pushback):
+                self.pushback = pushback
+
+            def trailing_metadata(self):
+                return (("grpc-retry-pushback-ms", self.pushback),)
+
+            def code(self):
+                return grpc.StatusCode.RESOURCE_EXHAUSTED
+
+            def details(self):
+                return ""
+
+        for pushback, expected in (("250", 0.25), ("-1", None), ("9" * 400, None), ("9" * 5_000, None), ("1.5", None)):
+            self.assertEqual(errors.from_rpc_error(Busy(pushback)).retry_after, expected, pushback[:10])
+
+    def test_every_timeout_is_accepted(self):
+        with FakeServer() as server:
+            for timeout in (None, 60.0, 1e30, float("inf")):
+                with proad.Client(server.address, timeout=timeout, retry=QUICK) as client:
+                    self.assertEqual(client.detect(picture(0.5)).score, 0.5)
+                    client.wait_until_serving(60.0 if timeout is None else timeout)
+
 
 class EndpointsTest(unittest.TestCase):
-    def test_one_server_is_left_as_it_is(self):
+    def test_a_single_server_is_unchanged(self):
         for address in ("localhost:50051", "[::1]:50051", "unix:/run/proad.sock"):
             self.assertEqual(endpoints.parse_endpoints(address), endpoints.Endpoints(address))
 
-    def test_several_are_looked_up(self):
+    def test_several_servers_are_resolved(self):
         several = endpoints.parse_endpoints("127.0.0.1:1, [::1]:2,")
         self.assertEqual(several.target, "ipv6:[::ffff:127.0.0.1]:1,[::1]:2")
         self.assertEqual(dict(several.options)["grpc.default_authority"], "127.0.0.1")
@@ -50,7 +88,7 @@ class EndpointsTest(unittest.TestCase):
         self.assertEqual(name.target, "dns:///proad:50051")
         self.assertEqual({key for key, _ in several.options} - {key for key, _ in name.options}, {"grpc.default_authority"})
 
-    def test_one_that_dies_is_passed_over(self):
+    def test_a_stopped_server_gets_no_calls(self):
         with FakeServer() as lasting, FakeServer() as dying:
             with proad.Client(f"{dying.address},{lasting.address}", retry=QUICK) as client:
                 for _ in range(4):
@@ -59,15 +97,15 @@ class EndpointsTest(unittest.TestCase):
                 for _ in range(10):
                     client.detect(picture(0.5))
 
-    def test_that_nobody_is_there_is_said(self):
+    def test_unreachable_servers_are_unavailable(self):
         with proad.Client("127.0.0.1:1,127.0.0.1:2", retry=proad.RetryPolicy(max_attempts=1)) as client:
             with self.assertRaises(proad.ProadError) as caught:
                 client.detect(picture(0.5))
         self.assertIs(caught.exception.code, grpc.StatusCode.UNAVAILABLE)
 
 
-class _Doorkeeper(grpc.GenericRpcHandler):
-    """Answers every call with one empty message, and remembers the authorizations that it was shown."""
+class _RecordingHandler(grpc.GenericRpcHandler):
+    """Answers every call with one empty message and records the authorization headers."""
 
     def __init__(self):
         self.shown = []
@@ -95,15 +133,15 @@ class SecurityTest(unittest.TestCase):
         self.token.write_text("proad_one\n")
 
     def serve(self, credentials=None):
-        """A server on a free port; its address and what it is shown."""
-        doorkeeper = _Doorkeeper()
-        server = grpc.server(concurrent.futures.ThreadPoolExecutor(4), handlers=[doorkeeper])
+        """Starts a server on a free port. Returns its address and the list of recorded headers."""
+        handler = _RecordingHandler()
+        server = grpc.server(concurrent.futures.ThreadPoolExecutor(4), handlers=[handler])
         add = server.add_insecure_port if credentials is None else (
             lambda address: server.add_secure_port(address, credentials))
         port = add("127.0.0.1:0")
         server.start()
         self.addCleanup(lambda: server.stop(0).wait())
-        return f"localhost:{port}", doorkeeper.shown
+        return f"localhost:{port}", handler.shown
 
     def serve_tls(self, mutual=False):
         certificate, key = self.ours.issue("server")
@@ -132,7 +170,7 @@ class SecurityTest(unittest.TestCase):
         with self.assertRaises(proad.ProadError):
             self.visit(address, ca=self.ours.certificate)
 
-    def test_the_environment(self):
+    def test_files_from_the_environment(self):
         address, shown = self.serve_tls(mutual=True)
         environment = {"PROAD_TLS_CA": self.ours.certificate, "PROAD_TLS_CERT": self.client_certificate,
                        "PROAD_TLS_KEY": self.client_key, "PROAD_TOKEN_FILE": self.token}
@@ -140,7 +178,7 @@ class SecurityTest(unittest.TestCase):
             self.assertEqual(self.visit(address), [])
         self.assertEqual(shown, [["Bearer proad_one"]])
 
-    def test_every_shape_of_call_carries_the_token(self):
+    def test_every_kind_of_call_carries_the_token(self):
         address, shown = self.serve()
         security = proad.Security(token_file=str(self.token))
         with proad.Client(address, security=security) as client:
@@ -152,7 +190,7 @@ class SecurityTest(unittest.TestCase):
         self.assertGreaterEqual(len(shown), 4)
         self.assertEqual({tuple(values) for values in shown}, {("Bearer proad_one",)})
 
-    def test_a_token_that_is_replaced(self):
+    def test_a_replaced_token_is_used(self):
         address, shown = self.serve()
         with proad.ModelClient(address, security=proad.Security(token_file=str(self.token))) as client:
             client.list()
@@ -165,7 +203,7 @@ class SecurityTest(unittest.TestCase):
             client.list()
         self.assertEqual([values for (values,) in shown], ["Bearer proad_one"] + ["Bearer proad_two"] * 3)
 
-    def test_what_is_wrong_is_said_at_once(self):
+    def test_invalid_options_raise_at_once(self):
         wrong = [
             ({"token_file": self.token}, "in plain text", "inspect.example:50051"),
             ({"server_name": "a"}, "TLS is not enabled", "localhost:1"),

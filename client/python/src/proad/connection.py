@@ -18,7 +18,14 @@ from proad.security import Security, open_channel
 
 _HEALTH_POLL_INTERVAL = 0.1  # seconds
 
+_LONGEST_TIMEOUT = 365 * 86_400.0  # seconds
+
 _Self = TypeVar("_Self", bound="Connection")
+
+
+def rpc_timeout(seconds: float | None) -> float | None:
+    """Converts a timeout to one that gRPC accepts: 0 to one year. gRPC ends a call with a longer timeout at once."""
+    return None if seconds is None else min(max(seconds, 0.0), _LONGEST_TIMEOUT)
 
 
 class Connection:
@@ -98,7 +105,7 @@ class Connection:
         deadline = time.monotonic() + timeout
         while True:
             try:
-                if check(b"", timeout=max(deadline - time.monotonic(), 0.0)) == serving:
+                if check(b"", timeout=rpc_timeout(deadline - time.monotonic())) == serving:
                     return
             except grpc.RpcError as error:
                 if error.code() == grpc.StatusCode.UNIMPLEMENTED:
@@ -118,7 +125,7 @@ class Connection:
         while True:
             remaining = deadline - time.monotonic()
             try:
-                return method(request, timeout=None if seconds is None else max(remaining, 0.0))
+                return method(request, timeout=rpc_timeout(None if seconds is None else remaining))
             except grpc.RpcError as rpc_error:
                 error = from_rpc_error(rpc_error)
             attempts += 1

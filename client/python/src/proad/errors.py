@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import grpc
@@ -11,6 +12,8 @@ from proad._rpc import error_details_pb2, status_pb2
 # HTTP/2 error ENHANCE_YOUR_CALM. gRPC ends calls with it when the connections of the server use too much memory; it can
 # hit any call, not only those that use much memory.
 _OUT_OF_MEMORY_RESET = "RST_STREAM with error code 11"
+# Milliseconds. A longer number is invalid: it may not fit into a float.
+_PUSHBACK = re.compile(r"[0-9]{1,18}")
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -79,7 +82,7 @@ def from_rpc_error(error: Any) -> ProadError:
     result = from_status(status)
     pushback = trailers.get("grpc-retry-pushback-ms", "")
     # A negative value means "do not retry", as a missing value does.
-    if result.retry_after is None and isinstance(pushback, str) and pushback.isdigit():
+    if result.retry_after is None and isinstance(pushback, str) and _PUSHBACK.fullmatch(pushback):
         result.retry_after = int(pushback) / 1000
     ended_for_memory = result.code == grpc.StatusCode.RESOURCE_EXHAUSTED and _OUT_OF_MEMORY_RESET in result.message
     if ended_for_memory and not status.details:

@@ -8,6 +8,8 @@ import grpc
 
 from proad.errors import ProadError
 
+_LONGEST_DELAY = 86_400.0  # seconds; a server that states a longer retry time is not waited for
+
 
 @dataclasses.dataclass(frozen=True)
 class RetryPolicy:
@@ -26,14 +28,19 @@ def retry_delay(
 
     UNAVAILABLE is repeated: inspecting an image twice does no harm. RESOURCE_EXHAUSTED is repeated if the server stated
     a retry time, and not before that time. Other codes are not repeated. `remaining` is the time until the call's
-    deadline, in seconds; the function gives up if the wait would exceed it. `jitter` in 0..1 is a random number that
-    spreads the retries of clients that failed at the same time.
+    deadline, in seconds; the function gives up if the wait would exceed it or one day. `jitter` in 0..1 is a random
+    number that spreads the retries of clients that failed at the same time.
     """
     if attempts_made >= policy.max_attempts:
         return None
     overloaded = error.code == grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after is not None
     if error.code != grpc.StatusCode.UNAVAILABLE and not overloaded:
         return None
-    backoff = min(policy.initial_backoff * policy.multiplier ** (attempts_made - 1), policy.max_backoff)
-    delay = (error.retry_after or 0.0) + backoff * (0.5 + 0.5 * jitter)
-    return delay if delay < remaining else None
+    # A power of the multiplier would overflow after about a thousand attempts.
+    backoff = policy.initial_backoff
+    for _ in range(attempts_made - 1):
+        if backoff >= policy.max_backoff:
+            break
+        backoff *= policy.multiplier
+    delay = max(error.retry_after or 0.0, 0.0) + min(backoff, policy.max_backoff) * (0.5 + 0.5 * jitter)
+    return delay if delay < min(remaining, _LONGEST_DELAY) else None

@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from proad.connection import Connection
+from proad.connection import Connection, rpc_timeout
 from proad.dataset import StoredDataset, Upload, UploadProgress, complete_dataset, list_folder
 from proad.errors import ProadError, from_rpc_error
 from proad.jobs import Gate, JobState, TrainJob, from_message
@@ -212,9 +212,8 @@ class TrainingClient(Connection):
         """
         listed = list_folder(folder)
         name = dataset_id or listed.dataset_id
-        upload = Upload(
-            self._training, name, listed, retry=self._retry, timeout=self._timeout, on_progress=on_progress
-        )
+        timeout = rpc_timeout(self._timeout)
+        upload = Upload(self._training, name, listed, retry=self._retry, timeout=timeout, on_progress=on_progress)
         try:
             return upload.run()
         except ProadError as error:
