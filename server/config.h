@@ -15,7 +15,7 @@
 #include "server/batching/dynamic_batcher.h"
 #include "server/batching/worker_pool.h"
 #include "server/jobs/train_scheduler.h"
-#include "server/serving/model_registry.h"
+#include "server/serving/model_serving.h"
 #include "server/serving/torch_model.h"
 #include "server/telemetry/log.h"
 #include "server/uploads/dataset_store.h"
@@ -72,7 +72,7 @@ struct Config {
   AuthOptions auth;
   ShutdownOptions shutdown;
   std::filesystem::path store = "/var/lib/proad/models";
-  ModelRegistry::Options models;
+  ModelServing::Options models;
   TorchModelOptions torch;
   int preprocessing_threads = 0;  // decode, resize, draw; 0: one a core
   Detector::Options detector;

@@ -109,7 +109,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, Mode
       Credentials::Load(CredentialOptions(config), server->authorizer_, server->metrics_);
   if (!credentials.ok()) return credentials.status();
   server->credentials_ = *std::move(credentials);
-  if (absl::Status status = server->registry_.Scan(); !status.ok()) return status;
+  if (absl::Status status = server->models_.scanner.Scan(); !status.ok()) return status;
   if (absl::Status status = server->StartTraining(std::move(resolve_device)); !status.ok()) {
     return status;
   }
@@ -122,9 +122,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, Mode
        {"store", server->store_.root().string()},
        {"device", device}});
   server->loading_ = std::thread([server = server.get()] {
-    server->registry_.LoadActive([server] { server->UpdateHealth(); });
+    server->models_.follower.LoadActive([server] { server->UpdateHealth(); });
   });
-  server->follower_.Start();
+  if (config.models.follow_interval > absl::ZeroDuration()) server->follower_.Start();
   return server;
 }
 
@@ -134,22 +134,22 @@ Server::Server(const Config& config, ModelLoader loader, const std::string& devi
       on_ready_(std::move(on_ready)),
       authorizer_(metrics_),
       store_(config.store),
-      registry_(config.models, store_, std::move(loader), metrics_),
+      models_(config.models, store_, std::move(loader), metrics_),
       admission_(config_.admission, metrics_),
       batcher_(config_.batching, metrics_),
       preprocessing_(
           {.name = "preprocess", .threads = ThreadsOrCores(config.preprocessing_threads)}),
       administration_(Administration()),
-      detector_(config.detector, registry_, admission_, preprocessing_, batcher_, metrics_),
+      detector_(config.detector, models_.catalog, admission_, preprocessing_, batcher_, metrics_),
       workers_(config_.workers, device, batcher_, metrics_, [this] { UpdateHealth(); }),
       detection_service_({.stream_window = config.stream_window}, detector_, authorizer_, metrics_),
-      calibration_(registry_, Calibrator(detector_),
+      calibration_(models_, Calibrator(detector_),
                    [this](const std::string& path, const std::string& id,
                           const std::vector<std::string>& categories) {
                      return OpenPictures(path, id, categories);
                    }),
       model_service_(
-          registry_,
+          models_,
           [this](const std::string& name, const std::string& version,
                  const std::optional<std::string>& expected) {
             return SwapVersion(name, version, expected);
@@ -158,7 +158,10 @@ Server::Server(const Config& config, ModelLoader loader, const std::string& devi
             return calibration_.Run(request, response);
           },
           administration_, authorizer_, metrics_),
-      follower_(registry_, config.models.follow_interval, [this] { UpdateHealth(); }),
+      follower_({.name = "model-follower", .interval = config.models.follow_interval},
+                [this] {
+                  if (models_.follower.Follow(absl::Now())) UpdateHealth();
+                }),
       dataset_expiry_({.name = "dataset-expiry", .interval = kExpiryInterval, .run_at_start = true},
                       [this] { RemoveExpiredDatasets(); }) {
   metrics_.AddRefresher([this] {
@@ -208,7 +211,7 @@ void Server::RemoveExpiredDatasets() {
 
 absl::StatusOr<ModelSwap> Server::SwapVersion(const std::string& name, const std::string& version,
                                               const std::optional<std::string>& expected_active) {
-  absl::StatusOr<ModelSwap> swap = registry_.Activate(name, version, expected_active);
+  absl::StatusOr<ModelSwap> swap = models_.lifecycle.Activate(name, version, expected_active);
   if (swap.ok()) UpdateHealth();
   return swap;
 }
@@ -261,7 +264,7 @@ absl::Status Server::ExposeMetrics() {
   return absl::OkStatus();
 }
 
-bool Server::Ready() const { return registry_.Ready() && workers_.serving() > 0; }
+bool Server::Ready() const { return models_.catalog.Ready() && workers_.serving() > 0; }
 
 void Server::MeasureMemory() {
   for (const MemoryPlace& place : config_.models.memory) {
@@ -271,7 +274,7 @@ void Server::MeasureMemory() {
     metrics_.SetDeviceMemory(place.device, "free", room.free);
   }
   metrics_.SetDeviceMemory(config_.models.memory.back().device, "weights",
-                           registry_.memory_bytes());
+                           models_.catalog.memory_bytes());
 }
 
 void Server::UpdateHealth() {
@@ -296,7 +299,7 @@ void Server::EnterLameDuck() {
   if (leaving_.exchange(true)) return;
   Log(LogLevel::kInfo, "shutting down: not serving",
       {{"lame_duck", config_.shutdown.lame_duck}, {"in_flight", admission_.in_flight()}});
-  registry_.Stop();
+  models_.loader.Stop();
   // Every name NOT_SERVING, whatever is set later.
   grpc_server_->GetHealthCheckService()->Shutdown();
 }

@@ -28,8 +28,7 @@
 #include "server/rpc/detection_service.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/training_service.h"
-#include "server/serving/model_follower.h"
-#include "server/serving/model_registry.h"
+#include "server/serving/model_serving.h"
 #include "server/serving/model_store.h"
 #include "server/telemetry/exposer.h"
 #include "server/telemetry/metrics.h"
@@ -115,7 +114,7 @@ class Server {
   Authorizer authorizer_;
   std::unique_ptr<Credentials> credentials_;
   const ModelStore store_;
-  ModelRegistry registry_;
+  ModelServing models_;
   Admission admission_;
   DynamicBatcher batcher_;
   ThreadPool preprocessing_;
@@ -129,7 +128,7 @@ class Server {
   std::unique_ptr<grpc::Server> grpc_server_;
   std::unique_ptr<Exposer> exposer_;
   std::thread loading_;
-  ModelFollower follower_;
+  PeriodicTask follower_;
   PeriodicTask dataset_expiry_;
 };
 

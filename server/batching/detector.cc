@@ -81,10 +81,10 @@ struct Detector::Call {
   Detection detection;     // filled stage by stage
 };
 
-Detector::Detector(const Options& options, const ModelRegistry& registry, Admission& admission,
+Detector::Detector(const Options& options, const ModelCatalog& catalog, Admission& admission,
                    ThreadPool& pool, DynamicBatcher& batcher, Metrics& metrics)
     : options_(options),
-      registry_(registry),
+      catalog_(catalog),
       admission_(admission),
       pool_(pool),
       batcher_(batcher),
@@ -115,16 +115,16 @@ absl::Status Detector::Admit(Call& call) {
   if (!ticket.ok()) return ticket.status();
   call.ticket = *std::move(ticket);
 
-  absl::StatusOr<ModelHandle> model = registry_.Acquire(call.query.model);
+  absl::StatusOr<ModelHandle> model = catalog_.Acquire(call.query.model);
   if (!model.ok()) {
     metrics_.rejected.no_model.Increment();
     return model.status();
   }
   call.detection.model = *std::move(model);
 
-  absl::StatusOr<Threshold> threshold = PickThreshold(
-      call.detection.model->manifest(), registry_.InForce(*call.detection.model).get(),
-      call.query.category, call.query.threshold);
+  absl::StatusOr<Threshold> threshold =
+      PickThreshold(call.detection.model->manifest(), catalog_.InForce(*call.detection.model).get(),
+                    call.query.category, call.query.threshold);
   if (!threshold.ok()) return threshold.status();
   call.detection.threshold = *threshold;
   return absl::OkStatus();

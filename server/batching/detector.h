@@ -11,7 +11,7 @@
 #include "server/batching/admission.h"
 #include "server/batching/detection.h"
 #include "server/batching/dynamic_batcher.h"
-#include "server/serving/model_registry.h"
+#include "server/serving/model_catalog.h"
 #include "server/telemetry/metrics.h"
 #include "server/util/thread_pool.h"
 
@@ -30,7 +30,7 @@ class Detector {
     absl::Duration default_deadline = absl::Seconds(30);
   };
 
-  Detector(const Options& options, const ModelRegistry& registry, Admission& admission,
+  Detector(const Options& options, const ModelCatalog& catalog, Admission& admission,
            ThreadPool& pool, DynamicBatcher& batcher, Metrics& metrics);
   Detector(const Detector&) = delete;
   Detector& operator=(const Detector&) = delete;
@@ -72,7 +72,7 @@ class Detector {
   void Finish(Call& call, absl::StatusOr<Detection> result);
 
   const Options options_;
-  const ModelRegistry& registry_;
+  const ModelCatalog& catalog_;
   Admission& admission_;
   ThreadPool& pool_;
   DynamicBatcher& batcher_;

@@ -19,7 +19,7 @@
 #include "model/spec/manifest.h"
 #include "model/spec/train_data.h"
 #include "server/serving/model_errors.h"
-#include "server/serving/model_registry.h"
+#include "server/serving/model_name.h"
 #include "server/util/quote.h"
 #include "server/util/status_details.h"
 

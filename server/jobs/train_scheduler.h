@@ -33,7 +33,7 @@
 
 namespace proad::server {
 
-// Makes a published version the one that serves its name; ModelRegistry::Activate. May block. With
+// Makes a published version the one that serves its name; ModelLifecycle::Activate. May block. With
 // the reason DRAINING it is tried again by the next server.
 using Activate = std::function<absl::Status(const std::string& name, const std::string& version)>;
 

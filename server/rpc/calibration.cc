@@ -45,14 +45,15 @@ std::vector<model::Sample> GoodOf(model::Dataset dataset) {
 
 }  // namespace
 
-Calibration::Calibration(ModelRegistry& registry, Calibrator calibrator, OpenDataset open_dataset)
-    : registry_(registry), calibrator_(calibrator), open_dataset_(std::move(open_dataset)) {}
+Calibration::Calibration(ModelServing& models, Calibrator calibrator, OpenDataset open_dataset)
+    : models_(models), calibrator_(calibrator), open_dataset_(std::move(open_dataset)) {}
 
 absl::Status Calibration::Run(const v1::CalibrateRequest& request,
                               v1::CalibrateResponse& response) const {
   if (const absl::Status checked = Check(request); !checked.ok()) return checked;
   // Now, so that a swap meanwhile does not change what is calibrated.
-  const absl::StatusOr<ListedVersion> listed = registry_.Find(request.model());
+  if (absl::Status scanned = models_.scanner.Scan(); !scanned.ok()) return scanned;
+  const absl::StatusOr<ListedVersion> listed = models_.catalog.Find(request.model());
   if (!listed.ok()) return listed.status();
   absl::StatusOr<model::Dataset> dataset =
       open_dataset_(request.dataset_path(), request.dataset_id(),
@@ -67,11 +68,11 @@ absl::Status Calibration::Run(const v1::CalibrateRequest& request,
 
   const std::string& name = listed->name;
   const std::string& version = listed->version;
-  const absl::StatusOr<LoadedVersion> loaded = registry_.Load(name, version);
+  const absl::StatusOr<LoadedVersion> loaded = models_.lifecycle.Load(name, version);
   if (!loaded.ok()) return loaded.status();
   // What was brought in for this goes again, unless it has come to serve.
   const auto unload = absl::MakeCleanup([&] {
-    if (loaded->took) registry_.Unload(name, version).IgnoreError();
+    if (loaded->took) models_.lifecycle.Unload(name, version).IgnoreError();
   });
   v1::ModelVersion& calibrated = *response.mutable_model_version();
   calibrated.set_name(name);
@@ -90,7 +91,8 @@ absl::Status Calibration::Score(const v1::CalibrateRequest& request,
       calibrator_.Calibrate(FullName(version.name(), version.version()), good, budget);
   if (!found.ok()) return found.status();
   if (!request.validate_only()) {
-    const absl::Status set = registry_.Recalibrate(version.name(), version.version(), *found);
+    const absl::Status set =
+        models_.lifecycle.SetThresholds(version.name(), version.version(), *found);
     if (!set.ok()) return set;
     response.set_applied(true);
   }

@@ -11,7 +11,7 @@
 #include "absl/status/statusor.h"
 #include "model/dataset/dataset.h"
 #include "server/batching/calibrator.h"
-#include "server/serving/model_registry.h"
+#include "server/serving/model_serving.h"
 
 namespace proad::server {
 
@@ -20,10 +20,10 @@ namespace proad::server {
 using OpenDataset = std::function<absl::StatusOr<model::Dataset>(
     const std::string& path, const std::string& id, const std::vector<std::string>& categories)>;
 
-// Thread-safety: Run may be called from any thread that may wait. The registry must outlive it.
+// Thread-safety: Run may be called from any thread that may wait. The models must outlive it.
 class Calibration {
  public:
-  Calibration(ModelRegistry& registry, Calibrator calibrator, OpenDataset open_dataset);
+  Calibration(ModelServing& models, Calibrator calibrator, OpenDataset open_dataset);
 
   // Everything that the call says it does.
   absl::Status Run(const v1::CalibrateRequest& request, v1::CalibrateResponse& response) const;
@@ -32,7 +32,7 @@ class Calibration {
   absl::Status Score(const v1::CalibrateRequest& request, const v1::ModelVersion& version,
                      const std::vector<model::Sample>& good, v1::CalibrateResponse& response) const;
 
-  ModelRegistry& registry_;
+  ModelServing& models_;
   const Calibrator calibrator_;
   const OpenDataset open_dataset_;
 };

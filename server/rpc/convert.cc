@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "server/rpc/proto_time.h"
-#include "server/serving/model_registry.h"
+#include "server/serving/model_name.h"
 #include "server/util/quote.h"
 #include "server/util/status_details.h"
 

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "model/spec/config.h"
-#include "server/serving/model_registry.h"
+#include "server/serving/model_catalog.h"
 
 namespace proad::server {
 

@@ -56,10 +56,9 @@ void FillSwap(const std::string& name, const ModelSwap& swap, Response& response
 
 }  // namespace
 
-ModelService::ModelService(ModelRegistry& registry, SwapVersion swap_version,
-                           RunCalibration calibrate, ThreadPool& pool, Authorizer& authorizer,
-                           Metrics& metrics)
-    : registry_(registry),
+ModelService::ModelService(ModelServing& models, SwapVersion swap_version, RunCalibration calibrate,
+                           ThreadPool& pool, Authorizer& authorizer, Metrics& metrics)
+    : models_(models),
       swap_version_(std::move(swap_version)),
       run_calibration_(std::move(calibrate)),
       pool_(pool),
@@ -169,12 +168,12 @@ absl::Status ModelService::List(const v1::ListModelsRequest& request,
     }
     last = *parsed;
   }
-  const absl::StatusOr<std::vector<ListedVersion>> versions = registry_.List();
-  if (!versions.ok()) return versions.status();
+  if (absl::Status scanned = models_.scanner.Scan(); !scanned.ok()) return scanned;
+  const std::vector<ListedVersion> versions = models_.catalog.List();
 
   const int page_size =
       request.page_size() == 0 ? kDefaultPageSize : std::min(request.page_size(), kMaxPageSize);
-  for (const ListedVersion& listed : *versions) {
+  for (const ListedVersion& listed : versions) {
     if (!request.name().empty() && listed.name != request.name()) continue;
     if (last && !ComesAfter(listed, *last)) continue;
     if (response.models_size() == page_size) {
@@ -188,7 +187,8 @@ absl::Status ModelService::List(const v1::ListModelsRequest& request,
 }
 
 absl::Status ModelService::Get(const v1::GetModelRequest& request, v1::GetModelResponse& response) {
-  const absl::StatusOr<ListedVersion> listed = registry_.Find(request.model());
+  if (absl::Status scanned = models_.scanner.Scan(); !scanned.ok()) return scanned;
+  const absl::StatusOr<ListedVersion> listed = models_.catalog.Find(request.model());
   if (!listed.ok()) return listed.status();
   if (!listed->manifest) {
     return MakeError(absl::StatusCode::kDataLoss, listed->problem.message(),
@@ -202,7 +202,7 @@ absl::Status ModelService::Load(const v1::LoadModelRequest& request,
                                 v1::LoadModelResponse& response) {
   const absl::StatusOr<ModelName> model = ParseVersion(request.model());
   if (!model.ok()) return model.status();
-  const absl::StatusOr<LoadedVersion> loaded = registry_.Load(model->name, model->version);
+  const absl::StatusOr<LoadedVersion> loaded = models_.lifecycle.Load(model->name, model->version);
   if (!loaded.ok()) return loaded.status();
   const model::Manifest& manifest = loaded->handle->manifest();
   Fill(model->name, model->version, manifest.hash, *response.mutable_model_version());
@@ -241,7 +241,7 @@ absl::Status ModelService::RollBack(const v1::RollbackModelRequest& request,
                                   " is no model's name; a name without version is expected"),
                      {.reason = "MODEL_NAME_INVALID", .field = "name"});
   }
-  const absl::StatusOr<ReplacedVersion> replaced = registry_.Replaced(request.name());
+  const absl::StatusOr<ReplacedVersion> replaced = models_.lifecycle.Replaced(request.name());
   if (!replaced.ok()) return replaced.status();
   // Who else changes the model meanwhile makes another version the one before.
   const std::string expected =
@@ -256,7 +256,8 @@ absl::Status ModelService::Unload(const v1::UnloadModelRequest& request,
                                   v1::UnloadModelResponse& response) {
   const absl::StatusOr<ModelName> model = ParseVersion(request.model());
   if (!model.ok()) return model.status();
-  const absl::StatusOr<ReleasedVersion> unloaded = registry_.Unload(model->name, model->version);
+  const absl::StatusOr<ReleasedVersion> unloaded =
+      models_.lifecycle.Unload(model->name, model->version);
   if (!unloaded.ok()) return unloaded.status();
   Fill(model->name, model->version, unloaded->hash, *response.mutable_model_version());
   response.set_freed_bytes(unloaded->freed_bytes);
@@ -267,7 +268,8 @@ absl::Status ModelService::Delete(const v1::DeleteModelRequest& request,
                                   v1::DeleteModelResponse& response) {
   const absl::StatusOr<ModelName> model = ParseVersion(request.model());
   if (!model.ok()) return model.status();
-  const absl::StatusOr<ReleasedVersion> deleted = registry_.Delete(model->name, model->version);
+  const absl::StatusOr<ReleasedVersion> deleted =
+      models_.lifecycle.Delete(model->name, model->version);
   if (!deleted.ok()) return deleted.status();
   Fill(model->name, model->version, deleted->hash, *response.mutable_model_version());
   response.set_freed_bytes(deleted->freed_bytes);

@@ -11,13 +11,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/rpc/unary.h"
-#include "server/serving/model_registry.h"
+#include "server/serving/model_serving.h"
 #include "server/telemetry/metrics.h"
 #include "server/util/thread_pool.h"
 
 namespace proad::server {
 
-// Makes a version active and lets the world know; ModelRegistry::Activate does the work.
+// Makes a version active and lets the world know; ModelLifecycle::Activate does the work.
 using SwapVersion =
     std::function<absl::StatusOr<ModelSwap>(const std::string& name, const std::string& version,
                                             const std::optional<std::string>& expected_active)>;
@@ -31,7 +31,7 @@ using RunCalibration = std::function<absl::Status(const v1::CalibrateRequest& re
 // outlive it.
 class ModelService final : public v1::ModelService::CallbackService {
  public:
-  ModelService(ModelRegistry& registry, SwapVersion swap_version, RunCalibration calibrate,
+  ModelService(ModelServing& models, SwapVersion swap_version, RunCalibration calibrate,
                ThreadPool& pool, Authorizer& authorizer, Metrics& metrics);
   ~ModelService() override;
 
@@ -71,7 +71,7 @@ class ModelService final : public v1::ModelService::CallbackService {
   absl::Status Unload(const v1::UnloadModelRequest& request, v1::UnloadModelResponse& response);
   absl::Status Delete(const v1::DeleteModelRequest& request, v1::DeleteModelResponse& response);
 
-  ModelRegistry& registry_;
+  ModelServing& models_;
   const SwapVersion swap_version_;
   const RunCalibration run_calibration_;
   ThreadPool& pool_;

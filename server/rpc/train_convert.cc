@@ -16,7 +16,7 @@
 #include "model/spec/evaluation.h"
 #include "model/spec/manifest.h"
 #include "server/rpc/proto_time.h"
-#include "server/serving/model_registry.h"
+#include "server/serving/model_name.h"
 #include "server/util/quote.h"
 #include "server/util/status_details.h"
 

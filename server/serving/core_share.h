@@ -1,23 +1,24 @@
-// How many of a CPU's cores a batch computes with, where several batches are computed at once.
+// Divides the cores of a CPU among the batches that are computed at the same time.
 #pragma once
 
 #include <atomic>
 
 namespace proad::server {
 
-// A batch that is alone has all cores, and is answered soonest. Of several each has its part, at
-// best one core: then no thread waits for another, and most images a second are inspected. What a
-// batch has it keeps to its end.
+// A batch that starts alone gets all cores, which gives the lowest latency. A batch that starts
+// while others run gets the cores divided by the number of batches, at least one; one core for each
+// batch gives the highest throughput, because no thread waits for another. A batch keeps its share
+// until it ends.
 //
-// Thread-safety: all may be called from any thread.
+// Thread-safety: all methods may be called from any thread.
 class CoreShare {
  public:
-  // `cores` at least 1. `threads` for every batch whatever else is computed; 0: its part.
+  // `cores`: at least 1. `threads`: the threads of every batch; 0: its share of the cores.
   explicit CoreShare(int cores, int threads = 0) : cores_(cores), threads_(threads) {}
   CoreShare(const CoreShare&) = delete;
   CoreShare& operator=(const CoreShare&) = delete;
 
-  // A batch, while it is computed. The share outlives it.
+  // Exists while a batch is computed. The share must outlive it.
   class Batch {
    public:
     explicit Batch(CoreShare& share);
@@ -25,7 +26,7 @@ class CoreShare {
     Batch(const Batch&) = delete;
     Batch& operator=(const Batch&) = delete;
 
-    // That it is to compute with; at least 1.
+    // Threads to compute with; at least 1.
     int threads() const { return threads_; }
 
    private:
@@ -36,7 +37,7 @@ class CoreShare {
  private:
   const int cores_;
   const int threads_;
-  std::atomic<int> batches_ = 0;  // computed now
+  std::atomic<int> batches_ = 0;  // that exist
 };
 
 }  // namespace proad::server

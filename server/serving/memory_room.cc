@@ -14,7 +14,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 
-// jemalloc's, where it is linked.
+// Of jemalloc; null when it is not linked.
 extern "C" int mallctl(const char* name, void* old, size_t* old_size, void* set, size_t set_size)
     __attribute__((weak));
 
@@ -28,7 +28,7 @@ std::string ReadAll(const fs::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// The number behind `key` at the start of a line, in the file's own unit.
+// The number after `key` at the start of a line, in the unit of the file.
 std::optional<uint64_t> ValueOf(const std::string& text, absl::string_view key) {
   for (const absl::string_view line : absl::StrSplit(text, '\n')) {
     const std::vector<absl::string_view> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
@@ -38,18 +38,18 @@ std::optional<uint64_t> ValueOf(const std::string& text, absl::string_view key) 
   return std::nullopt;
 }
 
-uint64_t LessOrNone(uint64_t from, uint64_t what) { return from - std::min(from, what); }
+uint64_t SubtractOrZero(uint64_t from, uint64_t bytes) { return from - std::min(from, bytes); }
 
-// What the control group allows beyond what it holds; nullopt without a limit.
-std::optional<uint64_t> LeftByControlGroup(const fs::path& group) {
+// Bytes between the usage of the control group and its limit; nullopt without a limit.
+std::optional<uint64_t> AvailableInControlGroup(const fs::path& group) {
   uint64_t limit = 0, held = 0;
   if (!absl::SimpleAtoi(ReadAll(group / "memory.max"), &limit) ||
       !absl::SimpleAtoi(ReadAll(group / "memory.current"), &held)) {
     return std::nullopt;
   }
-  // Of files that were read: given up before anything is killed.
+  // The kernel drops inactive file caches before it kills a process.
   const std::optional<uint64_t> cache = ValueOf(ReadAll(group / "memory.stat"), "inactive_file");
-  return LessOrNone(limit, LessOrNone(held, cache.value_or(0)));
+  return SubtractOrZero(limit, SubtractOrZero(held, cache.value_or(0)));
 }
 
 uint64_t AllocatorStatistic(const char* name) {
@@ -71,17 +71,17 @@ MemoryRoom HostMemory() { return HostMemoryAt("/"); }
 
 MemoryRoom HostMemoryAt(const fs::path& root) {
   MemoryRoom room;
-  // Without an answer nothing is known to be short.
+  // Without figures from the system no load is refused.
   room.free = std::numeric_limits<uint64_t>::max() / 2;
   if (const auto machine = ValueOf(ReadAll(root / "proc/meminfo"), "MemAvailable:")) {
     room.free = *machine * 1024;
   }
-  if (const auto group = LeftByControlGroup(root / "sys/fs/cgroup")) {
+  if (const auto group = AvailableInControlGroup(root / "sys/fs/cgroup")) {
     room.free = std::min(room.free, *group);
   }
   if (mallctl != nullptr) {
     uint64_t epoch = 1;
-    mallctl("epoch", nullptr, nullptr, &epoch, sizeof(epoch));  // brings its figures up to date
+    mallctl("epoch", nullptr, nullptr, &epoch, sizeof(epoch));  // updates the statistics
     room.allocated = AllocatorStatistic("stats.allocated");
     room.reserved = AllocatorStatistic("stats.resident");
   } else {

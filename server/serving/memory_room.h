@@ -1,6 +1,6 @@
-// How much memory there is for versions on a device.
+// The memory that is available for versions on a device.
 //
-// Thread-safety: pure functions of what the system says.
+// Thread-safety: all functions may be called from any thread.
 #pragma once
 
 #include <algorithm>
@@ -11,29 +11,30 @@
 
 namespace proad::server {
 
-// Bytes, in one place.
+// Bytes of one place.
 struct MemoryRoom {
   uint64_t allocated = 0;  // in use by this process
-  uint64_t reserved = 0;   // that it holds, what it has freed and keeps among it
-  uint64_t free = 0;       // that nobody holds
+  uint64_t reserved = 0;   // held by this process: allocated, or freed and kept by its allocator
+  uint64_t free = 0;       // not held by any process
 
-  // What can still be taken.
+  // Bytes that this process can still allocate.
   uint64_t available() const { return free + reserved - std::min(allocated, reserved); }
 };
 
 using MeasureMemory = std::function<MemoryRoom()>;
 
-// A place where versions take memory.
+// A place where versions are allocated.
 struct MemoryPlace {
   std::string device;  // "cpu" or "cuda:N"
   MeasureMemory measure;
 };
 
-// Of the machine, or of the control group (version 2) where that allows less. `free` counts caches
-// that the system would drop.
+// The memory of the machine, or of the control group (version 2) when its limit leaves less. `free`
+// includes file caches that the kernel would drop.
 MemoryRoom HostMemory();
 
-// The same for other places than /proc and /sys below "/"; what this process holds is its own.
+// The same with /proc and /sys below `root`, for tests. `allocated` and `reserved` are always those
+// of this process.
 MemoryRoom HostMemoryAt(const std::filesystem::path& root);
 
 }  // namespace proad::server

@@ -18,6 +18,7 @@
 #include "model/spec/manifest.h"
 #include "model/spec/version_directory.h"
 #include "server/serving/model_errors.h"
+#include "server/serving/model_name.h"
 #include "server/serving/recalibration.h"
 #include "server/util/quote.h"
 
@@ -35,16 +36,6 @@ bool IsInside(const fs::path& root, const fs::path& path) {
   if (error) return false;
   return std::mismatch(real_root.begin(), real_root.end(), real_path.begin(), real_path.end())
              .first == real_root.end();
-}
-
-// Takes a run of digits from the front of `text`, leading zeros dropped.
-absl::string_view TakeNumber(absl::string_view& text) {
-  size_t length = 0;
-  while (length < text.size() && absl::ascii_isdigit(text[length])) ++length;
-  absl::string_view number = text.substr(0, length);
-  text.remove_prefix(length);
-  while (number.size() > 1 && number.front() == '0') number.remove_prefix(1);
-  return number;
 }
 
 // What a pointer file says.
@@ -304,27 +295,6 @@ absl::StatusOr<std::string> ModelStore::ActiveVersion(
                                             ", which is no version of ", name));
   }
   return version;
-}
-
-std::string FullName(absl::string_view name, absl::string_view version) {
-  return absl::StrCat(name, "@", version);
-}
-
-bool VersionLess(absl::string_view a, absl::string_view b) {
-  const absl::string_view whole_a = a, whole_b = b;
-  while (!a.empty() && !b.empty()) {
-    if (absl::ascii_isdigit(a.front()) && absl::ascii_isdigit(b.front())) {
-      const absl::string_view number_a = TakeNumber(a), number_b = TakeNumber(b);
-      if (number_a.size() != number_b.size()) return number_a.size() < number_b.size();
-      if (number_a != number_b) return number_a < number_b;
-    } else {
-      if (a.front() != b.front()) return a.front() < b.front();
-      a.remove_prefix(1);
-      b.remove_prefix(1);
-    }
-  }
-  if (a.empty() != b.empty()) return a.empty();
-  return whole_a < whole_b;  // "1" and "01"
 }
 
 }  // namespace proad::server

@@ -98,11 +98,4 @@ class ModelStore {
   const std::filesystem::path root_;
 };
 
-// "name@version".
-std::string FullName(absl::string_view name, absl::string_view version);
-
-// Orders versions: runs of digits by their value, the rest by its characters. "9" < "10", "1.9" <
-// "1.10".
-bool VersionLess(absl::string_view a, absl::string_view b);
-
 }  // namespace proad::server

@@ -32,7 +32,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kFormat = 1;
-// A thousand categories with their names are less.
+// More than the size with 1,000 categories.
 constexpr size_t kMaxBytes = 4 << 20;
 
 struct Contents {

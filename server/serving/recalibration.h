@@ -1,7 +1,10 @@
-// Thresholds that a version got after it was published, from Calibrate.
+// Thresholds that Calibrate set for a version after it was published, and their file.
 //
-// A version directory never changes, so they lie beside it, STORE/NAME/.calibration/VERSION.json,
-// bound to the version by its manifest's hash. Whoever shares the store reads them there.
+// A version directory never changes, so the file is beside it:
+// STORE/NAME/.calibration/VERSION.json. It carries the hash of the version's manifest, and every
+// server that shares the store reads it.
+//
+// Thread-safety: all functions may be called from any thread.
 #pragma once
 
 #include <cstdint>
@@ -27,28 +30,27 @@ struct Recalibration {
   bool operator==(const Recalibration&) const = default;
 };
 
-// By category; that of "" holds for every category without one of its own.
+// By category; the entry of "" applies to every category without an entry of its own.
 using Recalibrations = std::map<std::string, Recalibration>;
 
-// What is in force of one version; null: what it was published with.
+// The thresholds of one version that Calibrate set; null: none, so those of its manifest apply.
 using RecalibrationsInForce = std::shared_ptr<const Recalibrations>;
 
-// The file of a version that lies in `version_directory`.
+// The thresholds file of the version in `version_directory`.
 std::filesystem::path RecalibrationFile(const std::filesystem::path& version_directory);
 
-// What stands in `file` for the version with this hash; nothing without a file, and for one that
-// belongs to an earlier version of the same name. DATA_LOSS naming the file and what is wrong.
+// Reads the thresholds of the version with this hash. Empty when there is no file, or when the file
+// belongs to another version. DATA_LOSS names the file and the fault.
 absl::StatusOr<Recalibrations> ReadRecalibrations(const std::filesystem::path& file,
                                                   const std::string& manifest_hash);
 
-// Replaces the file, whole or not at all, flushed; makes its folder. RESOURCE_EXHAUSTED when the
-// disk is full, INTERNAL where the system refuses.
+// Replaces the file atomically and flushes it to the disk; creates its folder. RESOURCE_EXHAUSTED
+// when the disk is full, INTERNAL when the file system refuses.
 absl::Status WriteRecalibrations(const std::filesystem::path& file,
                                  const std::string& manifest_hash,
                                  const Recalibrations& recalibrations);
 
-// Which of its contents a file has, without reading it: differs after WriteRecalibrations. nullopt:
-// there is none.
+// Identifies the contents of a file without reading it.
 struct FileStamp {
   uint64_t inode = 0;
   int64_t modified = 0;  // nanoseconds
@@ -56,6 +58,7 @@ struct FileStamp {
 
   bool operator==(const FileStamp&) const = default;
 };
+// Differs before and after a file is replaced. nullopt: there is no file.
 std::optional<FileStamp> StampOf(const std::filesystem::path& file);
 
 }  // namespace proad::server

@@ -35,10 +35,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Of the probe's score; other processors and other batch sizes differ by far less.
+// Relative difference of the probe's score that is accepted. Other processors and batch sizes
+// change the score by far less.
 constexpr double kProbeTolerance = 1e-4;
 
-// What LibTorch and model/ throw, as a status. Call inside a catch block.
+// Translates an exception of LibTorch or model/. Call inside a catch block.
 absl::Status StatusOfCurrentTorchException() {
   try {
     throw;
@@ -64,7 +65,7 @@ absl::Status StatusOfCurrentTorchException() {
   }
 }
 
-// Nothing, when the device does not say.
+// All zero when the device gives no figures.
 MemoryRoom AcceleratorMemory(torch::Device device) {
   try {
     const auto stats = at::accelerator::getDeviceStats(device.index());
@@ -73,14 +74,14 @@ MemoryRoom AcceleratorMemory(torch::Device device) {
             .reserved = static_cast<uint64_t>(stats.reserved_bytes[kAll].current),
             .free = at::accelerator::getMemoryInfo(device.index()).first};
   } catch (...) {
-    Log(LogLevel::kError, "device does not tell its memory",
+    Log(LogLevel::kError, "device memory cannot be read",
         {{"device", device.str()}, {"reason", StatusOfCurrentTorchException()}});
     return {};
   }
 }
 
-// The calling thread's own stream on a GPU, so that workers do not wait for each other's batches;
-// and a worker that replaces one that hangs does not wait for that.
+// The calling thread's own stream on a GPU, so that workers do not wait for each other's batches,
+// and a worker does not wait for the hanging worker that it replaces.
 c10::Stream OwnStream(torch::Device device) {
   thread_local std::optional<c10::Stream> stream;
   if (!stream || stream->device() != device) {
@@ -89,8 +90,8 @@ c10::Stream OwnStream(torch::Device device) {
   return *stream;
 }
 
-// Of what the calling thread computes from now on.
-void ComputeWith(int threads) {
+// Sets the number of LibTorch threads for the calling thread.
+void SetThreads(int threads) {
   if (at::get_num_threads() != threads) at::set_num_threads(threads);
 }
 
@@ -113,7 +114,7 @@ class TorchModel : public ServableModel {
                                                int /*worker*/) override {
     const CoreShare::Batch batch(*cores_);
     try {
-      ComputeWith(batch.threads());
+      SetThreads(batch.threads());
       const c10::InferenceMode inference;
       c10::OptionalStreamGuard on_own_stream;
       if (network_.device().is_cuda()) on_own_stream.reset_stream(OwnStream(network_.device()));
@@ -123,11 +124,11 @@ class TorchModel : public ServableModel {
     }
   }
 
-  // Runs batches like those to come, so that the first request does not pay for it.
+  // Runs batches so that the first request does not pay for one-time setup.
   void WarmUp(int max_batch) const {
     const c10::InferenceMode inference;
     std::vector<int> sizes = {1};
-    // The CPU has nothing to set up for a larger batch; a GPU picks kernels and reserves memory.
+    // A GPU selects kernels and reserves memory for each batch size; the CPU does not.
     if (network_.device().is_cuda() && max_batch > 1) sizes.push_back(max_batch);
     for (const int size : sizes) {
       const at::Tensor grey = at::full(
@@ -137,7 +138,7 @@ class TorchModel : public ServableModel {
     }
   }
 
-  // Whether the version still scores its own picture as it did when it was made.
+  // Scores the probe image and compares with the score at publication.
   absl::Status CheckProbe(const fs::path& directory) {
     if (!manifest_.probe) return absl::OkStatus();
     std::ifstream file(directory / manifest_.probe->file, std::ios::binary);
@@ -155,7 +156,7 @@ class TorchModel : public ServableModel {
   }
 
  private:
-  // -> uint8 [B, H, W, 3] on the device, by one copy.
+  // Copies the images to the device at once: uint8 [B, H, W, 3].
   at::Tensor Stack(absl::Span<const model::PreparedImage* const> images) const {
     const int64_t height = manifest_.preprocessing.crop_height;
     const int64_t width = manifest_.preprocessing.crop_width;
@@ -173,7 +174,7 @@ class TorchModel : public ServableModel {
     return pixels.to(network_.device(), /*non_blocking=*/true);
   }
 
-  // Scores, and the maps that are wanted, by one copy.
+  // Copies the scores [B], and the wanted maps [side, side], to the host at once.
   static std::vector<Inference> ToHost(const model::Scored& scored,
                                        absl::Span<const bool> want_map) {
     std::vector<int64_t> wanted;
@@ -210,8 +211,8 @@ absl::StatusOr<ModelHandle> Load(const fs::path& directory, const std::string& d
                                  int max_batch, std::shared_ptr<CoreShare> cores) {
   try {
     model::Checkpoint checkpoint = model::LoadCheckpoint(directory);
-    const CoreShare::Batch batch(*cores);  // from here on it computes
-    ComputeWith(batch.threads());
+    const CoreShare::Batch batch(*cores);
+    SetThreads(batch.threads());
     checkpoint.model->to(torch::Device(device));
     auto loaded =
         std::make_shared<TorchModel>(std::move(checkpoint.manifest), checkpoint.model, cores);

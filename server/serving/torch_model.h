@@ -1,6 +1,8 @@
 // Versions that run in LibTorch, on the CPU or a GPU.
 //
-// No LibTorch in this header: the server sees a ModelLoader and nothing else.
+// This header includes no LibTorch: the server uses only the ModelLoader.
+//
+// Thread-safety: all functions may be called from any thread.
 #pragma once
 
 #include <string>
@@ -13,25 +15,25 @@
 namespace proad::server {
 
 struct TorchModelOptions {
-  std::string device = "auto";  // "cpu", "cuda", "cuda:N"; "auto": cuda:0 where there is one
-  int threads = 0;  // of a batch on the CPU; 0: all cores, or its part of them (core_share.h)
+  std::string device = "auto";  // "cpu", "cuda", "cuda:N"; "auto": cuda:0 if present, else cpu
+  int threads = 0;              // of a batch on the CPU; 0: its share of the cores (core_share.h)
 };
 
-// The device that the options mean: "cpu" or "cuda:N". INVALID_ARGUMENT says which there are.
+// The device that the options select: "cpu" or "cuda:N". INVALID_ARGUMENT lists the present ones.
 absl::StatusOr<std::string> ResolveTorchDevice(const TorchModelOptions& options);
 
-// Where versions on `device` (as ResolveTorchDevice gives it) take memory: the host, and a GPU.
+// The places where versions on `device` (from ResolveTorchDevice) are allocated: the host, and the
+// GPU if `device` is one.
 std::vector<MemoryPlace> TorchMemory(const std::string& device);
 
-// A loader of checkpoint directories (model/network/checkpoint.h). A version is verified against its
-// hashes, warmed up, with batches of `max_batch` too where that allocates device memory, and
-// refused when its probe does not score what it did when it was published. The loader fails with
+// Returns a loader of checkpoint directories (model/network/checkpoint.h). It verifies a version
+// against its hashes, warms it up (on a GPU also with a batch of `max_batch`), and scores its probe
+// image. `device` is from ResolveTorchDevice. The loader may be called from any thread; its
+// versions share the cores of the machine, so create one loader per process. It fails with
 //   DATA_LOSS            a file is missing or damaged; the message names it
-//   FAILED_PRECONDITION  PROBE_MISMATCH: the probe's score differs; the message has both
+//   FAILED_PRECONDITION  PROBE_MISMATCH: the probe scores otherwise than when it was published
 //   RESOURCE_EXHAUSTED   memory is full
-//   INTERNAL             the model raised
-// and may be called from any thread. What it loads shares this machine's cores, so make one loader.
-// `device` as ResolveTorchDevice gives it.
+//   INTERNAL             the network raised an exception
 ModelLoader MakeTorchModelLoader(const TorchModelOptions& options, const std::string& device,
                                  int max_batch);
 

@@ -1,4 +1,4 @@
-// The whole road of an image below gRPC, over fake models: registry, admission, pool, batcher,
+// The whole road of an image below gRPC, over fake models: catalog, admission, pool, batcher,
 // workers, detector.
 #pragma once
 
@@ -16,7 +16,7 @@
 #include "server/batching/detector.h"
 #include "server/batching/dynamic_batcher.h"
 #include "server/batching/worker_pool.h"
-#include "server/serving/model_registry.h"
+#include "server/serving/model_serving.h"
 #include "server/serving/model_store.h"
 #include "server/telemetry/metrics.h"
 #include "server/util/thread_pool.h"
@@ -83,14 +83,14 @@ class Pipeline {
       : model(models.front()),
         store_files_(std::move(models)),
         store_(store_files_.root()),
-        registry({.default_model = options.default_model}, store_, store_files_.loader(), metrics),
+        serving({.default_model = options.default_model}, store_, store_files_.loader(), metrics),
         admission(options.admission, metrics),
         batcher(options.batching, metrics),
         pool({.name = "preprocess", .threads = options.pool_threads}),
-        detector(options.detector, registry, admission, pool, batcher, metrics),
+        detector(options.detector, serving.catalog, admission, pool, batcher, metrics),
         workers(options.workers, "cpu", batcher, metrics) {
-    if (!registry.Scan().ok()) std::abort();
-    registry.LoadActive([] {});
+    if (!serving.scanner.Scan().ok()) std::abort();
+    serving.follower.LoadActive([] {});
   }
   ~Pipeline() {
     model->Release();
@@ -109,7 +109,7 @@ class Pipeline {
   ModelStore store_;
 
  public:
-  ModelRegistry registry;
+  ModelServing serving;
   Admission admission;
   DynamicBatcher batcher;
   ThreadPool pool;

@@ -205,7 +205,8 @@ TEST(Stress, EveryRequestGetsOneAnswerAndItsOwn) {
     for (const auto& client : clients) threads.emplace_back([&client, end] { client->Run(end); });
     int swaps = 0;
     while (absl::Now() < end) {
-      EXPECT_TRUE(pipeline.registry.Activate("fake", ++swaps % 2 ? "2" : "1", std::nullopt).ok());
+      EXPECT_TRUE(
+          pipeline.serving.lifecycle.Activate("fake", ++swaps % 2 ? "2" : "1", std::nullopt).ok());
     }
     for (std::thread& thread : threads) thread.join();
 

@@ -38,27 +38,6 @@ class ModelStoreTest : public ::testing::Test {
   ModelStore store_{root_.path()};
 };
 
-TEST(VersionLess, OrdersNumbersByValue) {
-  const std::vector<std::string> ordered = {"01",
-                                            "1",
-                                            "2",
-                                            "9",
-                                            "10",
-                                            "1000",
-                                            "20000000000000000000000",
-                                            "20000000000000000000001",
-                                            "a",
-                                            "a-2",
-                                            "a-10",
-                                            "a-10.1",
-                                            "b"};
-  for (size_t i = 0; i < ordered.size(); ++i) {
-    for (size_t k = 0; k < ordered.size(); ++k) {
-      EXPECT_EQ(VersionLess(ordered[i], ordered[k]), i < k) << ordered[i] << " < " << ordered[k];
-    }
-  }
-}
-
 TEST_F(ModelStoreTest, ListsModelsByNameAndVersionsNewestFirst) {
   for (const char* path : {"pcb/1", "pcb/10", "pcb/9", "brick/2026-03", "empty"}) Make(path);
   const auto models = store_.List();

@@ -1,4 +1,4 @@
-// A registry over a store of fake versions.
+// The parts that serve models, over a store of fake versions.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -11,17 +11,17 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "server/serving/model_registry.h"
+#include "server/serving/model_serving.h"
 #include "server/util/status_details.h"
 #include "tests/support/fake_store.h"
 
 namespace proad::server {
 
-class ModelRegistryFixture : public ::testing::Test {
+class ModelServingFixture : public ::testing::Test {
  protected:
   void Make(const std::string& default_model = "") {
-    registry_ = std::make_unique<ModelRegistry>(
-        ModelRegistry::Options{
+    models_ = std::make_unique<ModelServing>(
+        ModelServing::Options{
             .default_model = default_model,
             .memory_reserve = kReserve,
             .memory = {{"cpu", [this] { return measure_ ? measure_() : memory_; }}}},
@@ -31,20 +31,30 @@ class ModelRegistryFixture : public ::testing::Test {
 
   void Start(const std::string& default_model = "") {
     Make(default_model);
-    ASSERT_TRUE(registry_->Scan().ok());
-    registry_->LoadActive([] {});
+    ASSERT_TRUE(models_->scanner.Scan().ok());
+    models_->follower.LoadActive([] {});
   }
 
   // "name@version" of the handle that answers.
   std::string Answering(const std::string& model) {
-    const auto handle = registry_->Acquire(model);
+    const auto handle = models_->catalog.Acquire(model);
     if (!handle.ok()) return absl::StrCat("error: ", handle.status().ToString());
     return absl::StrCat((*handle)->manifest().name, "@", (*handle)->manifest().version);
   }
 
+  // The catalog after a scan.
+  std::vector<ListedVersion> List() {
+    EXPECT_TRUE(models_->scanner.Scan().ok());
+    return models_->catalog.List();
+  }
+  absl::StatusOr<ListedVersion> Find(const std::string& model) {
+    EXPECT_TRUE(models_->scanner.Scan().ok());
+    return models_->catalog.Find(model);
+  }
+
   void ExpectError(const std::string& model, absl::StatusCode code, const std::string& reason,
                    const ::testing::Matcher<std::string>& message) {
-    const absl::Status status = registry_->Acquire(model).status();
+    const absl::Status status = models_->catalog.Acquire(model).status();
     EXPECT_EQ(status.code(), code) << status;
     EXPECT_EQ(GetDetails(status).reason, reason);
     EXPECT_THAT(std::string(status.message()), message);
@@ -57,7 +67,7 @@ class ModelRegistryFixture : public ::testing::Test {
                                                              {ModelState::kActive, "active"},
                                                              {ModelState::kFailed, "failed"}};
     std::vector<std::string> states;
-    const std::vector<ListedVersion> versions = registry_->List().value();
+    const std::vector<ListedVersion> versions = List();
     for (const ListedVersion& listed : versions) {
       states.push_back(absl::StrCat(listed.name, "@", listed.version, " ", kNames.at(listed.state),
                                     listed.is_default ? " default" : ""));
@@ -71,9 +81,9 @@ class ModelRegistryFixture : public ::testing::Test {
   ModelStore store_{root_.path()};
   Metrics metrics_;
   ModelLoader loader_ = LoadFake;
-  MemoryRoom memory_ = {.free = 1 << 30};  // what the registry is told ...
+  MemoryRoom memory_ = {.free = 1 << 30};  // what the loader is told ...
   MeasureMemory measure_;                  // ... unless there is this
-  std::unique_ptr<ModelRegistry> registry_;
+  std::unique_ptr<ModelServing> models_;
 };
 
 }  // namespace proad::server

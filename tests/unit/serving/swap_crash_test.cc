@@ -1,5 +1,5 @@
-// A server that dies in the middle of a swap, wherever that is, leaves a store from which the next
-// one serves.
+// A server that is killed at a random instant of a swap leaves a store from which the next server
+// serves.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -11,7 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "server/serving/model_registry.h"
+#include "server/serving/model_serving.h"
 #include "tests/support/fake_store.h"
 
 namespace proad::server {
@@ -19,19 +19,19 @@ namespace {
 
 constexpr int kDeaths = 60;
 
-// Swaps for ever, and says so by a byte for each swap.
+// Swaps until it is killed; writes one byte to `progress` after each swap.
 [[noreturn]] void SwapUntilKilled(const ModelStore& store, int progress) {
   Metrics metrics;
-  ModelRegistry registry({}, store, LoadFake, metrics);
-  if (!registry.Scan().ok()) _exit(1);
-  registry.LoadActive([] {});
+  ModelServing models({}, store, LoadFake, metrics);
+  if (!models.scanner.Scan().ok()) _exit(1);
+  models.follower.LoadActive([] {});
   for (int i = 0;; ++i) {
-    if (!registry.Activate("pcb", i % 2 == 0 ? "2" : "1", std::nullopt).ok()) _exit(1);
+    if (!models.lifecycle.Activate("pcb", i % 2 == 0 ? "2" : "1", std::nullopt).ok()) _exit(1);
     if (write(progress, "s", 1) != 1) _exit(1);
   }
 }
 
-TEST(ModelCrash, WhateverInstantAServerDiesAtTheNextOneServes) {
+TEST(SwapCrash, TheNextServerServesThePointedVersion) {
   const testing::TempDirectory root;
   for (const char* version : {"1", "2"}) WriteFakeVersion(root.path(), "pcb", version);
   const ModelStore store(root.path());
@@ -43,7 +43,7 @@ TEST(ModelCrash, WhateverInstantAServerDiesAtTheNextOneServes) {
     ASSERT_GE(child, 0);
     if (child == 0) SwapUntilKilled(store, progress[1]);
     close(progress[1]);
-    // A few swaps, and then somewhere in the next.
+    // Wait for a few swaps, then kill at a random instant of the next one.
     char ignored = 0;
     for (unsigned i = 0; i < 1 + random() % 4; ++i) ASSERT_EQ(read(progress[0], &ignored, 1), 1);
     const absl::Time instant = absl::Now() + absl::Microseconds(random() % 3000);
@@ -52,21 +52,21 @@ TEST(ModelCrash, WhateverInstantAServerDiesAtTheNextOneServes) {
     kill(child, SIGKILL);
     int status = 0;
     ASSERT_EQ(waitpid(child, &status, 0), child);
-    ASSERT_TRUE(WIFSIGNALED(status)) << "it gave up by itself";
+    ASSERT_TRUE(WIFSIGNALED(status)) << "the child failed before it was killed";
     close(progress[0]);
 
     const auto pointed = store.Pointed("pcb");
     ASSERT_TRUE(pointed.ok()) << pointed.status();
     Metrics metrics;
-    ModelRegistry next({}, store, LoadFake, metrics);
-    ASSERT_TRUE(next.Scan().ok());
-    next.LoadActive([] {});
-    const auto handle = next.Acquire("pcb");
+    ModelServing next({}, store, LoadFake, metrics);
+    ASSERT_TRUE(next.scanner.Scan().ok());
+    next.follower.LoadActive([] {});
+    const auto handle = next.catalog.Acquire("pcb");
     ASSERT_TRUE(handle.ok()) << handle.status();
     EXPECT_EQ((*handle)->manifest().version, *pointed);
-    const auto replaced = next.Replaced("pcb");
+    const auto replaced = next.lifecycle.Replaced("pcb");
     ASSERT_TRUE(replaced.ok()) << replaced.status();
-    EXPECT_EQ(replaced->version, *pointed == "1" ? "2" : "1") << "and it can be rolled back";
+    EXPECT_EQ(replaced->version, *pointed == "1" ? "2" : "1") << "the version to roll back to";
   }
 }
 

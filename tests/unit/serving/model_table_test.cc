@@ -1,0 +1,82 @@
+#include "server/serving/model_table.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/support/fake_model.h"
+
+namespace proad::server {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+model::Manifest ManifestOf(const std::string& hash) {
+  model::Manifest manifest;
+  manifest.hash = hash;
+  return manifest;
+}
+
+StoredModel Stored(const std::string& name, const std::vector<std::string>& versions,
+                   const std::string& active) {
+  return {.name = name, .versions = versions, .active = active};
+}
+
+TEST(ModelTable, MergeAddsVersionsWithTheirManifests) {
+  ModelTable table;
+  ReadManifests read;
+  read.emplace(std::make_pair("pcb", "1"), ManifestOf("first"));
+  read.emplace(std::make_pair("pcb", "10"), absl::DataLossError("manifest.json is damaged"));
+  table.Merge({Stored("pcb", {"10", "1"}, "1")}, read);
+  EXPECT_THAT(table.models.at("pcb").NewestFirst(), ElementsAre("10", "1"));
+  EXPECT_EQ(table.Find("pcb", "1")->state, ModelState::kStored);
+  EXPECT_EQ(table.Find("pcb", "1")->hash(), "first");
+  EXPECT_EQ(table.Find("pcb", "10")->state, ModelState::kFailed);
+  EXPECT_EQ(table.Find("pcb", "10")->problem.code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(table.Find("pcb", "2"), nullptr);
+  EXPECT_EQ(table.Resolve({.name = "pcb", .version = ""})->second, "1");
+}
+
+TEST(ModelTable, MergeIgnoresAVersionThatIsNeitherKnownNorRead) {
+  ModelTable table;
+  table.Merge({Stored("pcb", {"1"}, "1")}, {});
+  EXPECT_THAT(table.models.at("pcb").NewestFirst(), IsEmpty());
+}
+
+TEST(ModelTable, MergeKeepsKnownEntriesAndDropsLostOnes) {
+  ModelTable table;
+  ReadManifests read;
+  for (const char* version : {"1", "2", "3"}) {
+    read.emplace(std::make_pair("pcb", version), ManifestOf(version));
+  }
+  table.Merge({Stored("pcb", {"3", "2", "1"}, "3")}, read);
+  table.Find("pcb", "1")->keep = true;
+  table.Find("pcb", "2")->handle = std::make_shared<FakeModel>();
+  table.Merge({Stored("pcb", {"1"}, "1")}, {});
+  EXPECT_TRUE(table.Find("pcb", "1")->keep);
+  EXPECT_NE(table.Find("pcb", "2"), nullptr) << "it is in memory";
+  EXPECT_EQ(table.Find("pcb", "3"), nullptr);
+  EXPECT_EQ(table.models.at("pcb").active.value(), "1");
+}
+
+TEST(ModelTable, MergeKeepsTheActiveVersionOfADecidedModel) {
+  ModelTable table;
+  ReadManifests read;
+  read.emplace(std::make_pair("pcb", "1"), ManifestOf("first"));
+  table.Merge({Stored("pcb", {"1"}, "1")}, read);
+  table.models.at("pcb").decided = true;
+  table.Merge({Stored("pcb", {"2", "1"}, "2")}, {});
+  EXPECT_EQ(table.models.at("pcb").active.value(), "1");
+  // The store has lost the whole model, which is in memory.
+  table.Find("pcb", "1")->handle = std::make_shared<FakeModel>();
+  table.Merge({}, {});
+  EXPECT_EQ(table.models.at("pcb").active.value(), "1");
+  EXPECT_TRUE(table.models.at("pcb").decided);
+}
+
+}  // namespace
+}  // namespace proad::server
