@@ -149,11 +149,7 @@ Server::Server(const Config& config, ModelLoader loader, const std::string& devi
                      return OpenPictures(path, id, categories);
                    }),
       model_service_(
-          models_,
-          [this](const std::string& name, const std::string& version,
-                 const std::optional<std::string>& expected) {
-            return SwapVersion(name, version, expected);
-          },
+          models_, [this] { UpdateHealth(); },
           [this](const v1::CalibrateRequest& request, v1::CalibrateResponse& response) {
             return calibration_.Run(request, response);
           },

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -24,6 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kStagingPrefix[] = ".staging-";  // never a valid name, so never listed
+constexpr char kUsedPrefix[] = ".used-";        // a marker: ".used-7" for number 7
 constexpr int kUntouchedSeconds = 24 * 60 * 60;
 
 [[noreturn]] void RefuseExisting(const fs::path& directory) {
@@ -114,6 +116,97 @@ class Parent {
   bool made_;
 };
 
+// The number that a version's name is; 0 when the name is not a number.
+int64_t NumberOf(std::string_view name) {
+  int64_t number = 0;
+  const char* end = name.data() + name.size();
+  const auto [rest, error] = std::from_chars(name.data(), end, number);
+  return error == std::errc() && rest == end && number < INT64_MAX ? std::max<int64_t>(number, 0)
+                                                                   : 0;
+}
+
+// The numbers of the markers in `folder`; none when it does not exist.
+std::vector<int64_t> MarkedNumbers(const fs::path& folder) {
+  std::vector<int64_t> numbers;
+  std::error_code error;
+  fs::directory_iterator entry(folder, error);
+  if (error == std::errc::no_such_file_or_directory) return numbers;
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename();
+    if (!name.starts_with(kUsedPrefix)) continue;
+    numbers.push_back(NumberOf(std::string_view(name).substr(sizeof(kUsedPrefix) - 1)));
+  }
+  if (error) throw FileError(folder, "list", error.value());
+  return numbers;
+}
+
+// The highest number that a marker in `folder` records; 0: none.
+int64_t HighestUsed(const fs::path& folder) {
+  int64_t highest = 0;
+  for (const int64_t number : MarkedNumbers(folder)) highest = std::max(highest, number);
+  return highest;
+}
+
+fs::path MarkerOf(const fs::path& folder, int64_t number) {
+  return folder / (kUsedPrefix + std::to_string(number));
+}
+
+// Creates the marker of a number and flushes it. Returns whether it was absent. Markers need no
+// lock: each is one empty file, and only those below another one are removed.
+bool Mark(const fs::path& folder, int64_t number) {
+  const fs::path marker = MarkerOf(folder, number);
+  const int fd = open(marker.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd < 0 && errno != EEXIST) throw FileError(marker, "create", errno);
+  if (fd >= 0) close(fd);
+  FlushToDisk(folder);
+  return fd >= 0;
+}
+
+// Removes the markers below `number`, which has one. What stays does no harm.
+void RemoveLowerMarkers(const fs::path& folder, int64_t number) {
+  for (const int64_t lower : MarkedNumbers(folder)) {
+    std::error_code ignored;
+    if (lower < number) fs::remove(MarkerOf(folder, lower), ignored);
+  }
+}
+
+[[noreturn]] void RefuseUsed(const fs::path& directory, int64_t highest) {
+  throw InvalidInput("version", "ALREADY_EXISTS",
+                     directory.string() + ": version numbers up to " + std::to_string(highest) +
+                         " have been used, and a number is never used twice; choose a higher one");
+}
+
+// The number of a version that is being published, which nothing else may take from now on.
+// Releases it on destruction unless Keep was called.
+class NumberClaim {
+ public:
+  NumberClaim(const fs::path& folder, const fs::path& directory)
+      : folder_(folder), number_(NumberOf(directory.filename().string())) {
+    if (number_ == 0) return;
+    if (const int64_t highest = HighestUsed(folder_); number_ <= highest) {
+      RefuseUsed(directory, highest);
+    }
+    if (!Mark(folder_, number_)) RefuseUsed(directory, number_);
+    held_ = true;
+  }
+  ~NumberClaim() {
+    std::error_code ignored;
+    if (held_) fs::remove(MarkerOf(folder_, number_), ignored);
+  }
+  NumberClaim(const NumberClaim&) = delete;
+  NumberClaim& operator=(const NumberClaim&) = delete;
+
+  void Keep() {
+    if (held_) RemoveLowerMarkers(folder_, number_);
+    held_ = false;
+  }
+
+ private:
+  const fs::path folder_;
+  const int64_t number_;  // 0: the version's name is not a number
+  bool held_ = false;
+};
+
 // Size and digest of each file, each flushed to the disk.
 std::map<std::string, FileDigest> Seal(const fs::path& staging) {
   std::map<std::string, FileDigest> files;
@@ -167,8 +260,13 @@ Manifest WriteVersion(const fs::path& path, Manifest manifest,
                       const std::function<void(const fs::path& staging)>& fill) {
   // "a/b/" names the same as "a/b".
   const fs::path directory = path.has_filename() ? path : path.parent_path();
-  if (Exists(directory)) RefuseExisting(directory);  // before the work; Publish decides
   const fs::path folder = directory.has_parent_path() ? directory.parent_path() : fs::path(".");
+  // Checked before the work, to fail early; Publish and the claim decide.
+  if (Exists(directory)) RefuseExisting(directory);
+  if (const int64_t number = NumberOf(directory.filename().string()), highest = HighestUsed(folder);
+      number != 0 && number <= highest) {
+    RefuseUsed(directory, highest);
+  }
   Parent parent(folder);
   Staging staging(folder);
   try {
@@ -182,7 +280,10 @@ Manifest WriteVersion(const fs::path& path, Manifest manifest,
   AtomicFile file(staging.path() / kManifestFile);
   file.Write(json);
   file.Commit();  // flushes the staging directory's entries as well
+  if (Exists(directory)) RefuseExisting(directory);
+  NumberClaim claim(folder, directory);
   staging.Publish(directory);
+  claim.Keep();
   parent.Keep();
   FlushToDisk(folder);
   manifest.hash = Sha256Hex(json);
@@ -196,9 +297,15 @@ uint64_t RemoveVersion(const fs::path& directory) {
     std::error_code gone;
     if (entry.is_regular_file(gone)) bytes += entry.file_size(gone);
   }
-  const fs::path hidden = directory.parent_path() / UniqueName(kStagingPrefix);
+  const fs::path folder = directory.parent_path();
+  if (const int64_t number = NumberOf(directory.filename().string()); number != 0) {
+    // First, so that a crash in between does not free the number.
+    if (number > HighestUsed(folder)) Mark(folder, number);
+    RemoveLowerMarkers(folder, HighestUsed(folder));
+  }
+  const fs::path hidden = folder / UniqueName(kStagingPrefix);
   if (rename(directory.c_str(), hidden.c_str()) != 0) throw FileError(directory, "remove", errno);
-  FlushToDisk(directory.parent_path());
+  FlushToDisk(folder);
   fs::remove_all(hidden, error);  // what stays is a leftover
   return bytes;
 }
@@ -208,14 +315,9 @@ std::vector<std::string> ListNames(const fs::path& parent) {
 }
 
 std::string NextVersion(const fs::path& model_directory) {
-  int64_t highest = 0;
+  int64_t highest = HighestUsed(model_directory);
   for (const std::string& name : ListNames(model_directory)) {
-    int64_t number = 0;
-    const char* end = name.data() + name.size();
-    const auto [rest, error] = std::from_chars(name.data(), end, number);
-    if (error == std::errc() && rest == end && number < INT64_MAX) {
-      highest = std::max(highest, number);
-    }
+    highest = std::max(highest, NumberOf(name));
   }
   return std::to_string(highest + 1);
 }

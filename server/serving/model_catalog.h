@@ -49,6 +49,7 @@ struct KnownVersion {
   std::string name;
   std::string version;
   std::string hash;                           // of the manifest; "": it cannot be read
+  std::optional<FileStamp> manifest_stamp;    // of the manifest; nullopt: there was none
   std::optional<FileStamp> thresholds_stamp;  // of the thresholds file; nullopt: there was none
 };
 
@@ -73,7 +74,8 @@ class ModelCatalog {
   //   INVALID_ARGUMENT     not a model name; or "" when several models are known and none is the
   //                        default
   //   NOT_FOUND            unknown name or version; the message lists known ones
-  //   FAILED_PRECONDITION  the version is known but not in memory; the message says why
+  //   FAILED_PRECONDITION  the version is known but not in memory, or VERSION_REPLACED; the message
+  //                        says why
   //   UNAVAILABLE          the version is being loaded; or `model` is "" and the default model is
   //                        not ready
   absl::StatusOr<ModelHandle> Acquire(absl::string_view model) const;
@@ -117,9 +119,12 @@ class ModelCatalog {
 
   std::vector<KnownVersion> Known() const;
 
-  // Replaces the set of known versions by `stored`. `read` has the manifests of versions that
-  // Known() did not list. A version in memory stays known although the store has lost it.
-  void Update(const std::vector<StoredModel>& stored, ReadManifests read);
+  // ModelTable::Merge. `read` has the manifests of versions that Known() did not list, or listed
+  // with another stamp.
+  std::vector<ReplacedInStore> Update(const std::vector<StoredModel>& stored, ReadManifests read);
+
+  // How many active versions left memory because they were replaced in the store.
+  uint64_t active_replaced() const;
 
   // Sets the thresholds of a version from its file, which had the stamp `read_as` when it was
   // `read`. Does nothing when the catalog's stamp is no longer `known.thresholds_stamp`: another
@@ -196,6 +201,7 @@ class ModelCatalog {
   std::string default_ ABSL_GUARDED_BY(mutex_);
   ModelTable table_ ABSL_GUARDED_BY(mutex_);
   bool started_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t active_replaced_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace proad::server

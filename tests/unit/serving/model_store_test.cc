@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "server/util/status_details.h"
+#include "tests/support/fake_store.h"
 #include "tests/support/temp_directory.h"
 
 namespace proad::server {
@@ -15,6 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -93,28 +96,82 @@ TEST_F(ModelStoreTest, AnEmptyPointerMeansThatNoVersionIsActive) {
 
 TEST_F(ModelStoreTest, SetActiveIsReadByTheNextStore) {
   for (const char* path : {"pcb/1", "pcb/2", "pcb/3"}) Make(path);
-  ASSERT_TRUE(store_.SetActive("pcb", "2").ok());
+  ASSERT_TRUE(store_.SetActive("pcb", {"2", ""}).ok());
   EXPECT_EQ(Only().active.value(), "2");
-  ASSERT_TRUE(store_.SetActive("pcb", "1").ok());
-  ASSERT_TRUE(store_.SetActive("pcb", "1").ok());
+  ASSERT_TRUE(store_.SetActive("pcb", {"1", ""}).ok());
+  ASSERT_TRUE(store_.SetActive("pcb", {"1", ""}).ok());
   EXPECT_EQ(ModelStore(root_.path()).List().value().at(0).active.value(), "1");
 }
 
 TEST_F(ModelStoreTest, SetActiveRefusesWhatIsNotThereAndChangesNothing) {
   Make("pcb/1");
   Make("pcb/2");
-  ASSERT_TRUE(store_.SetActive("pcb", "1").ok());
+  ASSERT_TRUE(store_.SetActive("pcb", {"1", ""}).ok());
   for (const auto& [name, version] :
        {std::pair("pcb", "3"), {"brick", "1"}, {"pcb", ".."}, {"pcb", ""}, {"..", "1"}}) {
-    EXPECT_EQ(store_.SetActive(name, version).code(), absl::StatusCode::kNotFound)
+    EXPECT_EQ(store_.SetActive(name, {version, ""}).code(), absl::StatusCode::kNotFound)
         << name << "@" << version;
   }
   EXPECT_EQ(Only().active.value(), "1");
   // Only a directory of that name cannot be replaced, whoever runs the test.
   fs::remove(root_ / "pcb/active");
   Make("pcb/active/inside");
-  EXPECT_FALSE(store_.SetActive("pcb", "1").ok());
+  EXPECT_FALSE(store_.SetActive("pcb", {"1", ""}).ok());
   EXPECT_TRUE(fs::is_directory(root_ / "pcb/active/inside"));
+}
+
+TEST_F(ModelStoreTest, ThePointerCarriesHashes) {
+  const std::string first = WriteFakeVersion(root_.path(), "pcb", "1").hash;
+  const std::string second = WriteFakeVersion(root_.path(), "pcb", "2").hash;
+  ASSERT_TRUE(store_.SetActive("pcb", {"1", first}).ok());
+  ASSERT_TRUE(store_.SetActive("pcb", {"2", second}).ok());
+  EXPECT_EQ(testing::ReadText(root_ / "pcb/active"),
+            "format 2\nactive 2 " + second + "\nbefore 1 " + first + "\n");
+  const auto replaced = store_.Replaced("pcb");
+  ASSERT_TRUE(replaced.ok()) << replaced.status();
+  EXPECT_EQ(replaced->version, (PointedVersion{"1", first}));
+  EXPECT_EQ(replaced->active, (PointedVersion{"2", second}));
+}
+
+TEST_F(ModelStoreTest, AVersionWithAnotherHashThanThePointerIsNotActive) {
+  const std::string first = WriteFakeVersion(root_.path(), "pcb", "1").hash;
+  ASSERT_TRUE(store_.SetActive("pcb", {"1", first}).ok());
+  EXPECT_EQ(Only().active.value(), "1");
+  const std::string other = ReplaceFakeVersion(root_.path(), "pcb", "1").hash;
+  for (const absl::Status& status : {Only().active.status(), store_.Pointer("pcb").status()}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(GetDetails(status).reason, "VERSION_REPLACED");
+    EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(first), HasSubstr(other)));
+  }
+}
+
+TEST_F(ModelStoreTest, TheVersionBeforeMustHaveItsHash) {
+  const std::string first = WriteFakeVersion(root_.path(), "pcb", "1").hash;
+  const std::string second = WriteFakeVersion(root_.path(), "pcb", "2").hash;
+  ASSERT_TRUE(store_.SetActive("pcb", {"1", first}).ok());
+  ASSERT_TRUE(store_.SetActive("pcb", {"2", second}).ok());
+  ReplaceFakeVersion(root_.path(), "pcb", "1");
+  EXPECT_EQ(store_.Replaced("pcb").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ModelStoreTest, RemovingTheVersionBeforeClearsIt) {
+  for (const char* path : {"pcb/1", "pcb/2", "pcb/3"}) Make(path);
+  ASSERT_TRUE(store_.SetActive("pcb", {"3", ""}).ok());
+  ASSERT_TRUE(store_.SetActive("pcb", {"2", ""}).ok());
+  EXPECT_EQ(store_.Remove("pcb", "2").status().code(), absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(store_.Remove("pcb", "1").ok());
+  EXPECT_EQ(store_.Replaced("pcb")->version.version, "3");
+  ASSERT_TRUE(store_.Remove("pcb", "3").ok());
+  EXPECT_EQ(testing::ReadText(root_ / "pcb/active"), "format 2\nactive 2\n");
+  EXPECT_EQ(model::NextVersion(root_ / "pcb"), "4");
+}
+
+TEST_F(ModelStoreTest, RecordServingChangesNoOtherPointer) {
+  for (const char* path : {"pcb/1", "pcb/2"}) Make(path);
+  ASSERT_TRUE(store_.RecordServing("pcb", {"1", ""}).ok());
+  EXPECT_EQ(Only().active.value(), "1");
+  ASSERT_TRUE(store_.RecordServing("pcb", {"2", ""}).ok());
+  EXPECT_EQ(Only().active.value(), "1");
 }
 
 TEST_F(ModelStoreTest, APinnedModelDoesNotFollowNewerVersions) {
@@ -125,7 +182,7 @@ TEST_F(ModelStoreTest, APinnedModelDoesNotFollowNewerVersions) {
   EXPECT_EQ(Only().active.value(), "10");
   ASSERT_TRUE(store_.Pin("pcb").ok());
   EXPECT_EQ(Only().active.value(), "10");
-  ASSERT_TRUE(store_.SetActive("pcb", "11").ok());
+  ASSERT_TRUE(store_.SetActive("pcb", {"11", ""}).ok());
   ASSERT_TRUE(store_.Pin("pcb").ok());
   EXPECT_EQ(Only().active.value(), "11") << "an existing pointer stays";
 }
@@ -136,7 +193,7 @@ TEST_F(ModelStoreTest, APinnedNewModelHasNoActiveVersionUntilOneIsActivated) {
   Make("pcb/1");
   EXPECT_EQ(Only().active.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(Only().versions, ElementsAre("1"));
-  ASSERT_TRUE(store_.SetActive("pcb", "1").ok());
+  ASSERT_TRUE(store_.SetActive("pcb", {"1", ""}).ok());
   EXPECT_EQ(Only().active.value(), "1");
   EXPECT_EQ(std::distance(fs::directory_iterator(root_ / "pcb"), fs::directory_iterator()), 2)
       << "nothing but the version and the pointer";
