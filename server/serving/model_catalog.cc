@@ -301,10 +301,19 @@ std::optional<ModelCatalog::Evicted> ModelCatalog::EvictLeastRecent() {
   return Evicted{.full_name = full_name, .handle = least_recent->TakeHandle()};
 }
 
-ModelCatalog::Promotion ModelCatalog::Promote(const std::string& name, const std::string& version) {
+absl::StatusOr<ModelCatalog::Promotion> ModelCatalog::Promote(const std::string& name,
+                                                              const std::string& version,
+                                                              const ModelHandle& loaded) {
   Promotion promotion;
   MutexLock lock(mutex_);
   ModelTable::Model& model = table_.models[name];
+  if (const auto found = model.versions.find(version);
+      found == model.versions.end() || found->second.handle != loaded) {
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition,
+        absl::StrCat(FullName(name, version), " was replaced in the store during its activation"),
+        {.reason = "VERSION_REPLACED", .field = "model"});
+  }
   for (auto& [other, entry] : model.versions) {
     if (entry.state == ModelState::kActive) {
       entry.state = ModelState::kLoaded;

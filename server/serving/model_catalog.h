@@ -157,7 +157,9 @@ class ModelCatalog {
   };
   // Makes a version in memory the active one of its name. The version that was active stays in
   // memory; one that was active before that leaves, unless KeepInMemory was called for it.
-  Promotion Promote(const std::string& name, const std::string& version);
+  // FAILED_PRECONDITION (VERSION_REPLACED) when `loaded` has left memory since it was loaded.
+  absl::StatusOr<Promotion> Promote(const std::string& name, const std::string& version,
+                                    const ModelHandle& loaded);
 
   // A version in memory stays there until Release.
   void KeepInMemory(const std::string& name, const std::string& version);

@@ -99,15 +99,19 @@ absl::StatusOr<ModelSwap> ModelLifecycle::Swap(const VersionLoader::Permit& perm
     if (loaded.ok() && loaded->took) catalog_.Release(name, version).IgnoreError();
     return committed;
   }
-  ModelSwap swap = Promote(name, version, *loaded);
-  swap.took = absl::Now() - start;
+  absl::StatusOr<ModelSwap> swap = Promote(name, version, *loaded);
+  if (!swap.ok()) {
+    metrics_.model_swaps.failed.Increment();
+    return swap;
+  }
+  swap->took = absl::Now() - start;
   metrics_.model_swaps.ok.Increment();
   Log(LogLevel::kInfo, "model active",
       {{"model", name},
        {"version", version},
-       {"previous", swap.previous},
-       {"hash", swap.hash},
-       {"took", swap.took}});
+       {"previous", swap->previous},
+       {"hash", swap->hash},
+       {"took", swap->took}});
   return swap;
 }
 
@@ -126,18 +130,21 @@ absl::Status ModelLifecycle::CheckExpected(
        .metadata = {{"active_version", active.value_or("")}}});
 }
 
-ModelSwap ModelLifecycle::Promote(const std::string& name, const std::string& version,
-                                  const LoadedVersion& loaded) {
+absl::StatusOr<ModelSwap> ModelLifecycle::Promote(const std::string& name,
+                                                  const std::string& version,
+                                                  const LoadedVersion& loaded) {
   const model::Manifest& manifest = loaded.handle->manifest();
   ModelSwap swap;
   swap.version = version;
   swap.hash = manifest.hash;
   if (loaded.took) swap.probe_score = loaded.handle->probe_score();
   if (swap.probe_score && manifest.probe) swap.expected_score = manifest.probe->score;
+  const absl::StatusOr<ModelCatalog::Promotion> promotion =
+      catalog_.Promote(name, version, loaded.handle);
+  if (!promotion.ok()) return promotion.status();
+  swap.previous = promotion->previous;
+  swap.previous_hash = promotion->previous_hash;
   metrics_.SetModelInfo(name, version, swap.hash, manifest.metrics);
-  const ModelCatalog::Promotion promotion = catalog_.Promote(name, version);
-  swap.previous = promotion.previous;
-  swap.previous_hash = promotion.previous_hash;
   if (!swap.previous.empty()) metrics_.ClearModelInfo(name, swap.previous, swap.previous_hash);
   return swap;
 }
@@ -212,11 +219,11 @@ absl::Status ModelLifecycle::ServeAtStart(const std::string& name, const std::st
     if (loaded->took) catalog_.Release(name, version).IgnoreError();
     return pointed;
   }
-  const ModelSwap swap = Promote(name, version, *loaded);
+  if (const auto swap = Promote(name, version, *loaded); !swap.ok()) return swap.status();
   Log(LogLevel::kInfo, "model active",
       {{"model", name},
        {"version", version},
-       {"hash", swap.hash},
+       {"hash", serving.hash},
        {"took", loaded->took.value_or(absl::ZeroDuration())}});
   RecordServing(name, serving);
   return absl::OkStatus();

@@ -120,8 +120,8 @@ class ModelLifecycle {
   absl::Status CheckPointedHash(const std::string& name, const PointedVersion& loaded) const;
   // Writes the store's pointer for a version that serves without one; logs a failure once.
   void RecordServing(const std::string& name, const PointedVersion& serving);
-  ModelSwap Promote(const std::string& name, const std::string& version,
-                    const LoadedVersion& loaded);
+  absl::StatusOr<ModelSwap> Promote(const std::string& name, const std::string& version,
+                                    const LoadedVersion& loaded);
 
   const ModelStore& store_;
   StoreScanner& scanner_;

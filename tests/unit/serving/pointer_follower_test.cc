@@ -305,6 +305,15 @@ TEST_F(PointerFollowerTest, TheStartPinsTheVersionThatServes) {
   EXPECT_EQ(Answering("pcb"), "pcb@3");
 }
 
+TEST_F(PointerFollowerTest, AVersionServesThoughThePointerCannotBeWritten) {
+  fs::remove(root_ / "pcb/active");
+  fs::create_directories(root_ / "pcb/active/in the way");
+  Start();
+  EXPECT_EQ(Answering("pcb"), "pcb@3");
+  EXPECT_FALSE(models_->follower.Follow(start_));
+  EXPECT_EQ(Answering("pcb"), "pcb@3");
+}
+
 TEST_F(PointerFollowerTest, AJobDoesNotActivateAnImportedVersion) {
   fs::remove(root_ / "pcb/active");
   Start();
