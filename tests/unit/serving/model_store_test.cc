@@ -54,7 +54,7 @@ TEST_F(ModelStoreTest, ListsModelsByNameAndVersionsNewestFirst) {
   EXPECT_EQ(models->at(1).active.status().code(), absl::StatusCode::kNotFound);
 }
 
-TEST_F(ModelStoreTest, PassesOverWhatIsNoModelOrVersion) {
+TEST_F(ModelStoreTest, SkipsWhatIsNeitherModelNorVersion) {
   for (const char* path : {"pcb/1", "pcb/.staging-2-abc", "pcb/UPPER", ".hidden/1", "Bad Name/1"}) {
     Make(path);
   }
@@ -73,7 +73,7 @@ TEST_F(ModelStoreTest, ThePointerChoosesTheActiveVersion) {
   EXPECT_EQ(Only().active.value(), "3");
 }
 
-TEST_F(ModelStoreTest, APointerToNothingIsAnErrorAndNoGuess) {
+TEST_F(ModelStoreTest, APointerToAMissingVersionIsAnError) {
   Make("pcb/1");
   for (const std::string& pointer : {std::string("7"), std::string("../pcb/1"), std::string("1\n1"),
                                      std::string(1 << 20, '1'), std::string("1\0", 2)}) {
@@ -103,7 +103,7 @@ TEST_F(ModelStoreTest, SetActiveIsReadByTheNextStore) {
   EXPECT_EQ(ModelStore(root_.path()).List().value().at(0).active.value(), "1");
 }
 
-TEST_F(ModelStoreTest, SetActiveRefusesWhatIsNotThereAndChangesNothing) {
+TEST_F(ModelStoreTest, SetActiveRefusesAMissingVersionAndChangesNothing) {
   Make("pcb/1");
   Make("pcb/2");
   ASSERT_TRUE(store_.SetActive("pcb", {"1", ""}).ok());
@@ -113,7 +113,7 @@ TEST_F(ModelStoreTest, SetActiveRefusesWhatIsNotThereAndChangesNothing) {
         << name << "@" << version;
   }
   EXPECT_EQ(Only().active.value(), "1");
-  // Only a directory of that name cannot be replaced, whoever runs the test.
+  // A directory cannot be replaced by a file, not even by root.
   fs::remove(root_ / "pcb/active");
   Make("pcb/active/inside");
   EXPECT_FALSE(store_.SetActive("pcb", {"1", ""}).ok());
@@ -199,7 +199,7 @@ TEST_F(ModelStoreTest, APinnedNewModelHasNoActiveVersionUntilOneIsActivated) {
       << "nothing but the version and the pointer";
 }
 
-TEST_F(ModelStoreTest, PinRefusesWhatIsNoNameAndWhatLeavesTheStore) {
+TEST_F(ModelStoreTest, PinRefusesInvalidNamesAndLinksOutOfTheStore) {
   TempDirectory outside;
   fs::create_directory_symlink(outside.path(), root_ / "stolen");
   EXPECT_EQ(store_.Pin("stolen").code(), absl::StatusCode::kPermissionDenied);
@@ -209,7 +209,7 @@ TEST_F(ModelStoreTest, PinRefusesWhatIsNoNameAndWhatLeavesTheStore) {
   }
 }
 
-TEST_F(ModelStoreTest, LinksThatLeaveTheStoreDoNotCount) {
+TEST_F(ModelStoreTest, IgnoresLinksThatLeadOutOfTheStore) {
   TempDirectory outside;
   fs::create_directories(outside / "1");
   WriteText(outside / "active", "1");
@@ -218,7 +218,7 @@ TEST_F(ModelStoreTest, LinksThatLeaveTheStoreDoNotCount) {
   fs::create_directory_symlink(outside.path(), root_ / "stolen");
   fs::create_directory_symlink(outside / "1", root_ / "pcb/5");
   fs::create_directory_symlink(root_ / "pcb/1", root_ / "pcb/4");
-  EXPECT_THAT(Only().versions, ElementsAre("4", "2", "1")) << "links within the store do count";
+  EXPECT_THAT(Only().versions, ElementsAre("4", "2", "1")) << "links within the store are followed";
 
   const auto directory = store_.Directory("pcb", "5");
   EXPECT_EQ(directory.status().code(), absl::StatusCode::kPermissionDenied);
