@@ -34,7 +34,7 @@ from stubs import detection_pb2, detection_pb2_grpc, model_pb2, model_pb2_grpc  
 
 FOLLOW_INTERVAL = 0.2  # seconds
 PATIENCE = 20  # seconds for the servers to agree: a load on a busy machine, after the follow interval
-MAX_VERSIONS = 6  # in the store
+MIN_VERSIONS, MAX_VERSIONS = 3, 6  # in the store
 IMAGE = (SAMPLE / "brick/test/hole/002.png").read_bytes()
 IN_MEMORY = (model_pb2.MODEL_STATE_LOADED, model_pb2.MODEL_STATE_ACTIVE)
 
@@ -95,6 +95,11 @@ class Campaign:
     def others(self):
         """The numbers of the versions that do not serve."""
         return [number for number in self.numbers() if number != self.serving[0]]
+
+    def any_number(self):
+        """Rarely the version that serves."""
+        others = self.others()
+        return self.random.choice(others) if others and self.random.random() < 0.85 else self.serving[0]
 
     # ---- the servers
 
@@ -173,9 +178,14 @@ class Campaign:
 
     def replace(self):
         """Puts a new version in the place of a number that was published, as somebody who copies directories does."""
-        number = self.random.choice(sorted(self.published - {self.serving[0]}) or [None])
-        if number is None:
+        numbers = self.others() or sorted(self.published - {self.serving[0]})
+        if self.before is not None and self.random.random() < 0.3:
+            numbers = [self.before[0]]
+        elif self.random.random() < 0.3:
+            numbers = sorted(self.published - {self.serving[0]})  # deleted ones among them
+        if not numbers:
             return "nothing to replace"
+        number = self.random.choice(numbers)
         self.copies += 1
         copy = self.model / f".copy-{self.copies}"
         shutil.copytree(self.model / self.serving[0], copy)
@@ -192,7 +202,7 @@ class Campaign:
             self.serving, self.before = activated, self.serving
 
     def activate(self):
-        name, number = self.any_running(), self.random.choice(self.numbers())
+        name, number = self.any_running(), self.any_number()
         response, code = self.change(self.models(name).ActivateModel,
                                      model_pb2.ActivateModelRequest(model=f"{MODEL}@{number}"))
         self.expect(response is not None, f"activating {number} on the {name} server failed: {code}")
@@ -230,7 +240,7 @@ class Campaign:
         return f"{number} on {name}"
 
     def load(self):
-        name, number = self.any_running(), self.random.choice(self.numbers())
+        name, number = self.any_running(), self.any_number()
         response, code = self.change(self.models(name).LoadModel, model_pb2.LoadModelRequest(model=f"{MODEL}@{number}"))
         self.expect(response is not None, f"loading {number} on the {name} server failed: {code}")
         loaded = (response.model_version.version, response.model_version.hash)
@@ -238,7 +248,7 @@ class Campaign:
         return f"{number} on {name}"
 
     def unload(self):
-        name, number = self.any_running(), self.random.choice(self.numbers())
+        name, number = self.any_running(), self.any_number()
         _, code = self.change(self.models(name).UnloadModel, model_pb2.UnloadModelRequest(model=f"{MODEL}@{number}"))
         allowed = grpc.StatusCode.FAILED_PRECONDITION if number == self.serving[0] else None
         self.expect(code == allowed, f"unloading {number} on the {name} server ended with {code}")
@@ -259,7 +269,7 @@ class Campaign:
         return name
 
     def kill_activating(self):
-        name, number = self.any_running(), self.random.choice(self.numbers())
+        name, number = self.any_running(), self.any_number()
         wanted, answers = self.identity(number), []
         call = self.models(name).ActivateModel
         request = model_pb2.ActivateModelRequest(model=f"{MODEL}@{number}")
@@ -278,7 +288,9 @@ class Campaign:
         return f"{number} on {name}: {'activated' if served == wanted else 'not activated'}"
 
     def choose(self):
-        if len(self.numbers()) >= MAX_VERSIONS:
+        if len(self.numbers()) < MIN_VERSIONS:
+            return "publish"
+        if len(self.numbers()) > MAX_VERSIONS:
             return "delete"
         return self.random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
 
@@ -311,7 +323,8 @@ def main():
             counts = campaign.run(options.operations)
         except Exception:
             for name, server in campaign.servers.items():
-                print(f"--- log of the {name} server\n{server.log()[-10000:]}")
+                lines = [line for line in server.log().splitlines() if "msg=detection" not in line]
+                print(f"--- log of the {name} server", *lines[-100:], sep="\n")
             raise
         finally:
             for server in campaign.servers.values():
