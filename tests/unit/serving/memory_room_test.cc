@@ -41,7 +41,8 @@ TEST_F(MemoryRoomTest, FreeIsAtMostTheLimitOfTheControlGroup) {
   WriteGroup("1000000\n", "1200000\n", "");
   EXPECT_EQ(HostMemoryAt(root_.path()).free, 0u);
   WriteGroup("1000000000000\n", "0\n", "");
-  EXPECT_EQ(HostMemoryAt(root_.path()).free, 8000u * 1024) << "the limit is above the memory of the machine";
+  EXPECT_EQ(HostMemoryAt(root_.path()).free, 8000u * 1024)
+      << "the limit is above the memory of the machine";
 }
 
 TEST_F(MemoryRoomTest, UnreadableFiguresDoNotLimit) {
