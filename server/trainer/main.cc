@@ -38,7 +38,7 @@ nlohmann::ordered_json ServerThreads(const std::string& device) {
   const int cores = proad::server::UsableCores();
   return {{"cores", cores},
           {"preprocess", cores},
-          {"workers", proad::server::WorkersOn(device)},
+          {"workers", proad::server::DefaultWorkers(device, cores)},
           {"torch", cores}};
 }
 
