@@ -13,6 +13,8 @@
 namespace proad::model {
 namespace {
 
+constexpr int64_t kMaxDecodeBytesPerPixel = 18;
+
 std::string SizeText(int64_t width, int64_t height) {
   return std::to_string(width) + " x " + std::to_string(height) + " pixels";
 }
@@ -81,7 +83,37 @@ Image ToRgb8(const cv::Mat& bgr) {
   return image;
 }
 
+// Bytes per pixel that decoding takes: OpenCV's image (3, or 6 of 16 bit samples), the result (3),
+// and what the codec holds.
+int64_t DecodeBytesPerPixel(const ImageHeader& header) {
+  const bool deep = header.bits_per_sample > 8;
+  switch (header.format) {
+    case ImageFormat::kJpeg:
+      return header.progressive ? 13 : 7;  // 2 bytes a coefficient
+    case ImageFormat::kPng:
+      return deep ? 10 : 7;
+    case ImageFormat::kBmp:
+      return 7;
+    case ImageFormat::kTiff:
+      return deep ? kMaxDecodeBytesPerPixel : 12;  // one strip may hold all pixels
+    case ImageFormat::kWebP:
+      return 12;
+  }
+  return kMaxDecodeBytesPerPixel;
+}
+
 }  // namespace
+
+int64_t DecodeBytes(std::span<const uint8_t> bytes) {
+  try {
+    const ImageHeader header = ReadImageHeader(bytes);
+    return header.width * header.height * DecodeBytesPerPixel(header);
+  } catch (const InvalidInput&) {
+    return 0;
+  }
+}
+
+int64_t MaxDecodeBytes(int64_t pixels) { return pixels * kMaxDecodeBytesPerPixel; }
 
 Image DecodeImage(std::span<const uint8_t> bytes, const ImageLimits& limits) {
   if (static_cast<int64_t>(bytes.size()) > limits.max_bytes) {

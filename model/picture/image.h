@@ -37,4 +37,12 @@ constexpr uint8_t ScaleTo8Bit(uint16_t sample) {
 // truncated file is IMAGE_DECODE_FAILED, never a grey rest.
 Image DecodeImage(std::span<const uint8_t> bytes, const ImageLimits& limits = {});
 
+// Bytes of memory that DecodeImage takes at most for this file, its result included: so many a
+// pixel, by format, as measured with the codecs. Reads the header only. 0 for a file that
+// DecodeImage refuses because of its header.
+int64_t DecodeBytes(std::span<const uint8_t> bytes);
+
+// The largest DecodeBytes of an image of so many pixels.
+int64_t MaxDecodeBytes(int64_t pixels);
+
 }  // namespace proad::model

@@ -18,9 +18,10 @@ const char* NameOf(ImageFormat format);
 
 struct ImageHeader {
   ImageFormat format = ImageFormat::kJpeg;
-  int64_t width = 0;        // columns, as claimed; > 0
-  int64_t height = 0;       // rows, as claimed; > 0
-  int bits_per_sample = 8;  // of the stored samples: 1, 2, 4 (palettes and grey PNG), 8 or 16
+  int64_t width = 0;         // columns, as claimed; > 0
+  int64_t height = 0;        // rows, as claimed; > 0
+  int bits_per_sample = 8;   // of the stored samples: 1, 2, 4 (palettes and grey PNG), 8 or 16
+  bool progressive = false;  // of a JPEG file: the codec holds coefficients of the whole image
 };
 
 // Reads the header of a JPEG, PNG, BMP, TIFF (first page) or WebP file.

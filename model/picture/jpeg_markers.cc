@@ -104,6 +104,7 @@ ImageHeader ParseFrameHeader(const ByteView& view, const Segment& segment) {
   ImageHeader header;
   header.format = ImageFormat::kJpeg;
   header.bits_per_sample = view.U8(segment.payload);
+  header.progressive = segment.marker == kSof2;
   header.height = view.Big16(segment.payload + 1);
   header.width = view.Big16(segment.payload + 3);
   if (header.bits_per_sample != 8) {

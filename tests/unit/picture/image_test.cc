@@ -348,5 +348,22 @@ TEST(DecodeImage, JpegOfEndlessScansIsRefused) {
   EXPECT_THAT(error.what(), HasSubstr("100 scans"));
 }
 
+TEST(DecodeBytes, CoverTheResultAndTheCodec) {
+  const cv::Mat bgr = ToBgr(Pattern(40, 30));
+  cv::Mat deep;
+  bgr.convertTo(deep, CV_16U, 257);
+  constexpr int64_t kPixels = 40 * 30;
+  EXPECT_EQ(DecodeBytes(EncodeFile(".jpg", bgr)), 7 * kPixels);
+  EXPECT_EQ(DecodeBytes(EncodeFile(".jpg", bgr, kProgressive)), 13 * kPixels);
+  EXPECT_EQ(DecodeBytes(EncodeFile(".png", bgr)), 7 * kPixels);
+  EXPECT_EQ(DecodeBytes(EncodeFile(".png", deep)), 10 * kPixels);
+  EXPECT_EQ(DecodeBytes(EncodeFile(".tif", deep)), MaxDecodeBytes(kPixels));
+}
+
+TEST(DecodeBytes, OfARefusedFileAreZero) {
+  EXPECT_EQ(DecodeBytes({}), 0);
+  EXPECT_EQ(DecodeBytes(Bytes(1000, 0)), 0);
+}
+
 }  // namespace
 }  // namespace proad::model
