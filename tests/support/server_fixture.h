@@ -54,8 +54,9 @@ class ServerTest : public ::testing::Test {
   }
   void StartOnly() {
     auto server = Server::Start(
-        config_, [this](const std::filesystem::path& directory) { return loader_(directory); },
-        "cpu", OnTheCpu, [this] { ready_.Set(); });
+        Resolve(config_, ThisMachine("cpu")),
+        [this](const std::filesystem::path& directory) { return loader_(directory); }, OnTheCpu,
+        [this] { ready_.Set(); });
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     channel_ = grpc::CreateChannel(server_->grpc_address(), grpc::InsecureChannelCredentials());

@@ -70,8 +70,9 @@ class TrainingServer {
 
   void Start() {
     auto started = Server::Start(
-        config, [this](const std::filesystem::path& directory) { return loader(directory); }, "cpu",
-        OnTheCpu, [this] { ready.Set(); });
+        Resolve(config, ThisMachine("cpu")),
+        [this](const std::filesystem::path& directory) { return loader(directory); }, OnTheCpu,
+        [this] { ready.Set(); });
     ASSERT_TRUE(started.ok()) << started.status();
     server = *std::move(started);
     const auto channel =

@@ -82,7 +82,7 @@ TEST(DetectorTest, AnswersWithTheScoreOfItsOwnImage) {
   }
 }
 
-TEST(DetectorTest, TellsSizeAreaTimesAndBatch) {
+TEST(DetectorTest, ReportsSizeAreaTimesAndBatch) {
   Pipeline pipeline;
   Asked asked(pipeline, MarkedBmp(5, 30, 20));
   const auto answer = asked.Send().Answer();
@@ -96,7 +96,7 @@ TEST(DetectorTest, TellsSizeAreaTimesAndBatch) {
   EXPECT_FALSE(answer->overlay.has_value());
 }
 
-TEST(DetectorTest, TakesFrames) {
+TEST(DetectorTest, InspectsFrames) {
   Pipeline pipeline;
   const std::vector<uint8_t> pixels = MarkedImage(0x010203, 9, 7).pixels;
   Asked asked(pipeline, 0);
@@ -134,7 +134,7 @@ TEST(DetectorTest, VerdictComesFromTheThreshold) {
   }
 }
 
-TEST(DetectorTest, ABadPictureIsTheClientsFault) {
+TEST(DetectorTest, ADamagedImageIsInvalidArgument) {
   Pipeline pipeline;
   struct Case {
     std::string file, reason, words;
@@ -161,7 +161,7 @@ TEST(DetectorTest, UnknownModelsAreNotFound) {
   EXPECT_EQ(pipeline.admission.in_flight(), 0);
 }
 
-TEST(DetectorTest, WhatIsLateOrUnwantedIsNotEvenDecoded) {
+TEST(DetectorTest, LateAndCancelledImagesAreNotDecoded) {
   Pipeline pipeline;
   Asked late(pipeline, "no picture");
   late.query.deadline = absl::InfinitePast();
@@ -172,6 +172,48 @@ TEST(DetectorTest, WhatIsLateOrUnwantedIsNotEvenDecoded) {
   ExpectRefused(unwanted.Send().Answer(), absl::StatusCode::kCancelled, "CANCELLED", "went away");
   EXPECT_EQ(pipeline.metrics.rejected.deadline_expired.Value(), 1);
   EXPECT_EQ(pipeline.metrics.rejected.cancelled.Value(), 1);
+}
+
+TEST(DetectorTest, AnImageWaitsUntilItsPixelsFitIntoTheBudget) {
+  PipelineOptions options;
+  options.detector.pixel_bytes = 10'000;
+  Pipeline pipeline(options);
+  ByteBudget& budget = pipeline.detector.pixel_budget();
+  auto others = std::make_unique<ByteBudget::Lease>(budget.Acquire(9'000));
+  Asked asked(pipeline, MarkedBmp(5, 30, 20));  // 600 pixels of 7 bytes
+  asked.Send();
+  while (budget.waiting() == 0) std::this_thread::yield();
+  EXPECT_EQ(asked.answers(), 0u);
+  others.reset();
+  const auto answer = asked.Answer();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_GT(answer->times.queue, absl::ZeroDuration());
+  EXPECT_EQ(budget.used(), 0);
+}
+
+TEST(DetectorTest, AnImageThatIsCancelledWhileItWaitsForTheBudgetIsNotDecoded) {
+  PipelineOptions options;
+  options.detector.pixel_bytes = 10'000;
+  Pipeline pipeline(options);
+  ByteBudget& budget = pipeline.detector.pixel_budget();
+  auto others = std::make_unique<ByteBudget::Lease>(budget.Acquire(10'000));
+  Asked asked(pipeline, MarkedBmp(5, 30, 20));
+  asked.Send();
+  while (budget.waiting() == 0) std::this_thread::yield();
+  asked.Cancel();
+  others.reset();
+  EXPECT_EQ(asked.Answer().status().code(), absl::StatusCode::kCancelled);
+}
+
+TEST(DetectorTest, AnImageThatNeedsMoreThanTheBudgetIsInspected) {
+  PipelineOptions options;
+  options.detector.pixel_bytes = 1;
+  Pipeline pipeline(options);
+  Asked asked(pipeline, MarkedBmp(5, 30, 20));
+  asked.query.outputs.heatmap = model::HeatmapEncoding::kFloat32;
+  asked.query.outputs.overlay = true;
+  asked.query.outputs.grid = Grid::kOriginal;
+  EXPECT_TRUE(asked.Send().Answer().ok());
 }
 
 TEST(DetectorTest, DeadlineAndCancellationAreAnsweredWhileEveryWorkerIsBusy) {
@@ -209,7 +251,7 @@ TEST(DetectorTest, AQueryWithoutADeadlineGetsTheDefault) {
   EXPECT_TRUE(first.Answer().ok());
 }
 
-TEST(DetectorTest, FullIsSaidAtOnceAndRoomComesBack) {
+TEST(DetectorTest, AFullServerRefusesAtOnceAndAdmitsAgainLater) {
   Pipeline pipeline({.admission = {.max_images = 1}});
   pipeline.model->Hold();
   Asked first(pipeline, 1);
@@ -223,7 +265,7 @@ TEST(DetectorTest, FullIsSaidAtOnceAndRoomComesBack) {
   EXPECT_TRUE(first.Answer().ok());
 }
 
-TEST(DetectorTest, AFullBatcherSaysWhenToTryAgainToo) {
+TEST(DetectorTest, ARefusalOfTheBatcherHasARetryTime) {
   Pipeline pipeline({.batching = {.batch = {.max_batch = 1}, .max_waiting = 1}});
   pipeline.model->Hold();
   Asked running(pipeline, 1);
@@ -251,7 +293,7 @@ TEST(DetectorTest, AClientThatWaitsForEachAnswerIsNeverRefused) {
   }
 }
 
-TEST(DetectorTest, DrainRefusesTheNewAndAnswersTheAccepted) {
+TEST(DetectorTest, DrainRefusesNewImagesAndAnswersAdmittedOnes) {
   Pipeline pipeline;
   pipeline.model->Hold();
   Asked accepted(pipeline, 1);
@@ -301,7 +343,7 @@ TEST(DetectorTest, HeatmapsAndOverlaysOnTheModelsGrid) {
   EXPECT_EQ(overlay.height, kFakeSide);
 }
 
-TEST(DetectorTest, HeatmapsAndOverlaysOnThePicturesGrid) {
+TEST(DetectorTest, HeatmapsAndOverlaysOnTheGridOfTheImage) {
   Pipeline pipeline;
   Asked asked(pipeline, MarkedBmp(0x400000, 30, 20));
   asked.query.outputs = {model::HeatmapEncoding::kU8, true, Grid::kOriginal};
@@ -319,7 +361,7 @@ TEST(DetectorTest, HeatmapsAndOverlaysOnThePicturesGrid) {
 
 // Many clients at once, some of whom go away or are in a hurry, and a model that fails now and
 // then: every query is answered once, and every detection is that of its own image.
-TEST(DetectorTest, ExactlyOneAnswerWhateverHappens) {
+TEST(DetectorTest, EveryQueryGetsExactlyOneAnswer) {
   constexpr int kClients = 8;
   constexpr int kImages = 150;
   Pipeline pipeline({.admission = {.max_images = 24},

@@ -209,7 +209,8 @@ TEST_F(AuthTest, TwoAuthorizationsAreNone) {
 
 TEST_F(AuthTest, AFileThatIsWrongAtTheStartIsAnErrorWithItsPath) {
   testing::WriteText(tokens_, "line-4 detect\n");
-  const auto started = Server::Start(server_.config, LoadFake, "cpu", OnTheCpu);
+  const auto started =
+      Server::Start(Resolve(server_.config, ThisMachine("cpu")), LoadFake, OnTheCpu);
   EXPECT_TRUE(absl::IsInvalidArgument(started.status())) << started.status();
   EXPECT_THAT(std::string(started.status().message()),
               HasSubstr(absl::StrCat("auth.tokens: ", tokens_.string(), ":1: ")));

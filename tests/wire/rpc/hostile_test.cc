@@ -49,11 +49,11 @@ class HostileTest : public ::testing::Test {
     WriteFakeVersion(store_.path(), "pcb", "1");
     Event ready;
     server_ = Server::Start(
-                  config,
+                  Resolve(config, ThisMachine("cpu")),
                   [](const std::filesystem::path&) -> absl::StatusOr<ModelHandle> {
                     return std::make_shared<FakeModel>(StoredManifest("pcb", "1"));
                   },
-                  "cpu", OnTheCpu, [&ready] { ready.Set(); })
+                  OnTheCpu, [&ready] { ready.Set(); })
                   .value();
     ready.Wait();
     const std::string& address = server_->grpc_address();
