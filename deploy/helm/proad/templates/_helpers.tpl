@@ -135,12 +135,33 @@ flushing (server/DESIGN.md, "Start and stop"), the checkpoint of a job, and the 
 
 {{/* ---------------------------------------------------------------- the server's configuration */}}
 
+{{/* Cores of the CPU request of a pod, rounded up: "2", "1500m". "" with a CPU limit, which the server reads itself,
+and without a request. */}}
+{{- define "proad.requestedCores" -}}
+{{- $cpu := toString (default "" (default dict .requests).cpu) }}
+{{- if and $cpu (not (default dict .limits).cpu) }}
+{{- if hasSuffix "m" $cpu }}
+{{- ceil (divf (float64 (trimSuffix "m" $cpu)) 1000.0) | int }}
+{{- else }}
+{{- ceil (float64 $cpu) | int }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* The configuration of a component, as a map in YAML. */}}
 {{- define "proad.configMap" -}}
 {{- $v := .root.Values }}
 {{- $config := deepCopy $v.config }}
 {{- $server := dict "listen" "0.0.0.0:50051" "metrics_listen" "0.0.0.0:9464" }}
 {{- $device := ternary $v.training.device $v.device (eq .component "trainer") }}
+{{- /* Without a CPU limit the server would start a thread for each core of the node. */}}
+{{- with include "proad.requestedCores" (ternary $v.training.resources $v.resources (eq .component "trainer")) }}
+{{- $sizes := dict "preprocessing" (dict "threads" (int .)) }}
+{{- if eq $device "cpu" }}
+{{- $_ := set $sizes "batching" (dict "workers" (min (int .) 16)) }}
+{{- end }}
+{{- $config = mergeOverwrite $sizes $config }}
+{{- end }}
 {{- $models := dict "store" (include "proad.storePath" .root) "device" $device }}
 {{- $training := dict "enabled" false }}
 {{- if include "proad.trains" . }}
