@@ -190,7 +190,7 @@ PipelineOptions Options() {
   return options;
 }
 
-TEST(Stress, EveryRequestGetsOneAnswerAndItsOwn) {
+TEST(Stress, EveryRequestGetsItsOwnAnswerOnce) {
   SetLogLevel(LogLevel::kOff);
   const auto faults = std::make_shared<Faults>();
   std::vector<std::unique_ptr<Client>> clients;

@@ -57,7 +57,7 @@ TEST(ThreadPool, RunsTasksAtOnceOnAllThreads) {
   EXPECT_EQ(arrived, 3);
 }
 
-TEST(ThreadPool, RefusesWhenTheQueueIsFullAndTakesAgainAfterwards) {
+TEST(ThreadPool, RefusesWhileTheQueueIsFull) {
   ThreadPool pool({.threads = 1, .max_queued = 2});
   Blocker blocker(pool);
   int ran = 0;
@@ -79,7 +79,7 @@ TEST(ThreadPool, RefusesWhenTheQueueIsFullAndTakesAgainAfterwards) {
   EXPECT_EQ(ran, 3);
 }
 
-TEST(ThreadPool, PostTakesContinuationsBeyondTheBound) {
+TEST(ThreadPool, PostAcceptsTasksBeyondTheBound) {
   ThreadPool pool({.threads = 1, .max_queued = 1});
   Blocker blocker(pool);
   int ran = 0;
@@ -90,7 +90,7 @@ TEST(ThreadPool, PostTakesContinuationsBeyondTheBound) {
   EXPECT_EQ(ran, 6);
 }
 
-TEST(ThreadPool, StopRunsWhatIsQueuedAndWhatThatPosts) {
+TEST(ThreadPool, StopRunsQueuedTasksAndTheTasksThatTheyPost) {
   ThreadPool pool({.threads = 2});
   std::atomic<int> ran = 0;
   for (int i = 0; i < 50; ++i) {
@@ -106,7 +106,7 @@ TEST(ThreadPool, StopRunsWhatIsQueuedAndWhatThatPosts) {
   EXPECT_EQ(ran, 150);
 }
 
-TEST(ThreadPool, AfterStopNewWorkIsRefusedAndContinuationsRunHere) {
+TEST(ThreadPool, AfterStopNewWorkIsRefusedAndPostedTasksRunInTheCaller) {
   ThreadPool pool({.threads = 2});
   pool.Stop();
   pool.Stop();
