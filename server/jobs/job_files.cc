@@ -188,7 +188,7 @@ namespace {
 
 constexpr int kFormat = 1;  // of each of the files
 
-// A result has the scores of every picture of a dataset; far beyond any of those.
+// result.json has the score of each image of a dataset; these limits are far above any dataset.
 constexpr model::JsonLimits kLimits = {.depth = 12, .array_length = 10'000'000};
 constexpr size_t kMaxBytes = size_t{2} << 30;
 
@@ -197,7 +197,7 @@ std::string ReadText(const std::filesystem::path& path) {
   if (!in) throw model::FileError(path, "open", errno);
   const std::streamoff size = in.tellg();
   if (size < 0 || static_cast<size_t>(size) > kMaxBytes) {
-    throw model::CorruptFile(path, "is no file of less than 2 GiB");
+    throw model::CorruptFile(path, "is not a regular file smaller than 2 GiB");
   }
   std::string text(static_cast<size_t>(size), '\0');
   in.seekg(0);
@@ -216,7 +216,7 @@ absl::Status Write(const std::filesystem::path& path, const T& value, int indent
       file.Write(writer.Take().dump(indent) + "\n");
     } catch (const nlohmann::json::type_error&) {
       return absl::InvalidArgumentError(
-          absl::StrCat(path.string(), ": a text to be written is not UTF-8"));
+          absl::StrCat(path.string(), ": a text in it would not be UTF-8"));
     }
     file.Commit();
     return absl::OkStatus();
@@ -233,7 +233,7 @@ absl::StatusOr<T> Read(const std::filesystem::path& path) {
     JsonReader reader(json, source);
     int format = 0;
     reader("format", format);
-    // First of all: in another format anything else may differ, and this is then what to say.
+    // Checked first, since any other field may differ in another format.
     if (format != kFormat) {
       reader.Refuse("format", absl::StrCat("is ", format, "; this program reads format ", kFormat));
     }
@@ -246,7 +246,7 @@ absl::StatusOr<T> Read(const std::filesystem::path& path) {
   }
 }
 
-constexpr int kReadable = 2;  // indent of the files that people look into
+constexpr int kReadable = 2;  // indent of files that people read
 constexpr int kCompact = -1;
 
 }  // namespace
@@ -277,6 +277,26 @@ absl::Status WriteError(const std::filesystem::path& job, const JobError& error)
 }
 absl::StatusOr<JobError> ReadError(const std::filesystem::path& job) {
   return Read<JobError>(job / kErrorFile);
+}
+
+absl::StatusOr<TrainerExit> ReadTrainerExit(const std::filesystem::path& job) {
+  TrainerExit exit;
+  absl::StatusOr<model::TrainOutcome> outcome = ReadOutcome(job);
+  if (outcome.ok()) {
+    DropScores(*outcome);
+    exit.outcome = *std::move(outcome);
+    return exit;
+  }
+  if (!absl::IsNotFound(outcome.status())) return outcome.status();
+  absl::StatusOr<JobError> error = ReadError(job);
+  if (error.ok()) {
+    exit.error = *std::move(error);
+  } else if (absl::IsDataLoss(error.status())) {
+    exit.error = JobError{"DATA_LOSS", "", std::string(error.status().message())};
+  } else if (!absl::IsNotFound(error.status())) {
+    return error.status();
+  }
+  return exit;
 }
 
 void DropScores(model::TrainOutcome& outcome) {

@@ -33,8 +33,8 @@ struct flock WholeFile() {
   return lock;
 }
 
-// With the number of threads that the trainer's LibTorch reads before main. The trainer is none of
-// several processes that this server may be one of.
+// The server's environment with OMP_NUM_THREADS, which LibTorch reads before main, and without the
+// variables that would make the trainer one of several processes.
 std::vector<std::string> Environment(int threads) {
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -76,8 +76,8 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
   return pointers;
 }
 
-// How a process is started: in a session of its own, with nothing of this one's but its working
-// directory and user.
+// Starts a process in a session of its own; of this process it inherits only the working directory
+// and the user.
 class SpawnSettings {
  public:
   explicit SpawnSettings(const std::filesystem::path& log) {
@@ -88,7 +88,7 @@ class SpawnSettings {
                                      O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0666);
     posix_spawn_file_actions_addclosefrom_np(&actions_, STDERR_FILENO + 1);
     posix_spawnattr_init(&attributes_);
-    // The server blocks the signals that it waits for, and a mask is inherited.
+    // The server blocks signals, and a process inherits the mask.
     sigset_t none, all;
     sigemptyset(&none);
     sigfillset(&all);
@@ -136,11 +136,11 @@ absl::StatusOr<TrainerLock> TrainerLock::Acquire(const std::filesystem::path& jo
     close(fd);
     if (error == EACCES || error == EAGAIN) {
       return absl::FailedPreconditionError(
-          absl::StrCat("process ", Holder(job), " works on ", job.string(), " already"));
+          absl::StrCat("process ", Holder(job), " already trains the job ", job.string()));
     }
     return absl::InternalError(absl::StrCat("cannot lock ", path.string(), ": ", strerror(error)));
   }
-  // For people; Holder asks the system.
+  // For people; Holder queries the kernel instead.
   const std::string pid = absl::StrCat(getpid(), "\n");
   if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) {
     std::perror(path.c_str());
@@ -195,15 +195,15 @@ void TrainerProcess::Terminate() { Signal(SIGTERM); }
 void TrainerProcess::Kill() { Signal(SIGKILL); }
 
 void TrainerProcess::Signal(int signal) {
-  // Until it is collected, a child's number is not given to another process.
+  // The system does not reuse the id of a child until its exit status is collected.
   if (child_ > 0) {
-    if (signal == SIGKILL) kill(-child_, signal);  // the whole session
+    if (signal == SIGKILL) kill(-child_, signal);  // its process group, which is its session
     kill(child_, signal);
   }
   const pid_t holder = TrainerLock::Holder(job_);
   if (holder <= 0 || holder == child_) return;
-  // A number may be given anew between the question and the signal. A pidfd keeps to the process
-  // that had it when it was opened, and the second look says whether that was the holder.
+  // The system may reuse the process id between the query and the signal. A pidfd refers to the
+  // process that had the id when it was opened; the second query shows that this is the holder.
   const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, holder, 0));
   if (TrainerLock::Holder(job_) == holder) {
     if (signal == SIGKILL) kill(-holder, signal);

@@ -68,7 +68,7 @@ TEST_F(TrainSchedulerTest, WithoutCheckpointsDeathsDoAddUp) {
   const TrainJob job = AwaitEnd(Create({{kFakeCrashAt, "2"}, {kFakeForgetful, ""}}));
   EXPECT_EQ(job.reason_code, "TRAINER_DIED");
   EXPECT_EQ(job.attempts, 2);
-  EXPECT_THAT(job.reason, AllOf(HasSubstr("signal 9"), HasSubstr("no words")));
+  EXPECT_THAT(job.reason, AllOf(HasSubstr("signal 9"), HasSubstr("log is empty")));
 }
 
 // ---------------------------------------------------------------- deaths of the server
@@ -127,7 +127,7 @@ TEST_F(TrainSchedulerTest, ATrainerThatDiedWhileNoServerLookedIsStartedAgain) {
   AwaitStep(id, 2);
   scheduler_.reset();
   kill(TrainerOf(id), SIGKILL);
-  while (TrainerOf(id) != 0) std::this_thread::yield();
+  AwaitTrainerExit(id);
   Release(JobDirectory(id));
   Start();
   const TrainJob job = AwaitEnd(id);
@@ -143,7 +143,7 @@ TEST_F(TrainSchedulerTest, AResultThatCameWhileNoServerLookedIsFoundAndActivated
   AwaitStep(id, 1);
   scheduler_.reset();
   Release(JobDirectory(id));
-  while (TrainerOf(id) != 0) std::this_thread::yield();
+  AwaitTrainerExit(id);
   Start();
   const TrainJob job = AwaitEnd(id);
   EXPECT_EQ(job.state, JobState::kSucceeded);
@@ -231,6 +231,24 @@ TEST_F(TrainSchedulerTest, ADamagedJobIsListedAsFailedAndDisturbsNoOther) {
   Release(JobDirectory(held));
   EXPECT_EQ(AwaitEnd(held).state, JobState::kSucceeded);
   EXPECT_EQ(AwaitEnd(whole).state, JobState::kSucceeded);
+}
+
+TEST_F(TrainSchedulerTest, AnEndedJobKeepsItsStateWhenItsSpecificationIsDamaged) {
+  Start();
+  const std::string succeeded = Create({});
+  ASSERT_EQ(AwaitEnd(succeeded).state, JobState::kSucceeded);
+  const std::string failed = Create({{kFakeError, "NON_FINITE_LOSS"}});
+  ASSERT_EQ(AwaitEnd(failed).state, JobState::kFailed);
+  scheduler_.reset();
+  for (const std::string& id : {succeeded, failed}) {
+    fs::resize_file(JobDirectory(id) / kSpecFile, 10);
+  }
+  Start();
+  EXPECT_EQ(scheduler_->Get(succeeded)->state, JobState::kSucceeded);
+  EXPECT_EQ(scheduler_->Get(succeeded)->outcome->version, "1");
+  EXPECT_EQ(scheduler_->Get(failed)->reason_code, "NON_FINITE_LOSS");
+  EXPECT_EQ(scheduler_->Resume(succeeded).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(scheduler_->Resume(failed).status().code(), absl::StatusCode::kDataLoss);
 }
 
 TEST_F(TrainSchedulerTest, ADirectoryThatAnotherServerUsesIsRefused) {

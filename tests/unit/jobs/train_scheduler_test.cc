@@ -102,7 +102,7 @@ TEST_F(TrainSchedulerTest, AResultThatCannotBeReadFailsTheJobAndResumingMakesItA
   AwaitPhase(id, TrainPhase::kPublishing);
   scheduler_.reset();
   Release(JobDirectory(id));
-  while (TrainerOf(id) != 0) std::this_thread::yield();
+  AwaitTrainerExit(id);
   fs::resize_file(JobDirectory(id) / kResultFile, 30);
   Start();
   const TrainJob job = AwaitEnd(id);
@@ -150,7 +150,7 @@ TEST_F(TrainSchedulerTest, AFullQueueRefusesAtOnceAndWritesNothing) {
   const auto refused = scheduler_->Create(SpecOf({}), "");
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(GetDetails(refused.status()).reason, "JOB_QUEUE_FULL");
-  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("2 is the most"));
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("at most 2"));
   EXPECT_EQ(scheduler_->List().size(), 3u);
 
   ASSERT_TRUE(scheduler_->Cancel(waiting).ok());
