@@ -61,6 +61,7 @@ struct TrainingOptions {
   bool enabled = true;              // false: TrainingService answers UNIMPLEMENTED
   std::filesystem::path data_root;  // jail of dataset_path; empty: no such path is allowed
   std::filesystem::path encoders;  // NAME.safetensors or NAME.pth; a preset's own: encoder-tiny, ..
+  std::filesystem::path installed_encoders;  // searched after `encoders`; not a key
   TrainScheduler::Options jobs{.jobs = {}};
   DatasetStore::Options datasets;  // uploaded ones
 };
@@ -107,8 +108,11 @@ absl::Status SetOption(Config& config, absl::string_view key, absl::string_view 
 absl::Status Validate(const Config& config);
 
 // Fills in what follows from other keys: the folders of training that are empty lie beside the
-// store ("jobs", "datasets", "encoders"), the trainer "proad-trainer" beside this program, the
-// store of the jobs is models.store, and their pictures have the limits of `image`.
+// store ("jobs", "datasets", "encoders"), the installed encoders in ../share/proad/weights of this
+// program's folder, the trainer "proad-trainer" beside this program, the
+// store of the jobs is models.store, their images have the limits of `image`, and a computed memory
+// limit of a trainer leaves models.memory_reserve, admission.max_bytes and one and a half times
+// server.max_memory to the server.
 void ResolvePaths(Config& config);
 
 }  // namespace proad::server

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -285,27 +286,29 @@ absl::Status JobPlanner::PlanStart(JobSpec& spec) const {
 absl::Status JobPlanner::PlanEncoder(JobSpec& spec) const {
   const bool own = spec.encoder.empty();
   if (own) spec.encoder = OwnEncoder(spec.train.preset);
-  for (const char* ending : {".safetensors", ".pth"}) {
-    const fs::path file = options_.encoders / (spec.encoder + ending);
+  std::set<std::string> known;
+  for (const fs::path& directory : options_.encoders) {
     std::error_code error;
-    if (!fs::is_regular_file(file, error)) continue;
-    spec.train.encoder_file = file;
-    return absl::OkStatus();
-  }
-  std::vector<std::string> known;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(options_.encoders, error)) {
-    const fs::path& file = entry.path();
-    if (file.extension() == ".safetensors" || file.extension() == ".pth") {
-      known.push_back(file.stem());
+    for (const char* ending : {".safetensors", ".pth"}) {
+      const fs::path file = directory / (spec.encoder + ending);
+      if (!fs::is_regular_file(file, error)) continue;
+      spec.train.encoder_file = file;
+      return absl::OkStatus();
+    }
+    for (const auto& entry : fs::directory_iterator(directory, error)) {
+      const fs::path& file = entry.path();
+      const bool weights = file.extension() == ".safetensors" || file.extension() == ".pth";
+      // The installed weights have models too, named like their presets.
+      if (weights && !absl::c_linear_search(model::PresetNames(), file.stem().string())) {
+        known.insert(file.stem());
+      }
     }
   }
-  std::sort(known.begin(), known.end());
   return Refuse(own ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kNotFound,
                 "spec.encoder", "ENCODER_NOT_FOUND",
                 absl::StrCat("this server has no encoder ", Quote(spec.encoder),
                              own ? absl::StrCat(", which ", spec.train.preset, " starts from") : "",
-                             "; there are: ", Enumerate(known)));
+                             "; there are: ", Enumerate({known.begin(), known.end()})));
 }
 
 // Weights of another network, or trained on the features of another encoder, cannot be used.

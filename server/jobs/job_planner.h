@@ -29,7 +29,9 @@ class JobPlanner {
  public:
   struct Options {
     std::filesystem::path data_root;  // JobSpec::dataset_path is below it; empty: no such paths
-    std::filesystem::path encoders;   // directory of NAME.safetensors and NAME.pth
+    // Directories of NAME.safetensors and NAME.pth. The first one that has NAME counts; a directory
+    // need not exist.
+    std::vector<std::filesystem::path> encoders;
   };
 
   JobPlanner(const Options& options, const DatasetStore& datasets, const ModelStore& models,

@@ -63,9 +63,9 @@ class JobPlannerTest : public ::testing::Test {
   }
 
   absl::Status Plan(JobSpec& spec) {
-    const JobPlanner planner({.data_root = data_root_, .encoders = root_ / "encoders"}, datasets_,
-                             models_,
-                             [this](const std::string& device) { return Resolve(device); });
+    const JobPlanner planner(
+        {.data_root = data_root_, .encoders = {root_ / "encoders", root_ / "installed"}}, datasets_,
+        models_, [this](const std::string& device) { return Resolve(device); });
     return planner.Plan(spec);
   }
 
@@ -224,10 +224,27 @@ TEST_F(JobPlannerTest, ADatasetThatCannotBeTrainedOnSaysWhy) {
   ExpectRefused(batch, absl::StatusCode::kInvalidArgument, "spec.overrides.batch_size", "64");
 }
 
+TEST_F(JobPlannerTest, InstalledEncodersAreFoundAfterThoseOfTheOperator) {
+  fs::remove_all(root_ / "encoders");
+  WriteFile(root_ / "installed", "encoder-pyramid.safetensors", "installed");
+  JobSpec spec = Spec();
+  ASSERT_TRUE(Plan(spec).ok());
+  EXPECT_EQ(spec.train.encoder_file, root_ / "installed/encoder-pyramid.safetensors");
+  WriteFile(root_ / "encoders", "encoder-pyramid.pth", "operator");
+  spec = Spec();
+  ASSERT_TRUE(Plan(spec).ok());
+  EXPECT_EQ(spec.train.encoder_file, root_ / "encoders/encoder-pyramid.pth");
+}
+
 TEST_F(JobPlannerTest, UnknownEncodersListTheKnown) {
   JobSpec unknown = Spec();
   unknown.encoder = "theirs";
   ExpectRefused(unknown, absl::StatusCode::kNotFound, "spec.encoder", "encoder-pyramid, mine");
+  WriteFile(root_ / "installed", "shipped.safetensors", "shipped");
+  WriteFile(root_ / "installed", "mine.safetensors", "shipped");
+  WriteFile(root_ / "installed", "proad-pyramid.safetensors", "a model");
+  ExpectRefused(unknown, absl::StatusCode::kNotFound, "spec.encoder",
+                "encoder-pyramid, mine, shipped");
   JobSpec none = Spec();
   none.train.preset = "proad-large";
   ExpectRefused(none, absl::StatusCode::kInvalidArgument, "spec.encoder", "encoder-large");

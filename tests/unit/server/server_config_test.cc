@@ -270,5 +270,13 @@ TEST(ServerConfig, TheTrainerLiesBesideTheProgramUnlessItIsGiven) {
   EXPECT_EQ(config.training.jobs.trainer, "/opt/trainer");
 }
 
+TEST(ServerConfig, InstalledEncodersAreInTheShareFolderOfTheInstallation) {
+  Config config;
+  ResolvePaths(config);
+  const std::filesystem::path programs =
+      std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  EXPECT_EQ(config.training.installed_encoders, programs.parent_path() / "share/proad/weights");
+}
+
 }  // namespace
 }  // namespace proad::server
