@@ -1,5 +1,7 @@
 #include "server/jobs/job_files.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <cerrno>
 #include <fstream>
@@ -95,6 +97,7 @@ void Fields(Struct& spec, Visit& visit) {
   visit("activate_on_success", spec.activate_on_success);
   visit("labels", spec.labels);
   visit("request_digest", spec.request_digest);
+  visit("id", spec.id);
 }
 
 template <SameType<model::Metric> Struct, typename Visit>
@@ -251,11 +254,37 @@ constexpr int kCompact = -1;
 
 }  // namespace
 
+std::filesystem::path JobDirectory(const std::filesystem::path& job) {
+  const std::filesystem::path path = std::filesystem::absolute(job).lexically_normal();
+  return path.has_filename() ? path : path.parent_path();
+}
+
 absl::Status WriteSpec(const std::filesystem::path& job, const JobSpec& spec) {
   return Write(job / kSpecFile, spec, kReadable);
 }
 absl::StatusOr<JobSpec> ReadSpec(const std::filesystem::path& job) {
   return Read<JobSpec>(job / kSpecFile);
+}
+
+absl::Status CreateSpec(const std::filesystem::path& job, const JobSpec& spec) {
+  const std::filesystem::path temporary =
+      job / model::UniqueName(absl::StrCat(".", kSpecFile, ".tmp-"));
+  if (absl::Status written = Write(temporary, spec, kReadable); !written.ok()) return written;
+  const std::filesystem::path path = job / kSpecFile;
+  // Unlike rename, link fails when the file exists, on network file systems too.
+  const int error = link(temporary.c_str(), path.c_str()) == 0 ? 0 : errno;
+  unlink(temporary.c_str());
+  if (error == EEXIST) {
+    return absl::AlreadyExistsError(absl::StrCat(path.string(), " exists already"));
+  }
+  if (error == EPERM || error == EOPNOTSUPP) return WriteSpec(job, spec);  // no hard links here
+  try {
+    if (error != 0) throw model::FileError(path, "create", error);
+    model::FlushToDisk(job);
+    return absl::OkStatus();
+  } catch (...) {
+    return StatusOfFileException();
+  }
 }
 
 absl::Status WriteRecord(const std::filesystem::path& job, const JobRecord& record) {

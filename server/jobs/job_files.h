@@ -75,6 +75,9 @@ struct TrainerExit {
   std::optional<JobError> error;               // of no meaning when there is an outcome
 };
 
+// `job` as an absolute path without a trailing separator, so that filename() is the job's name.
+std::filesystem::path JobDirectory(const std::filesystem::path& job);
+
 // Errors of writing: RESOURCE_EXHAUSTED (DISK_FULL), INVALID_ARGUMENT (a text that is not UTF-8 or
 // a number that is not finite), INTERNAL; the file is not changed then. Errors of reading:
 // NOT_FOUND when the file does not exist; DATA_LOSS when its content is damaged, with the file and
@@ -82,6 +85,10 @@ struct TrainerExit {
 // cannot read it.
 absl::Status WriteSpec(const std::filesystem::path& job, const JobSpec& spec);
 absl::StatusOr<JobSpec> ReadSpec(const std::filesystem::path& job);
+
+// As WriteSpec, but ALREADY_EXISTS when the directory has a spec.json. Of several processes that call
+// it at the same time, one succeeds.
+absl::Status CreateSpec(const std::filesystem::path& job, const JobSpec& spec);
 
 absl::Status WriteRecord(const std::filesystem::path& job, const JobRecord& record);
 absl::StatusOr<JobRecord> ReadRecord(const std::filesystem::path& job);

@@ -63,7 +63,7 @@ void JobTable::Load(std::vector<StoredJob> stored, absl::Time now) {
   for (const bool alive : {true, false}) {
     for (auto& [id, job] : jobs_) {
       if (job->state() != JobState::kRunning || job->run != nullptr) continue;
-      if ((TrainerLock::Holder(store_->Directory(id)) != 0) != alive) continue;
+      if (TrainerProcess(store_->Directory(id)).IsAlive() != alive) continue;
       Follow(*job);
       Log(LogLevel::kInfo,
           alive ? "found the trainer of a job" : "the trainer of a job exited meanwhile",
@@ -188,7 +188,7 @@ int JobTable::CountRunning() const {
       jobs_.begin(), jobs_.end(), [](const auto& entry) { return entry.second->run != nullptr; }));
 }
 
-bool JobTable::HasFreeSlot() const { return CountRunning() < options_.concurrency; }
+int JobTable::CountFreeSlots() const { return std::max(0, options_.concurrency - CountRunning()); }
 
 std::vector<ScheduledJob*> JobTable::Queued() const {
   std::vector<ScheduledJob*> queued;

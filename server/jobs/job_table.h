@@ -50,7 +50,7 @@ class JobTable {
   ScheduledJob* Find(const std::string& id);  // nullptr: unknown
   std::vector<ScheduledJob*> Queued() const;  // in the order in which they will run
   absl::Status CheckQueueRoom() const;        // RESOURCE_EXHAUSTED (JOB_QUEUE_FULL)
-  bool HasFreeSlot() const;
+  int CountFreeSlots() const;
   absl::Time next_removal() const { return next_removal_; }
   JobStore& store() { return *store_; }
 

@@ -28,6 +28,9 @@ struct JobSpec {
   // Digest of the request as received. A repeated request has the same digest, although it may
   // resolve to another specification when the dataset or the active version has changed.
   std::string request_digest;
+  // A random id that `proad-trainer plan` makes, and that the published version names as its job.
+  // Absent in a job of a server, whose id is the name of its directory.
+  std::optional<std::string> id;
 
   bool operator==(const JobSpec&) const = default;
 };

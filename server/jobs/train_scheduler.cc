@@ -273,7 +273,7 @@ JobObservation TrainScheduler::Observe(ScheduledJob& job, absl::Time now) {
   JobObservation seen = {.now = now,
                          .stopping = stopping_seen_,
                          .interrupt = interrupt_,
-                         .slot_free = job.run ? job.run->slot() >= 0 : table_.HasFreeSlot(),
+                         .slot_free = job.run ? job.run->slot() >= 0 : table_.CountFreeSlots() > 0,
                          .backing_off = now < job.retry_at,
                          .id = job.id(),
                          .activate_on_success = job.spec().activate_on_success,
@@ -362,6 +362,7 @@ void TrainScheduler::StartTrainer(ScheduledJob& job, absl::Time now) {
                       .nice = options_.nice,
                       .threads = ThreadsOf(options_.threads),
                       .feature_memory_bytes = options_.feature_memory_bytes,
+                      .memory_limit_bytes = ComputeMemoryLimit(),
                       .checkpoint_interval = options_.checkpoint_interval,
                       .image = options_.image});
   if (!started.ok()) {
@@ -370,6 +371,13 @@ void TrainScheduler::StartTrainer(ScheduledJob& job, absl::Time now) {
   }
   Log(LogLevel::kInfo, "training job started",
       {{"job", job.id()}, {"attempt", job.record().attempts}});
+}
+
+int64_t TrainScheduler::ComputeMemoryLimit() const {
+  if (options_.memory_limit_bytes > 0) return options_.memory_limit_bytes;
+  // Shared with the trainers that may start beside this one.
+  return TrainerMemoryLimit(options_.measure_memory(), options_.memory_reserve,
+                            table_.CountFreeSlots() + 1);
 }
 
 void TrainScheduler::BeginActivation(ScheduledJob& job) {

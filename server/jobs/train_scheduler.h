@@ -30,6 +30,7 @@
 #include "server/jobs/job_table.h"
 #include "server/jobs/job_watchers.h"
 #include "server/jobs/train_job.h"
+#include "server/serving/memory_room.h"
 #include "server/telemetry/metrics.h"
 #include "server/util/mutex.h"
 #include "server/util/thread_pool.h"
@@ -54,6 +55,9 @@ class TrainScheduler {
     int nice = 10;                                    // of the trainer, 0..19
     int threads = 0;                                  // of the trainer; 0: one per core
     int64_t feature_memory_bytes = int64_t{2} << 30;  // of one trainer
+    int64_t memory_limit_bytes = 0;                   // of one trainer; 0: from TrainerMemoryLimit
+    int64_t memory_reserve = 256 << 20;  // bytes that a computed limit leaves to the server
+    MeasureMemory measure_memory = HostMemory;
     absl::Duration checkpoint_interval = absl::Seconds(10);
     model::ImageLimits image;  // for the images of datasets
     int max_crashes = 3;       // consecutive crashes without a new checkpoint; then the job FAILED
@@ -146,6 +150,7 @@ class TrainScheduler {
   absl::Status Perform(ScheduledJob& job, const JobStep& step, absl::Time now);
   void PerformAction(ScheduledJob& job, JobAction action, absl::Time now);
   void StartTrainer(ScheduledJob& job, absl::Time now);
+  int64_t ComputeMemoryLimit() const;
   void BeginActivation(ScheduledJob& job);
   void EndActivation(const std::string& id, const absl::Status& status);
 

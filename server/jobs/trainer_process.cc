@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -31,6 +32,12 @@ struct flock WholeFile() {
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;
   return lock;
+}
+
+// Whether a later call may succeed although nothing else has changed.
+bool IsTemporary(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOLCK || error == EIO ||
+         error == EINTR;
 }
 
 // The server's environment with OMP_NUM_THREADS, which LibTorch reads before main, and without the
@@ -59,6 +66,8 @@ std::vector<std::string> Arguments(const TrainerOptions& options,
           absl::StrCat(options.nice),
           "--feature-memory",
           absl::StrCat(options.feature_memory_bytes),
+          "--memory-limit",
+          absl::StrCat(options.memory_limit_bytes),
           "--checkpoint-seconds",
           absl::StrCat(absl::ToDoubleSeconds(options.checkpoint_interval)),
           "--max-image-bytes",
@@ -154,16 +163,30 @@ TrainerLock::~TrainerLock() {
   if (fd_ >= 0) close(fd_);
 }
 
-pid_t TrainerLock::Holder(const std::filesystem::path& job) {
-  const int fd = open((job / kLockFile).c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) return 0;
+absl::StatusOr<pid_t> TrainerLock::FindHolder(const std::filesystem::path& job) {
+  const std::filesystem::path path = job / kLockFile;
+  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  const int open_error = fd < 0 ? errno : 0;
   struct flock lock = WholeFile();
-  const int result = fcntl(fd, F_GETLK, &lock);
-  close(fd);
-  return result == 0 && lock.l_type != F_UNLCK ? lock.l_pid : 0;
+  const int lock_error = fd >= 0 && fcntl(fd, F_GETLK, &lock) != 0 ? errno : 0;
+  if (fd >= 0) close(fd);
+  const int error = open_error != 0 ? open_error : lock_error;
+  if (IsTemporary(error)) {
+    return absl::InternalError(
+        absl::StrCat("cannot query the lock ", path.string(), ": ", strerror(error)));
+  }
+  return error == 0 && lock.l_type != F_UNLCK ? lock.l_pid : 0;
 }
 
+pid_t TrainerLock::Holder(const std::filesystem::path& job) { return FindHolder(job).value_or(0); }
+
 // ---------------------------------------------------------------- the process
+
+int64_t TrainerMemoryLimit(const MemoryRoom& room, int64_t reserve, int slots) {
+  constexpr uint64_t kUnknown = std::numeric_limits<int64_t>::max() / 2;
+  if (room.free >= kUnknown) return 0;
+  return std::max<int64_t>((static_cast<int64_t>(room.free) - reserve) / slots, 1);
+}
 
 absl::Status TrainerProcess::Start(const TrainerOptions& options) {
   ending_.clear();
@@ -187,7 +210,8 @@ bool TrainerProcess::IsAlive() {
     if (ended == child_) ending_ = Describe(status);
     child_ = 0;
   }
-  return TrainerLock::Holder(job_) != 0;
+  const absl::StatusOr<pid_t> holder = TrainerLock::FindHolder(job_);
+  return !holder.ok() || *holder != 0;
 }
 
 void TrainerProcess::Terminate() { Signal(SIGTERM); }

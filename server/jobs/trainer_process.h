@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "model/picture/image.h"
+#include "server/serving/memory_room.h"
 
 namespace proad::server {
 
@@ -38,7 +39,11 @@ class TrainerLock {
   TrainerLock(TrainerLock&& other) noexcept;
   TrainerLock& operator=(TrainerLock&&) = delete;
 
-  // The id of the process that holds the lock; 0 when there is none.
+  // The id of the process that holds the lock; 0 when there is none. INTERNAL when the system
+  // cannot tell now, for example for lack of descriptors.
+  static absl::StatusOr<pid_t> FindHolder(const std::filesystem::path& job);
+
+  // As FindHolder; 0 also when the system cannot tell.
   static pid_t Holder(const std::filesystem::path& job);
 
  private:
@@ -53,9 +58,15 @@ struct TrainerOptions {
   int nice = 0;
   int threads = 1;
   int64_t feature_memory_bytes = 0;
+  int64_t memory_limit_bytes = 0;  // beyond it the trainer fails as OUT_OF_MEMORY; 0: none
   absl::Duration checkpoint_interval;
   model::ImageLimits image;
 };
+
+// The memory limit of a trainer that may take an equal share of the free memory with others, `slots`
+// in all, when the server keeps `reserve` bytes. 0, which means no limit, when the free memory is
+// unknown; otherwise at least 1. Pure function.
+int64_t TrainerMemoryLimit(const MemoryRoom& room, int64_t reserve, int slots);
 
 // The trainer of one job: started by this process, or by an earlier server, or none. One thread.
 class TrainerProcess {
@@ -69,7 +80,8 @@ class TrainerProcess {
   // Starts a trainer. INTERNAL, naming the program, when the system cannot start it.
   absl::Status Start(const TrainerOptions& options);
 
-  // False once the trainer has exited. Also collects its exit status.
+  // False once the trainer has exited; true also when the system cannot tell now. Collects the exit
+  // status.
   bool IsAlive();
 
   // Sends SIGTERM: the trainer saves its state and exits. No effect after its exit.

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "model/files/atomic_file.h"
 #include "model/files/error.h"
 #include "model/spec/config.h"
 #include "model/spec/manifest.h"
@@ -60,16 +61,19 @@ JobSpec SpecOf(const Options& options) {
 }
 
 int Plan(const Options& options) {
-  const JobSpec spec = SpecOf(options);
+  JobSpec spec = SpecOf(options);
+  // Random, so that a version of an earlier job in a directory of the same name is not taken for the
+  // version of this job.
+  spec.id = model::UniqueName(JobDirectory(options.job).filename().string() + "-");
   std::filesystem::create_directories(options.job);
-  absl::StatusOr<JobSpec> there = ReadSpec(options.job);
-  if (absl::IsNotFound(there.status())) {
-    const absl::Status written = WriteSpec(options.job, spec);
-    if (!written.ok()) throw std::runtime_error(std::string(written.message()));
-    there = ReadSpec(options.job);
+  const absl::Status created = CreateSpec(options.job, spec);
+  if (!created.ok() && !absl::IsAlreadyExists(created)) {
+    throw std::runtime_error(std::string(created.message()));
   }
-  if (!there.ok()) throw std::runtime_error(std::string(there.status().message()));
-  if (!(*there == spec)) {
+  const absl::StatusOr<JobSpec> existing = ReadSpec(options.job);
+  if (!existing.ok()) throw std::runtime_error(std::string(existing.status().message()));
+  spec.id = existing->id;
+  if (!(*existing == spec)) {
     throw model::InvalidInput("job", "ALREADY_EXISTS",
                               (options.job / kSpecFile).string() +
                                   " belongs to another job; use another directory, or remove this "

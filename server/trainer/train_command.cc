@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -22,6 +23,7 @@
 #include "absl/time/clock.h"
 #include "model/files/error.h"
 #include "model/network/device.h"
+#include "model/spec/manifest.h"
 #include "model/spec/non_finite_loss.h"
 #include "model/training/rendezvous.h"
 #include "model/training/train_run.h"
@@ -30,6 +32,7 @@
 #include "server/jobs/ranks.h"
 #include "server/jobs/trainer_process.h"
 #include "server/serving/model_store.h"
+#include "server/trainer/memory_limit.h"
 #include "server/trainer/stop_signal.h"
 #include "server/util/status_details.h"
 #include "server/version.h"
@@ -134,7 +137,8 @@ struct Options {
   std::filesystem::path job;
   int nice = 0;
   double peer_timeout_seconds = 600;
-  pid_t parent = 0;  // rank 0, where that is the process that started this one
+  int64_t memory_limit = 0;  // bytes, of all processes of the training on this machine; 0: none
+  pid_t parent = 0;          // rank 0, if that is the process that started this one
   model::TrainContext context;
 };
 
@@ -245,10 +249,43 @@ int Train(const Options& options, const JobSpec& spec,
   }
 }
 
-int Train(const Options& options) {
+// The exit code of a job that has result.json already. A version can be deleted after its job has
+// ended; the job must not report success then.
+int ExitWithResult(const Options& options, const JobSpec& spec) {
+  const absl::StatusOr<model::TrainOutcome> outcome = ReadOutcome(options.job);
+  if (!outcome.ok()) {
+    PrintError(std::string(outcome.status().message()));
+    return kTrainerFailed;
+  }
+  std::string hash;
+  try {
+    hash =
+        model::ReadManifest(options.context.store / spec.train.model_name / outcome->version).hash;
+  } catch (const std::exception& error) {
+    PrintError(error.what());
+  }
+  if (hash == outcome->hash) return kTrainerDone;
+  PrintError(absl::StrCat((options.job / kResultFile).string(), " names ", spec.train.model_name,
+                          "@", outcome->version, " with the manifest ", outcome->hash,
+                          ", which the store ", options.context.store.string(),
+                          " does not have; remove the job's directory and plan the job again"));
+  return kTrainerFailed;
+}
+
+// Ends this process as OUT_OF_MEMORY when it exceeds its share of the memory limit.
+std::unique_ptr<MemoryLimit> LimitMemory(const Options& options, const JobSpec& spec,
+                                         const std::optional<model::Membership>& membership) {
+  if (options.memory_limit == 0) return nullptr;
+  const bool one_machine = !membership || options.parent != 0;
+  const int64_t limit = options.memory_limit / (one_machine ? spec.train.world_size : 1);
+  return std::make_unique<MemoryLimit>(limit, [&options, limit](int64_t used) {
+    std::_Exit(Fail(options, {"OUT_OF_MEMORY", "", MemoryLimitError(used, limit)}));
+  });
+}
+
+int Train(Options options) {
   if (options.parent != 0 && !EndWithParent(options.parent)) return kTrainerAlone;
   StopOnSignal(/*interrupt=*/false);
-  LowerPriority(options.nice);
   const auto membership = ReadMembership(getenv);
   if (!membership.ok()) {
     PrintError(std::string(membership.status().message()));
@@ -265,15 +302,21 @@ int Train(const Options& options) {
     std::error_code error;
     std::filesystem::remove(options.job / kErrorFile, error);  // of an earlier attempt
   }
-  if (std::filesystem::exists(options.job / kResultFile)) return kTrainerDone;
+  const bool has_result = std::filesystem::exists(options.job / kResultFile);
+  if (has_result && !held) return kTrainerDone;  // rank 0 checks the result
   const absl::StatusOr<JobSpec> spec = ReadSpec(options.job);
+  if (has_result && spec.ok()) return ExitWithResult(options, *spec);
   if (!spec.ok()) return Fail(options, ErrorOf(spec.status()));
+  options.context.job_id = spec->id.value_or(options.job.filename().string());
   if (*membership && (*membership)->size != spec->train.world_size) {
     return Fail(options, {"INVALID_SPEC", "world_size",
                           absl::StrCat("world_size of the job is ", spec->train.world_size,
                                        ", but WORLD_SIZE in the environment is ",
                                        (*membership)->size, "; they must be equal")});
   }
+  // Before LowerPriority, so that the watching thread keeps its priority.
+  const std::unique_ptr<MemoryLimit> memory_limit = LimitMemory(options, *spec, *membership);
+  LowerPriority(options.nice);
   return Train(options, *spec, *membership);
 }
 
@@ -296,6 +339,11 @@ void AddTrainCommand(CLI::App& command, Command& run) {
                   "Least number of seconds between checkpoints")
       ->check(CLI::NonNegativeNumber);
   command
+      .add_option("--memory-limit", options->memory_limit,
+                  "Bytes of memory that the training may use on this machine; beyond it fails as "
+                  "OUT_OF_MEMORY (default: no limit)")
+      ->check(CLI::NonNegativeNumber);
+  command
       .add_option("--peer-timeout", options->peer_timeout_seconds,
                   "Seconds without an answer after which another process of the training counts as "
                   "lost")
@@ -312,9 +360,7 @@ void AddTrainCommand(CLI::App& command, Command& run) {
   command.add_option("--max-image-side", context.limits.max_side,
                      "Largest width or height of an image in pixels");
   command.callback([options, &run] {
-    const std::filesystem::path job = std::filesystem::absolute(options->job).lexically_normal();
-    options->job = job.has_filename() ? job : job.parent_path();
-    options->context.job_id = options->job.filename().string();
+    options->job = JobDirectory(options->job);
     options->context.directory = options->job / kWorkDirectory;
     options->context.code_version = Version();
     run = [options] { return Train(*options); };

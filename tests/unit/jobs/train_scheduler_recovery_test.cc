@@ -36,7 +36,7 @@ TEST_F(TrainSchedulerTest, ATrainerThatIsKilledIsStartedAgainFromItsCheckpoint) 
   EXPECT_EQ(Attempts(id), "0\n2\n2\n");
 }
 
-TEST_F(TrainSchedulerTest, ATrainerThatKeepsDyingFailsTheJobWithItsLastWords) {
+TEST_F(TrainSchedulerTest, ATrainerThatKeepsCrashingFailsTheJobWithTheEndOfItsLog) {
   Start();
   const std::string id = Create({{kFakeExit, "9"}});
   const TrainJob job = AwaitEnd(id);
@@ -45,7 +45,7 @@ TEST_F(TrainSchedulerTest, ATrainerThatKeepsDyingFailsTheJobWithItsLastWords) {
   // It got to its checkpoint, and then three times no further.
   EXPECT_EQ(job.attempts, 3);
   EXPECT_THAT(job.reason, AllOf(HasSubstr("3 times"), HasSubstr("step 3"), HasSubstr("exit code 9"),
-                                HasSubstr(kFakeLastWords)));
+                                HasSubstr(kFakeLogText)));
   ASSERT_TRUE(scheduler_->Resume(id).ok());
   EXPECT_EQ(AwaitEnd(id).attempts, 6) << "a person who resumes it gives it all its tries again";
 }
@@ -153,6 +153,25 @@ TEST_F(TrainSchedulerTest, AResultThatCameWhileNoServerLookedIsFoundAndActivated
   EXPECT_EQ(scheduler_->Get(id)->outcome->version, "7") << "it is remembered";
   EXPECT_TRUE(scheduler_->Get(id)->activation->activated);
   EXPECT_THAT(activated_.Await(1), ElementsAre("pcb@7"));
+}
+
+TEST_F(TrainSchedulerTest, AResultThatCannotBeReadNowIsReadLater) {
+  Start();
+  const std::string id = Create({{kFakeHoldPublishing, ""}});
+  AwaitPhase(id, model::TrainPhase::kPublishing);
+  scheduler_.reset();
+  Release(JobDirectory(id));
+  AwaitTrainerExit(id);
+  // The file is whole, but the system cannot open its name.
+  const fs::path result = JobDirectory(id) / kResultFile;
+  fs::rename(result, JobDirectory(id) / "whole");
+  fs::create_symlink(result, result);
+  Start();
+  const auto refused = scheduler_->Cancel(id);  // which answers when the scheduler has tried
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr(result.string()));
+  EXPECT_EQ(scheduler_->Get(id)->state, JobState::kRunning);
+  fs::rename(JobDirectory(id) / "whole", result);
+  EXPECT_EQ(AwaitEnd(id).state, JobState::kSucceeded);
 }
 
 TEST_F(TrainSchedulerTest, MoreTrainersThanMayRunAreFollowedToTheirEnd) {

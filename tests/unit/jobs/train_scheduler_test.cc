@@ -72,7 +72,7 @@ TEST_F(TrainSchedulerTest, AFailureSaysWhyAndCanBeResumed) {
   const TrainJob job = AwaitEnd(id);
   EXPECT_EQ(job.state, JobState::kFailed);
   EXPECT_EQ(job.reason_code, "UNREADABLE_IMAGE");
-  EXPECT_EQ(job.reason, "it failed as it was told");
+  EXPECT_EQ(job.reason, "the label fake.error is set");
   EXPECT_EQ(job.attempts, 1) << "what failed with a reason is not tried again by itself";
   EXPECT_FALSE(job.outcome);
 
