@@ -283,7 +283,7 @@ TEST(JobMachine, VersionIsActivatedOnlyWhenAskedForAndPassedByTheGate) {
   EXPECT_EQ(left.action, JobAction::kStopFollowing);
 }
 
-TEST(JobMachine, JobSucceedsWhateverItsActivationReturns) {
+TEST(JobMachine, JobSucceedsAlsoWhenItsActivationFails) {
   const JobRecord running = RecordIn(kRunning);
   const absl::Status draining =
       MakeError(absl::StatusCode::kUnavailable, "draining", {.reason = "DRAINING"});

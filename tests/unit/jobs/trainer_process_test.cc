@@ -1,4 +1,4 @@
-// The process of a trainer, with the fake one (tests/support/fake_trainer.cc).
+// TrainerProcess with the fake trainer (tests/support/fake_trainer.cc).
 #include "server/jobs/trainer_process.h"
 
 #include <gmock/gmock.h>
@@ -72,7 +72,7 @@ class TrainerProcessTest : public ::testing::Test {
   const TempDirectory job_;
 };
 
-TEST_F(TrainerProcessTest, RunsToItsEndAndIsCollected) {
+TEST_F(TrainerProcessTest, ExitStatusIsCollected) {
   WriteJob({});
   TrainerProcess process(job_.path());
   EXPECT_FALSE(process.IsAlive());
@@ -80,17 +80,17 @@ TEST_F(TrainerProcessTest, RunsToItsEndAndIsCollected) {
   AwaitEnd(process);
   EXPECT_EQ(process.ending(), "it ended with exit code 0");
   EXPECT_TRUE(ReadOutcome(job_.path()).ok());
-  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1) << "a dead child was left uncollected";
+  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1) << "no exit status is left to collect";
 }
 
-TEST_F(TrainerProcessTest, InheritsNothingThatTiesItToTheServer) {
+TEST_F(TrainerProcessTest, InheritsNoSessionDescriptorsOrSignalsOfTheServer) {
   WriteJob({});
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
-  ASSERT_EQ(pthread_sigmask(SIG_BLOCK, &signals, nullptr), 0);  // as proad-server does
+  ASSERT_EQ(pthread_sigmask(SIG_BLOCK, &signals, nullptr), 0);  // like proad-server
   int pipe_ends[2];
-  ASSERT_EQ(pipe(pipe_ends), 0);  // stands for a client's connection
+  ASSERT_EQ(pipe(pipe_ends), 0);  // like a connection of a client
   TrainerProcess process(job_.path());
   ASSERT_TRUE(process.Start(Options()).ok());
   AwaitEnd(process);
@@ -105,7 +105,7 @@ TEST_F(TrainerProcessTest, InheritsNothingThatTiesItToTheServer) {
             HasSubstr("sigterm_blocked 0\n"), Not(HasSubstr("open pipe:"))));
 }
 
-TEST_F(TrainerProcessTest, IsFoundByOneThatDidNotStartIt) {
+TEST_F(TrainerProcessTest, IsFoundByItsLock) {
   WriteJob({{kFakeHoldAt, "1"}});
   TrainerProcess process(job_.path());
   ASSERT_TRUE(process.Start(Options()).ok());
@@ -116,11 +116,11 @@ TEST_F(TrainerProcessTest, IsFoundByOneThatDidNotStartIt) {
   Release(job_.path());
   AwaitEnd(process);
   EXPECT_FALSE(other.IsAlive());
-  EXPECT_EQ(other.ending(), "") << "only a parent is told how a process ended";
+  EXPECT_EQ(other.ending(), "") << "only the parent learns how a process ended";
   EXPECT_EQ(ReadText(job_ / kLockFile), std::to_string(holder) + "\n");
 }
 
-TEST_F(TrainerProcessTest, AFoundTrainerCountsAsAliveWhileTheSystemCannotTell) {
+TEST_F(TrainerProcessTest, FoundTrainerCountsAsAliveWhileTheSystemCannotTell) {
   WriteJob({{kFakeHoldAt, "1"}});
   TrainerProcess process(job_.path());
   ASSERT_TRUE(process.Start(Options()).ok());
@@ -140,7 +140,7 @@ TEST_F(TrainerProcessTest, AFoundTrainerCountsAsAliveWhileTheSystemCannotTell) {
   EXPECT_FALSE(found.IsAlive());
 }
 
-TEST_F(TrainerProcessTest, ASecondTrainerOfTheSameJobGivesUpAtOnce) {
+TEST_F(TrainerProcessTest, SecondTrainerOfAJobExitsAtOnce) {
   WriteJob({{kFakeHoldAt, "1"}});
   TrainerProcess first(job_.path());
   ASSERT_TRUE(first.Start(Options()).ok());
@@ -168,12 +168,12 @@ TEST(TrainerMemoryLimit, IsAnEqualShareOfWhatTheServerDoesNotReserve) {
       << "unknown";
 }
 
-TEST_F(TrainerProcessTest, SavesAndEndsWhenItIsTerminated) {
+TEST_F(TrainerProcessTest, SavesItsStateAndExitsOnSigterm) {
   WriteJob({{kFakeHoldAt, "2"}});
   TrainerProcess process(job_.path());
   ASSERT_TRUE(process.Start(Options()).ok());
   AwaitLock();
-  // It may not have its handler yet; then the signal itself ends it.
+  // Without its handler yet, the trainer is ended by the signal.
   process.Terminate();
   AwaitEnd(process);
   EXPECT_FALSE(ReadOutcome(job_.path()).ok());
@@ -181,7 +181,7 @@ TEST_F(TrainerProcessTest, SavesAndEndsWhenItIsTerminated) {
                                                  "it was killed by signal 15 (Terminated)"));
 }
 
-TEST_F(TrainerProcessTest, OneThatWasFoundCanBeEnded) {
+TEST_F(TrainerProcessTest, FoundTrainerCanBeKilled) {
   WriteJob({{kFakeHoldAt, "0"}, {kFakeDeaf, ""}});
   TrainerProcess process(job_.path());
   ASSERT_TRUE(process.Start(Options()).ok());
@@ -191,10 +191,10 @@ TEST_F(TrainerProcessTest, OneThatWasFoundCanBeEnded) {
   AwaitEnd(found);
   AwaitEnd(process);
   EXPECT_EQ(process.ending(), "it was killed by signal 9 (Killed)");
-  found.Kill();  // nobody is there: nobody is hit
+  found.Kill();  // has no effect
 }
 
-TEST_F(TrainerProcessTest, AProgramThatIsNotThereIsNamed) {
+TEST_F(TrainerProcessTest, MissingProgramIsNamed) {
   WriteJob({});
   TrainerOptions options = Options();
   options.program = "/no/such/trainer";
@@ -216,7 +216,7 @@ TEST_F(TrainerProcessTest, LogTailHasTheLinesOfTheLastAttempt) {
   EXPECT_EQ(LogTail(job_.path(), 1000), kFakeLogText);
 
   WriteText(job_ / kLogFile, "first line\nsecond line\nthird line\n");
-  EXPECT_EQ(LogTail(job_.path(), 25), "second line\nthird line") << "whole lines only";
+  EXPECT_EQ(LogTail(job_.path(), 25), "second line\nthird line") << "complete lines only";
   EXPECT_EQ(LogTail(job_ / "none", 25), "");
 }
 
