@@ -163,7 +163,8 @@ TEST(TrainerMemoryLimit, IsAnEqualShareOfWhatTheServerDoesNotReserve) {
   constexpr int64_t kGiB = int64_t{1} << 30;
   EXPECT_EQ(TrainerMemoryLimit({.free = 8 * kGiB}, 2 * kGiB, 1), 6 * kGiB);
   EXPECT_EQ(TrainerMemoryLimit({.free = 8 * kGiB}, 2 * kGiB, 3), 2 * kGiB);
-  EXPECT_EQ(TrainerMemoryLimit({.free = kGiB}, 2 * kGiB, 1), 1) << "a limit, not none";
+  EXPECT_EQ(TrainerMemoryLimit({.free = 3 * kGiB}, 2 * kGiB, 1), 3 * kGiB / 2) << "half of it";
+  EXPECT_EQ(TrainerMemoryLimit({.free = 0}, 2 * kGiB, 1), 1) << "a limit, not none";
   EXPECT_EQ(TrainerMemoryLimit({.free = std::numeric_limits<uint64_t>::max() / 2}, kGiB, 1), 0)
       << "unknown";
 }
