@@ -6,6 +6,8 @@
 #include <thread>
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "server/jobs/train_scheduler.h"
 #include "server/util/status_details.h"
 #include "tests/support/fake_trainer.h"
@@ -91,7 +93,9 @@ TEST_F(TrainSchedulerTest, ActivationThatTheShutdownPreventedIsRepeatedByTheNext
   const std::string id = scheduler_->Create(spec, "")->id;
   begun.Wait();
   std::thread stop([&] { scheduler_->Stop(); });
-  while (scheduler_->Create(SpecOf({}), "").ok()) {
+  const absl::Time deadline = absl::Now() + kDeadline;
+  while (!absl::IsUnavailable(scheduler_->Cancel("unknown").status())) {
+    ASSERT_LT(absl::Now(), deadline) << "Stop has not begun within " << kDeadline;
   }
   go.Set();
   stop.join();
