@@ -67,13 +67,18 @@ void ResolvePaths(Config& config) {
   if (training.jobs.jobs.empty()) training.jobs.jobs = parent / "jobs";
   if (training.datasets.root.empty()) training.datasets.root = parent / "datasets";
   if (training.encoders.empty()) training.encoders = parent / "encoders";
-  if (training.jobs.trainer.empty()) {
-    std::error_code ignored;
-    training.jobs.trainer =
-        std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / "proad-trainer";
+  std::error_code ignored;
+  const std::filesystem::path programs =
+      std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
+  if (training.jobs.trainer.empty()) training.jobs.trainer = programs / "proad-trainer";
+  if (training.installed_encoders.empty()) {
+    training.installed_encoders = programs.parent_path() / "share/proad/weights";
   }
   training.jobs.store = config.store;
   training.jobs.image = config.detector.image;
+  // What the server may need beyond its present memory while a trainer runs.
+  training.jobs.memory_reserve = config.models.memory_reserve + config.admission.max_bytes +
+                                 config.endpoint.max_memory / 2 * 3;
 }
 
 }  // namespace
@@ -157,6 +162,7 @@ std::vector<Option> ConfigOptions(Config& c) {
       Option::Integer("training.nice", jobs.nice, 0, 19),
       Option::Integer("training.threads", jobs.threads, 0, 1024),
       Option::Bytes("training.feature_memory", jobs.feature_memory_bytes, 0, 1LL << 42),
+      Option::Bytes("training.memory_limit", jobs.memory_limit_bytes, 0, 1LL << 42),
       Option::Time("training.checkpoint_interval", jobs.checkpoint_interval, zero, absl::Hours(24)),
       Option::Integer("training.max_crashes", jobs.max_crashes, 1, 1000),
       Option::Time("training.keep_ended", jobs.keep_ended, zero, absl::Hours(24 * 3650)),

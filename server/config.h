@@ -63,6 +63,7 @@ struct TrainingOptions {
   bool enabled = true;              // false: TrainingService answers UNIMPLEMENTED
   std::filesystem::path data_root;  // root of dataset_path; empty: no such path is allowed
   std::filesystem::path encoders;  // NAME.safetensors or NAME.pth; a preset's own: encoder-tiny, ..
+  std::filesystem::path installed_encoders;  // searched after `encoders`; not a key
   TrainScheduler::Options jobs{.jobs = {}};
   DatasetStore::Options datasets;  // of uploaded datasets
 };
@@ -129,9 +130,11 @@ struct ResolvedConfig {
 //   training.jobs, .uploads.datasets, .encoders
 //                          "jobs", "datasets" and "encoders" beside models.store
 //   training.trainer       "proad-trainer" beside this program
+//   the installed encoders ../share/proad/weights of the folder of this program
 // and copies the values that parts share: the workers to admission, models.store and the limits of
-// images to the jobs, the memory places to the models. Pure, except that it reads the path of this
-// program.
+// images to the jobs, the memory places to the models. A computed memory limit of a trainer leaves
+// models.memory_reserve, admission.max_bytes and one and a half times server.max_memory to the
+// server. Pure, except that it reads the path of this program.
 ResolvedConfig Resolve(Config config, const Machine& machine);
 
 }  // namespace proad::server

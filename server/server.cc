@@ -168,8 +168,9 @@ Server::Training::Training(const TrainingOptions& options, const ModelStore& mod
                            DeviceResolver resolve_device, std::unique_ptr<TrainScheduler> jobs,
                            Authorizer& authorizer, Metrics& metrics)
     : datasets(options.datasets),
-      planner({.data_root = options.data_root, .encoders = options.encoders}, datasets, models,
-              std::move(resolve_device)),
+      planner({.data_root = options.data_root,
+               .encoders = {options.encoders, options.installed_encoders}},
+              datasets, models, std::move(resolve_device)),
       scheduler(std::move(jobs)),
       service(planner, *scheduler, datasets, authorizer, metrics) {}
 

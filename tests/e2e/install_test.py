@@ -156,6 +156,11 @@ class InstallTest(unittest.TestCase):
             self.assertEqual(report[name]["status"], "ok", report[name])
         self.assertEqual(in_root(root, state, programs / "proad", "doctor", "--health", "--server", address).returncode, 0)
 
+        # With the configuration as installed, jobs find the encoder of the installation.
+        planned = run(programs / "proad", "train", SOURCE / "deploy" / "sample", "--upload", "--category", "brick",
+                      "--name", "parts", "--validate-only", "--server", address)
+        self.assertEqual(planned.returncode, 0, planned.stdout + planned.stderr)
+
         # Whatever it has mapped is of the list: the root has nothing else.
         mapped = set(re.findall(r" (/\S+)$", pathlib.Path("/proc", str(server.pid), "maps").read_text(), re.MULTILINE))
         self.assertTrue(any(file.endswith("/libtorch_cpu.so") for file in mapped), mapped)

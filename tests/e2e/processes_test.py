@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,23 @@ class ProcessesTest(unittest.TestCase):
         self.assertIn("batch of 4", self.plan("odd", 3, code=1))
         self.assertIn("overrides.tau", self.plan("bad", 2, "tau=99", code=1))
         self.assertIn("epoch", self.plan("bad", 2, "epoch=3", code=1))
+
+    def test_a_job_planned_again_publishes_a_version_of_its_own(self):
+        steps = ("steps=2", "warmup_steps=0")
+        self.train("again", 1, *steps, "seed=1")
+        shutil.rmtree(self.folder / "again")
+        self.train("again", 1, *steps, "seed=2")
+        result = json.loads((self.folder / "again" / "result.json").read_text())
+        versions = self.folder / "store" / "again"
+        self.assertEqual(sorted(entry.name for entry in versions.iterdir() if entry.is_dir()), ["1", "2"])
+        self.assertEqual(result["version"], "2")
+        jobs = [json.loads((versions / name / "manifest.json").read_text())["parent_job"] for name in ("1", "2")]
+        self.assertEqual(jobs[1], json.loads((self.folder / "again" / "spec.json").read_text())["id"])
+        self.assertNotEqual(*jobs)
+
+        self.finish(self.start("again"))  # its version is published, so this is a success
+        shutil.rmtree(versions / "2")
+        self.assertIn("does not have; remove the job's directory", self.finish(self.start("again"), code=1))
 
     def test_two_processes_make_what_one_makes(self):
         # Steps are few, since what rounding does grows with them; and principal directions turn with the last bits of the

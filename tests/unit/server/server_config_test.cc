@@ -290,5 +290,12 @@ TEST(ServerConfig, AnEmptyTrainerIsBesideTheProgram) {
   EXPECT_EQ(config.training.jobs.trainer, "/opt/trainer");
 }
 
+TEST(ServerConfig, InstalledEncodersAreInTheShareFolderOfTheInstallation) {
+  const Config config = Resolve(Config(), {}).values;
+  const std::filesystem::path programs =
+      std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  EXPECT_EQ(config.training.installed_encoders, programs.parent_path() / "share/proad/weights");
+}
+
 }  // namespace
 }  // namespace proad::server
