@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "model/files/byte_view.h"
+#include "model/picture/byte_view.h"
 #include "model/picture/jpeg_markers.h"
 #include "model/picture/tiff_directory.h"
 
@@ -32,7 +32,7 @@ ImageHeader ReadPngHeader(std::span<const uint8_t> bytes) {
           .bits_per_sample = view.U8(24)};
 }
 
-// libpng notices by itself, but writes to stderr when it does.
+// Finds a truncated file before libpng does.
 void CheckPngComplete(std::span<const uint8_t> bytes) {
   const ByteView view(bytes, "PNG");
   uint64_t at = 8;
@@ -54,7 +54,7 @@ struct BmpLayout {
   uint64_t pixels_at = 0;
 };
 
-// Palette and colour masks, in the places that OpenCV reads them from.
+// Checks palette and colour masks at the positions from which OpenCV reads them.
 void CheckBmpColours(const ByteView& view, uint64_t header_size, const BmpLayout& bmp) {
   const int bits = bmp.bits_per_pixel;
   const bool core = header_size == 12;
@@ -68,8 +68,7 @@ void CheckBmpColours(const ByteView& view, uint64_t header_size, const BmpLayout
     view.Unsupported("compression " + std::to_string(compression) +
                      " is not supported; uncompressed pixels are");
   }
-  // After a 40 byte header the masks follow it; in a longer one they are its next fields, at the
-  // same place.
+  // The masks follow a 40 byte header; in longer headers they are fields at the same position.
   if (compression == kBitfields &&
       (view.Little32(54) != 0xFF0000 || view.Little32(58) != 0xFF00 || view.Little32(62) != 0xFF)) {
     view.Unsupported("colour masks other than blue, green, red, unused are not supported");
@@ -110,7 +109,7 @@ BmpLayout ReadBmpLayout(std::span<const uint8_t> bytes) {
   CheckBmpColours(view, header_size, bmp);
   bmp.header.bits_per_sample = std::min(bmp.bits_per_pixel, 8);
   if (bmp.pixels_at < 14 + uint64_t{header_size}) {
-    view.Damaged("its pixels begin inside its header");
+    view.Damaged("the pixels begin inside the header");
   }
   return bmp;
 }
@@ -135,14 +134,14 @@ ImageHeader ReadWebPHeader(std::span<const uint8_t> bytes) {
       header.height = int64_t{view.Little24(kPayload + 7)} + 1;
       return header;
     case Tag("VP8L"): {
-      if (view.U8(kPayload) != 0x2F) view.Damaged("bad signature of its lossless picture");
+      if (view.U8(kPayload) != 0x2F) view.Damaged("wrong signature of the VP8L data");
       const uint32_t packed = view.Little32(kPayload + 1);
       header.width = int64_t{packed & 0x3FFF} + 1;
       header.height = int64_t{packed >> 14 & 0x3FFF} + 1;
       return header;
     }
     case Tag("VP8 "):
-      if (view.Little24(kPayload + 3) != 0x2A019D) view.Damaged("bad start code of its picture");
+      if (view.Little24(kPayload + 3) != 0x2A019D) view.Damaged("wrong start code of the VP8 data");
       header.width = view.Little16(kPayload + 6) & 0x3FFF;
       header.height = view.Little16(kPayload + 8) & 0x3FFF;
       return header;
@@ -158,7 +157,7 @@ void CheckWebPComplete(std::span<const uint8_t> bytes) {
 
 // ---------------------------------------------------------------- all
 
-// What a format's files begin with; '?' stands for any byte.
+// The first bytes of a format; '?' stands for any byte.
 struct Signature {
   ImageFormat format;
   std::string_view begin;
@@ -176,7 +175,7 @@ constexpr std::array<Signature, 8> kSignatures = {{
     {ImageFormat::kWebP, "RIFF????WEBP"sv},
 }};
 
-// Whether the bytes agree with a signature as far as they go.
+// Whether the bytes, perhaps fewer, match the signature.
 bool Matches(std::span<const uint8_t> bytes, std::string_view begin) {
   for (size_t i = 0; i < std::min(bytes.size(), begin.size()); ++i) {
     if (begin[i] != '?' && static_cast<uint8_t>(begin[i]) != bytes[i]) return false;
@@ -225,11 +224,11 @@ const char* NameOf(ImageFormat format) {
 }
 
 ImageHeader ReadImageHeader(std::span<const uint8_t> bytes) {
-  if (bytes.empty()) throw InvalidInput("encoded", "IMAGE_EMPTY", "the picture has no bytes");
+  if (bytes.empty()) throw InvalidInput("encoded", "IMAGE_EMPTY", "the image has no bytes");
   const ImageHeader header = ReadHeaderOf(Recognise(bytes), bytes);
   if (header.width == 0 || header.height == 0) {
     throw InvalidInput("encoded", "IMAGE_EMPTY",
-                       std::string(NameOf(header.format)) + " file: the picture has " +
+                       std::string(NameOf(header.format)) + " file: the image has " +
                            std::to_string(header.width) + " columns and " +
                            std::to_string(header.height) + " rows");
   }

@@ -4,12 +4,12 @@
 #include <array>
 #include <string>
 
-#include "model/files/byte_view.h"
+#include "model/picture/byte_view.h"
 
 namespace proad::model {
 namespace {
 
-// Tags that decide how pixels are stored.
+// The tags that say how pixels are stored.
 enum Tag : uint32_t {
   kWidth = 256,
   kHeight = 257,
@@ -70,7 +70,7 @@ class TiffReader {
 
   bool Has(Tag tag) const { return At(tag).present; }
 
-  // A tag's values; all of them lie inside the file.
+  // The values of a tag; AddEntry checked that they lie inside the file.
   const Entry& Get(Tag tag) const {
     const Entry& entry = At(tag);
     if (!entry.present) view_.Damaged("tag " + std::to_string(tag) + " is missing");
@@ -99,7 +99,7 @@ class TiffReader {
   }
   uint32_t One(Tag tag, uint32_t otherwise) const { return Has(tag) ? One(tag) : otherwise; }
 
-  // The value that a tag repeats for every sample of a pixel.
+  // The value that a tag states for every sample of a pixel.
   uint32_t PerSample(Tag tag, uint32_t samples, uint32_t otherwise) const {
     if (!Has(tag)) return otherwise;
     const Entry& entry = Get(tag);
@@ -130,7 +130,7 @@ class TiffReader {
     const auto known = std::find(kTags.begin(), kTags.end(), tag);
     if (known == kTags.end()) return;
     Entry& entry = entries_[known - kTags.begin()];
-    if (entry.present) view_.Damaged("tag " + std::to_string(tag) + " is there twice");
+    if (entry.present) view_.Damaged("tag " + std::to_string(tag) + " occurs twice");
     entry = {.present = true, .type = U16(at + 2), .count = U32(at + 4), .at = at + 8};
     if (entry.type != kByte && entry.type != kShort && entry.type != kLong) {
       view_.Damaged("tag " + std::to_string(tag) + " is of type " + std::to_string(entry.type) +
@@ -218,7 +218,7 @@ TiffDirectory ReadTiffDirectory(std::span<const uint8_t> bytes) {
     if (offsets.type == kByte || sizes.type == kByte || offsets.count != strips ||
         sizes.count != strips) {
       tiff.view().Damaged("it does not list the " + std::to_string(strips) +
-                          " strips of its picture");
+                          " strips of its image");
     }
   }
 

@@ -1,11 +1,11 @@
-// How a version comes into a model store, STORE/NAME/VERSION/, and leaves it: whole or not at all.
+// Publishes versions in a model store, STORE/NAME/VERSION/, and removes them, both atomically.
 //
-// A version is made in a hidden sibling, STORE/NAME/.staging-*, flushed to the disk and renamed
-// into place, so a reader never sees half of one, and a power cut leaves either nothing or
-// everything. A version directory never changes after that.
+// A version is written to a hidden sibling, STORE/NAME/.staging-*, flushed to the disk and renamed.
+// So a reader never sees an incomplete version, and after a power cut the version is there as a
+// whole or not at all. A version directory never changes after that.
 //
-// No LibTorch. Safe to call from any thread and any process: two writers of the same version make
-// one, and the other is refused.
+// No LibTorch. Safe to call from any thread and any process. If two writers publish the same
+// version, one of them is refused.
 #pragma once
 
 #include <cstdint>

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "model/files/error.h"
+#include "model/picture/decode.h"
 #include "model/picture/frame.h"
 #include "model/picture/heatmap.h"
 #include "model/picture/preprocess.h"

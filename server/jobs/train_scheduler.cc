@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
-#include "model/spec/checkmark.h"
+#include "model/spec/last_checkpoint.h"
 #include "server/jobs/scheduled_job.h"
 #include "server/serving/model_errors.h"
 #include "server/telemetry/log.h"
@@ -329,7 +329,7 @@ void TrainScheduler::AnswerCancels(Job& job, const absl::Status& refusal) {
 
 absl::Status TrainScheduler::CheckCheckpoint(const std::string& id) const {
   try {
-    model::FindCheckpoint(store_->Directory(id) / kWorkDirectory);
+    model::FindLastCheckpoint(store_->Directory(id) / kWorkDirectory);
     return absl::OkStatus();
   } catch (...) {
     return StatusOfCurrentException();

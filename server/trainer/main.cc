@@ -11,6 +11,7 @@
 
 #include "model/network/device.h"
 #include "model/network/import_version.h"
+#include "model/spec/preset.h"
 #include "server/trainer/command.h"
 #include "server/trainer/dataset_command.h"
 #include "server/trainer/distil_command.h"

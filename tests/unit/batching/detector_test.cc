@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "model/picture/decode.h"
 #include "model/picture/image.h"
 #include "server/util/status_details.h"
 #include "tests/support/fake_model.h"

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/files/error.h"
+#include "model/picture/decode.h"
 #include "tests/support/patterns.h"
 
 namespace proad::model {

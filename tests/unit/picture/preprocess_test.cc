@@ -8,6 +8,8 @@
 #include <string>
 
 #include "model/files/error.h"
+#include "model/picture/mask.h"
+#include "model/picture/resize.h"
 #include "tests/support/patterns.h"
 
 namespace proad::model {

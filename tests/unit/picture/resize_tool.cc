@@ -14,8 +14,10 @@
 #include <string>
 #include <vector>
 
+#include "model/picture/decode.h"
 #include "model/picture/image.h"
 #include "model/picture/preprocess.h"
+#include "model/picture/resize.h"
 
 namespace proad::model {
 namespace {

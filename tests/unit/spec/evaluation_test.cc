@@ -1,5 +1,3 @@
-#include "model/spec/evaluation.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +5,8 @@
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "model/spec/gate.h"
 
 namespace proad::model {
 namespace {

@@ -9,6 +9,7 @@
 
 #include "model/files/error.h"
 #include "model/files/sha256.h"
+#include "model/spec/preset.h"
 #include "tests/support/temp_directory.h"
 
 namespace proad::model {

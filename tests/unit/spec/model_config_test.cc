@@ -8,6 +8,7 @@
 
 #include "model/files/error.h"
 #include "model/spec/config.h"
+#include "model/spec/preset.h"
 
 namespace proad::model {
 namespace {

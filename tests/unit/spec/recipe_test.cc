@@ -3,16 +3,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <functional>
 #include <limits>
+#include <set>
 #include <string>
 
 #include "model/files/error.h"
+#include "model/spec/preset.h"
+#include "tests/support/paths.h"
 
 namespace proad::model {
 namespace {
 
-using ::testing::ElementsAre;
+using ::testing::Contains;
+using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
 
 std::string Refusal(const std::function<void()>& call) {
@@ -24,9 +29,14 @@ std::string Refusal(const std::function<void()>& call) {
   return "accepted";
 }
 
-TEST(Recipe, TheNamedOnesAreThere) {
-  EXPECT_THAT(RecipeNames(),
-              ElementsAre("lineage", "paper-mvtec", "paper-realiad", "paper-visa", "quick"));
+TEST(Recipe, EveryFileOfTheFolderIsARecipe) {
+  std::set<std::string> files;
+  for (const auto& file :
+       std::filesystem::directory_iterator(proad::testing::SourceFolder() / "model/recipes")) {
+    files.insert(file.path().stem().string());
+  }
+  EXPECT_THAT(RecipeNames(), ElementsAreArray(files)) << "sorted";
+  EXPECT_THAT(files, Contains("quick")) << "the default of jobs";
   for (const std::string& name : RecipeNames()) EXPECT_EQ(FindRecipe(name).name, name);
 }
 

@@ -19,6 +19,7 @@
 #include "model/files/atomic_file.h"
 #include "model/files/error.h"
 #include "model/files/sha256.h"
+#include "model/spec/preset.h"
 #include "tests/support/temp_directory.h"
 
 namespace proad::model {
