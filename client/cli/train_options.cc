@@ -39,7 +39,7 @@ void AddModelOptions(CLI::App& command, TrainOptions& options) {
       "proad-large");
   AddValue<std::string>(
       command, "--recipe", [&spec](const std::string& recipe) { spec.set_recipe(recipe); },
-      "how it is trained: quick (default), lineage, paper-mvtec, paper-visa or paper-realiad");
+      "name of a recipe of the server (default: quick); an unknown name is answered with the list");
   AddValue<std::string>(
       command, "--init-from", [&spec](const std::string& version) { spec.set_init_from(version); },
       "start from the weights of this version: NAME or NAME@VERSION");

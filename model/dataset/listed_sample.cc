@@ -35,11 +35,9 @@ Sample MakeSample(const DatasetRoot& root, const ListedSample& listed) {
                 .defect = listed.defect,
                 .mask = std::nullopt};
   if (!IsImageName(sample.name)) {
-    RefuseDataset(
-        "DATASET_NOT_A_PICTURE",
-        listed.where + ": " + Quote(sample.name) +
-            " is not an image; the name must end in .png, .jpg, .jpeg, .bmp, .tif, .tiff or "
-            ".webp");
+    RefuseDataset("DATASET_NOT_A_PICTURE",
+                  listed.where + ": " + Quote(sample.name) +
+                      " is not the name of a PNG, JPEG, BMP, TIFF or WebP file");
   }
   if (!listed.mask.empty()) sample.mask = root.Resolve(listed.mask, listed.where + " (mask)");
   return sample;

@@ -210,7 +210,7 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"column twice",
               Csv("path,label,split,path\n"),
               "CSV_COLUMN",
-              {"\"path\" stands twice"}},
+              {"\"path\" occurs twice"}},
         Wrong{"split",
               Csv("path,label,split\na.png,good,val\n"),
               "DATASET_SPLIT",

@@ -97,7 +97,7 @@ TEST(CheckDataset, FindsMasksThatDoNotFit) {
   const DatasetReport report = CheckDataset(OpenDataset(root.path()));
   ASSERT_EQ(report.bad_masks.size(), 2u);
   EXPECT_EQ(report.bad_masks[0].name, "bolt/ground_truth/cut/a.bmp");
-  EXPECT_THAT(report.bad_masks[0].problem, HasSubstr("4x5, its picture 4x4"));
+  EXPECT_THAT(report.bad_masks[0].problem, HasSubstr("4x5, its image 4x4"));
   EXPECT_EQ(report.bad_masks[1].name, "bolt/ground_truth/cut/b.bmp");
   EXPECT_THAT(report.bad_masks[1].problem, HasSubstr("empty"));
 }

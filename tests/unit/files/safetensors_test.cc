@@ -145,7 +145,7 @@ TEST(SafetensorsErrors, AreNamed) {
       {File("{"), "(header): not valid JSON at byte 2"},
       {File("{}x"), "not valid JSON at byte 3"},
       {File("{\"\xff\":1}"), "not valid JSON"},
-      {File("{\"a\":{},\"a\":{}}"), "the JSON key \"a\" stands twice"},
+      {File("{\"a\":{},\"a\":{}}"), "the JSON key \"a\" occurs twice"},
       {File(R"({"a":{"shape":[[[]]]}})"), "nested deeper"},
       {File(R"({"a":{"shape":[)" + std::string(400, '1') + "]}}"), "number is too large"},
       {File(R"({"w":1})"), "tensor \"w\" must be an object"},

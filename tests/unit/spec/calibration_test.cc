@@ -91,7 +91,7 @@ TEST(Calibrate, SaysHowManyPicturesABudgetNeeds) {
   } catch (const InvalidInput& error) {
     EXPECT_EQ(error.field(), "good_scores");
     EXPECT_EQ(error.reason(), "TOO_FEW_IMAGES");
-    EXPECT_THAT(error.what(), HasSubstr("99 good pictures"));
+    EXPECT_THAT(error.what(), HasSubstr("99 good images"));
     EXPECT_THAT(error.what(), HasSubstr("at least 100"));
   }
 }

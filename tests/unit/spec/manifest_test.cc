@@ -199,7 +199,7 @@ TEST(Manifest, AKeyThatStandsTwiceIsRefused) {
   std::string text = ToJson(Whole());
   text.replace(text.find("\"format\""), 8, "\"name\": \"x\", \"format\"");
   EXPECT_THAT(ErrorOf([&] { ParseManifest(text, "m"); }),
-              HasSubstr("\"name\" stands twice in one object"));
+              HasSubstr("\"name\" occurs twice in one object"));
 }
 
 TEST(Manifest, NestingIsBounded) {
