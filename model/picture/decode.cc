@@ -7,7 +7,11 @@
 #include <string>
 
 #include "model/files/error.h"
+#include "model/picture/bmp_layout.h"
 #include "model/picture/image_header.h"
+#include "model/picture/jpeg_decoder.h"
+#include "model/picture/png_decoder.h"
+#include "model/picture/tiff_decoder.h"
 #include "model/picture/tiff_directory.h"
 
 namespace proad::model {
@@ -32,14 +36,8 @@ void CheckLimits(const ImageHeader& header, const ImageLimits& limits) {
   }
 }
 
-[[noreturn]] void ThrowUndecodable(const ImageHeader& header, const std::string& why) {
-  throw InvalidInput("encoded", "IMAGE_DECODE_FAILED",
-                     std::string(NameOf(header.format)) + " file of " +
-                         SizeText(header.width, header.height) + " cannot be decoded: " + why);
-}
-
-// BGR, 8 or 16 bit, of the size that the header states.
-cv::Mat DecodeBgr(std::span<const uint8_t> bytes, const ImageHeader& header) {
+// Decodes formats whose codecs in OpenCV report damage as an error and print nothing: BMP, WebP.
+Image DecodeWithOpenCv(std::span<const uint8_t> bytes, const ImageHeader& header) {
   // The caller gets the error; OpenCV must not also write it to the log of the process.
   [[maybe_unused]] static const auto quiet =
       cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
@@ -47,8 +45,7 @@ cv::Mat DecodeBgr(std::span<const uint8_t> bytes, const ImageHeader& header) {
   const cv::Mat file(1, static_cast<int>(bytes.size()), CV_8U, const_cast<uint8_t*>(bytes.data()));
   cv::Mat decoded;
   try {
-    decoded =
-        cv::imdecode(file, cv::IMREAD_COLOR | cv::IMREAD_ANYDEPTH | cv::IMREAD_IGNORE_ORIENTATION);
+    decoded = cv::imdecode(file, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
   } catch (const cv::Exception& e) {
     ThrowUndecodable(header, e.err);
   }
@@ -56,33 +53,23 @@ cv::Mat DecodeBgr(std::span<const uint8_t> bytes, const ImageHeader& header) {
   if (decoded.cols != header.width || decoded.rows != header.height) {
     ThrowUndecodable(header, "its data has " + SizeText(decoded.cols, decoded.rows));
   }
-  if (decoded.type() != CV_8UC3 && decoded.type() != CV_16UC3) {
-    ThrowUndecodable(header, "unexpected sample type");
-  }
-  return decoded;
+  if (decoded.type() != CV_8UC3) ThrowUndecodable(header, "unexpected sample type");
+  Image image = BlankImage(header);
+  cv::Mat rgb(image.height, image.width, CV_8UC3, image.pixels.data());
+  cv::cvtColor(decoded, rgb, cv::COLOR_BGR2RGB);
+  return image;
 }
 
-Image ToRgb8(const cv::Mat& bgr) {
-  Image image{.width = bgr.cols, .height = bgr.rows};
-  image.pixels.resize(size_t{3} * bgr.cols * bgr.rows);
-  if (bgr.depth() == CV_8U) {
-    cv::Mat rgb(bgr.rows, bgr.cols, CV_8UC3, image.pixels.data());
-    cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
-    return image;
-  }
-  uint8_t* out = image.pixels.data();
-  for (int y = 0; y < bgr.rows; ++y) {
-    const uint16_t* in = bgr.ptr<uint16_t>(y);
-    for (int x = 0; x < bgr.cols; ++x, in += 3, out += 3) {
-      for (int c = 0; c < 3; ++c) out[c] = ScaleTo8Bit(in[2 - c]);
-    }
-  }
-  return image;
+Image DecodeBmp(std::span<const uint8_t> bytes, const ImageHeader& header) {
+  const BmpLayout layout = ReadBmpLayout(bytes);
+  if (layout.pixels_at == layout.stored_pixels_at) return DecodeWithOpenCv(bytes, header);
+  return DecodeWithOpenCv(WithRightPixelOffset(bytes, layout), header);
 }
 
 }  // namespace
 
-Image DecodeImage(std::span<const uint8_t> bytes, const ImageLimits& limits) {
+Image DecodeImage(std::span<const uint8_t> bytes, const ImageLimits& limits,
+                  DecodeDiagnostics* diagnostics) {
   if (static_cast<int64_t>(bytes.size()) > limits.max_bytes) {
     throw InvalidInput("encoded", "IMAGE_BYTES_TOO_LARGE",
                        "a file of " + std::to_string(bytes.size()) + " bytes; at most " +
@@ -91,16 +78,21 @@ Image DecodeImage(std::span<const uint8_t> bytes, const ImageLimits& limits) {
   const ImageHeader header = ReadImageHeader(bytes);
   CheckLimits(header, limits);
   CheckComplete(bytes, header);
-  std::vector<uint8_t> neutral;
-  if (header.format == ImageFormat::kTiff) {
-    const TiffDirectory directory = ReadTiffDirectory(bytes);
-    if (NeedsNeutralTags(directory)) {
-      neutral.assign(bytes.begin(), bytes.end());
-      NeutraliseTags(directory, neutral);
-      bytes = neutral;
-    }
+  DecodeDiagnostics unused;
+  DecodeDiagnostics& found = diagnostics == nullptr ? unused : *diagnostics;
+  switch (header.format) {
+    case ImageFormat::kJpeg:
+      return DecodeJpeg(bytes, header, found);
+    case ImageFormat::kPng:
+      return DecodePng(bytes, header, found);
+    case ImageFormat::kTiff:
+      return DecodeTiff(bytes, ReadTiffDirectory(bytes), found);
+    case ImageFormat::kBmp:
+      return DecodeBmp(bytes, header);
+    case ImageFormat::kWebP:
+      return DecodeWithOpenCv(bytes, header);
   }
-  return ToRgb8(DecodeBgr(bytes, header));
+  __builtin_unreachable();
 }
 
 }  // namespace proad::model

@@ -10,6 +10,11 @@
 
 namespace proad::model {
 
+struct DecodeDiagnostics {
+  // Warnings of the codec that do not concern pixels, for example about a colour profile.
+  int dropped_warnings = 0;
+};
+
 // Decodes the bytes of a JPEG, PNG, BMP, TIFF (first page) or WebP file.
 //
 // Grey is repeated to three channels, transparency is dropped, and 16 bit samples are scaled to 8
@@ -18,7 +23,10 @@ namespace proad::model {
 //
 // Throws InvalidInput (field "encoded") with reason IMAGE_EMPTY, IMAGE_BYTES_TOO_LARGE,
 // IMAGE_TOO_LARGE, IMAGE_FORMAT_UNSUPPORTED or IMAGE_DECODE_FAILED. A truncated file is
-// IMAGE_DECODE_FAILED; its missing part is never filled with grey.
-Image DecodeImage(std::span<const uint8_t> bytes, const ImageLimits& limits = {});
+// IMAGE_DECODE_FAILED; its missing part is never filled with grey. So is a file whose codec reports
+// damaged image data, as an error or as a warning. Other warnings are counted in `diagnostics`, if
+// given. Nothing is written to standard error.
+Image DecodeImage(std::span<const uint8_t> bytes, const ImageLimits& limits = {},
+                  DecodeDiagnostics* diagnostics = nullptr);
 
 }  // namespace proad::model

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "model/picture/bmp_layout.h"
 #include "model/picture/byte_view.h"
 #include "model/picture/jpeg_markers.h"
 #include "model/picture/tiff_directory.h"
@@ -43,82 +44,6 @@ void CheckPngComplete(std::span<const uint8_t> bytes) {
     if (type == Tag("IEND")) return;
     at += 12 + uint64_t{length};
   }
-}
-
-// ---------------------------------------------------------------- BMP (BITMAPCOREHEADER,
-// BITMAPINFOHEADER, V4, V5)
-
-struct BmpLayout {
-  ImageHeader header;
-  int bits_per_pixel = 0;
-  uint64_t pixels_at = 0;
-};
-
-// Checks palette and colour masks at the positions from which OpenCV reads them.
-void CheckBmpColours(const ByteView& view, uint64_t header_size, const BmpLayout& bmp) {
-  const int bits = bmp.bits_per_pixel;
-  const bool core = header_size == 12;
-  const uint32_t compression = core ? 0 : view.Little32(30);
-  constexpr uint32_t kBitfields = 3;
-  if (bits != 1 && bits != 4 && bits != 8 && bits != 24 && bits != 32) {
-    view.Unsupported(std::to_string(bits) +
-                     " bits a pixel are not supported; 1, 4, 8, 24 and 32 are");
-  }
-  if (compression != 0 && !(compression == kBitfields && bits == 32)) {
-    view.Unsupported("compression " + std::to_string(compression) +
-                     " is not supported; uncompressed pixels are");
-  }
-  // The masks follow a 40 byte header; in longer headers they are fields at the same position.
-  if (compression == kBitfields &&
-      (view.Little32(54) != 0xFF0000 || view.Little32(58) != 0xFF00 || view.Little32(62) != 0xFF)) {
-    view.Unsupported("colour masks other than blue, green, red, unused are not supported");
-  }
-  if (bits <= 8) {
-    const uint32_t used = core ? 0 : view.Little32(46);
-    if (used > 1u << bits) {
-      view.Damaged("a palette of " + std::to_string(used) + " colours for " + std::to_string(bits) +
-                   " bits a pixel");
-    }
-    const uint64_t colours = used == 0 ? 1u << bits : used;
-    view.Require(14 + header_size, colours * (core ? 3 : 4));
-  }
-}
-
-BmpLayout ReadBmpLayout(std::span<const uint8_t> bytes) {
-  const ByteView view(bytes, "BMP");
-  const uint32_t header_size = view.Little32(14);
-  BmpLayout bmp;
-  bmp.header.format = ImageFormat::kBmp;
-  bmp.pixels_at = view.Little32(10);
-  if (header_size == 12) {
-    bmp.header.width = view.Little16(18);
-    bmp.header.height = view.Little16(20);
-    bmp.bits_per_pixel = view.Little16(24);
-  } else {
-    constexpr std::array<uint32_t, 6> kSizes = {40, 52, 56, 64, 108, 124};
-    if (std::find(kSizes.begin(), kSizes.end(), header_size) == kSizes.end()) {
-      view.Damaged("a header of " + std::to_string(header_size) + " bytes");
-    }
-    view.Require(14, header_size);
-    bmp.header.width = static_cast<int32_t>(view.Little32(18));
-    // Negative: rows are stored from the top.
-    bmp.header.height = std::abs(int64_t{static_cast<int32_t>(view.Little32(22))});
-    bmp.bits_per_pixel = view.Little16(28);
-  }
-  if (bmp.header.width < 0) view.Damaged("negative width");
-  CheckBmpColours(view, header_size, bmp);
-  bmp.header.bits_per_sample = std::min(bmp.bits_per_pixel, 8);
-  if (bmp.pixels_at < 14 + uint64_t{header_size}) {
-    view.Damaged("the pixels begin inside the header");
-  }
-  return bmp;
-}
-
-void CheckBmpComplete(std::span<const uint8_t> bytes) {
-  const BmpLayout bmp = ReadBmpLayout(bytes);
-  const uint64_t row_bytes =
-      (static_cast<uint64_t>(bmp.header.width) * bmp.bits_per_pixel + 31) / 32 * 4;
-  ByteView(bytes, "BMP").Require(bmp.pixels_at, row_bytes * bmp.header.height);
 }
 
 // ---------------------------------------------------------------- WebP (RFC 9649)
@@ -233,6 +158,19 @@ ImageHeader ReadImageHeader(std::span<const uint8_t> bytes) {
                            std::to_string(header.height) + " rows");
   }
   return header;
+}
+
+void ThrowUndecodable(const ImageHeader& header, const std::string& why) {
+  throw InvalidInput("encoded", "IMAGE_DECODE_FAILED",
+                     std::string(NameOf(header.format)) + " file of " +
+                         std::to_string(header.width) + " x " + std::to_string(header.height) +
+                         " pixels cannot be decoded: " + why);
+}
+
+Image BlankImage(const ImageHeader& header) {
+  Image image{.width = static_cast<int>(header.width), .height = static_cast<int>(header.height)};
+  image.pixels.resize(size_t{3} * image.width * image.height);
+  return image;
 }
 
 void CheckComplete(std::span<const uint8_t> bytes, const ImageHeader& header) {

@@ -8,6 +8,9 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
+
+#include "model/picture/image.h"
 
 namespace proad::model {
 
@@ -32,5 +35,11 @@ ImageHeader ReadImageHeader(std::span<const uint8_t> bytes);
 // Throws InvalidInput (field "encoded", IMAGE_DECODE_FAILED) if the file ends before the image
 // data. After this call a codec either decodes the whole image or fails.
 void CheckComplete(std::span<const uint8_t> bytes, const ImageHeader& header);
+
+// Throws InvalidInput (field "encoded", IMAGE_DECODE_FAILED) for a file whose pixels are damaged.
+[[noreturn]] void ThrowUndecodable(const ImageHeader& header, const std::string& why);
+
+// A black image of the stated size, which must be within the limits of an image.
+Image BlankImage(const ImageHeader& header);
 
 }  // namespace proad::model

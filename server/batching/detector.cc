@@ -56,11 +56,15 @@ Admission::Ending EndingOf(const absl::Status& status) {
   return absl::IsDeadlineExceeded(status) ? Admission::Ending::kExpired : Admission::Ending::kOther;
 }
 
-model::Image Decode(const DetectQuery& query, const model::ImageLimits& limits) {
+model::Image Decode(const DetectQuery& query, const model::ImageLimits& limits, Metrics& metrics) {
   if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
     return model::UnpackFrame(*frame, limits);
   }
-  return model::DecodeImage(std::get<std::span<const uint8_t>>(query.image), limits);
+  model::DecodeDiagnostics diagnostics;
+  model::Image image =
+      model::DecodeImage(std::get<std::span<const uint8_t>>(query.image), limits, &diagnostics);
+  metrics.codec_warnings.Increment(diagnostics.dropped_warnings);
+  return image;
 }
 
 }  // namespace
@@ -173,7 +177,7 @@ absl::Status Detector::Refused(const absl::Status& status) const {
 absl::Status Detector::Prepare(Call& call) const {
   return Guarded([&] {
     const model::Preprocessing& preprocessing = call.detection.model->manifest().preprocessing;
-    const model::Image image = Decode(call.query, options_.image);
+    const model::Image image = Decode(call.query, options_.image, metrics_);
     call.detection.width = image.width;
     call.detection.height = image.height;
     call.detection.inspected_area = model::InspectedArea(image.width, image.height, preprocessing);

@@ -135,6 +135,7 @@ class Metrics {
   prometheus::Gauge& inflight_bytes_limit;    // bytes of pictures that it lets in at once
   prometheus::Gauge& streams;                 // open DetectStream calls
   prometheus::Gauge& ready;                   // 1 while health says SERVING
+  prometheus::Counter& codec_warnings;        // of image files, not about their pixels
   const Workers workers;
   prometheus::Counter& workers_replaced;  // because their batch did not end
   const TrainJobs train_jobs;

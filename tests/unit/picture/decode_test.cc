@@ -89,8 +89,8 @@ TEST_P(AcceptedFormat, GivesTheStoredPixels) {
             GetParam().tolerance);
 }
 
-// A truncated picture must never look like a picture with a grey or black part.
-TEST_P(AcceptedFormat, NoTruncationPasses) {
+// A truncated file must never decode to an image with a grey or black part.
+TEST_P(AcceptedFormat, RefusesEveryTruncation) {
   const Bytes file = File(Pattern(61, 34));
   const Image whole = DecodeImage(file);
   for (size_t size = 1; size < file.size();
@@ -106,15 +106,15 @@ TEST_P(AcceptedFormat, NoTruncationPasses) {
   }
 }
 
-TEST_P(AcceptedFormat, TrailingBytesDoNoHarm) {
+TEST_P(AcceptedFormat, IgnoresTrailingBytes) {
   Bytes file = File(Pattern(61, 34));
   const Image whole = DecodeImage(file);
   file.insert(file.end(), 100, 0);
   EXPECT_EQ(LargestDifference(DecodeImage(file), whole), 0);
 }
 
-// Limits speak of what a file claims, so its one pixel too many is refused whatever the format.
-TEST_P(AcceptedFormat, LimitsHoldToThePixel) {
+// Limits apply to the size that the header states, for every format.
+TEST_P(AcceptedFormat, AppliesLimitsExactly) {
   const Bytes file = File(Pattern(61, 34));
   const auto size = static_cast<int64_t>(file.size());
   EXPECT_NO_THROW(DecodeImage(file, {.max_bytes = size, .max_pixels = 61 * 34, .max_side = 61}));
@@ -169,7 +169,7 @@ INSTANTIATE_TEST_SUITE_P(
         Accepted{"WebpRgba", ".webp", WithAlpha, false, 0, {cv::IMWRITE_WEBP_QUALITY, 101}}),
     [](const auto& parameter) { return parameter.param.name; });
 
-TEST(DecodeImage, SixteenBitIsRoundedToEight) {
+TEST(DecodeImage, RoundsSixteenBitsToEight) {
   cv::Mat samples(1, 5, CV_16U);
   const uint16_t values[] = {0, 128, 129, 65406, 65535};
   std::copy(std::begin(values), std::end(values), samples.ptr<uint16_t>());
@@ -187,7 +187,7 @@ TEST(DecodeImage, EverySixteenBitValueIsScaledToTheNearest) {
 
 // ---------------------------------------------------------------- files made by hand
 
-// A JPEG with an EXIF segment whose orientation tag says: turn by 90 degrees.
+// Adds an EXIF segment with an orientation tag.
 Bytes WithExifOrientation(const Bytes& jpeg, uint8_t orientation) {
   Bytes exif = {0xFF, 0xE1};
   PutBig(exif, 34, 2);
@@ -247,7 +247,7 @@ TEST(DecodeBmp, CoreHeader) {
   EXPECT_EQ(DecodeImage(file).pixels, (Bytes{3, 2, 1}));
 }
 
-TEST(DecodeBmp, WhatIsNotSupportedIsRefusedByName) {
+TEST(DecodeBmp, NamesUnsupportedVariants) {
   const InvalidInput packed = DecodeError(BmpHeader(4, 4, 8, 1));
   EXPECT_EQ(packed.reason(), "IMAGE_FORMAT_UNSUPPORTED");
   EXPECT_THAT(packed.what(), HasSubstr("compression 1"));
@@ -261,7 +261,7 @@ TEST(DecodeBmp, WhatIsNotSupportedIsRefusedByName) {
 
 // ---------------------------------------------------------------- what is refused
 
-// A PNG whose header claims `side` x `side` pixels, with 40 KB of data that would never fill them.
+// A PNG whose header states `side` x `side` pixels, with only 40 KB of data.
 Bytes BombPng(uint32_t side) {
   Bytes file = EncodeFile(".png", ToBgr(Pattern(200, 200)), {cv::IMWRITE_PNG_COMPRESSION, 0});
   Bytes claim;
@@ -272,7 +272,7 @@ Bytes BombPng(uint32_t side) {
   return file;
 }
 
-TEST(DecodeImage, ABombIsRefusedByItsHeader) {
+TEST(DecodeImage, RefusesABombByItsHeader) {
   const InvalidInput error = DecodeError(BombPng(60'000));
   EXPECT_EQ(error.field(), "encoded");
   EXPECT_EQ(error.reason(), "IMAGE_TOO_LARGE");
@@ -280,13 +280,13 @@ TEST(DecodeImage, ABombIsRefusedByItsHeader) {
   EXPECT_THAT(error.what(), HasSubstr("20000 pixels a side"));
 }
 
-TEST(DecodeImage, ABombWithinTheSideLimitIsRefusedByItsPixels) {
+TEST(DecodeImage, RefusesABombByItsNumberOfPixels) {
   const InvalidInput error = DecodeError(BombPng(19'000));
   EXPECT_EQ(error.reason(), "IMAGE_TOO_LARGE");
   EXPECT_THAT(error.what(), HasSubstr("64000000 pixels"));
 }
 
-TEST(DecodeImage, EmptyAndForeignBytes) {
+TEST(DecodeImage, RefusesEmptyAndForeignBytes) {
   const InvalidInput empty = DecodeError({});
   EXPECT_EQ(empty.field(), "encoded");
   EXPECT_EQ(empty.reason(), "IMAGE_EMPTY");
@@ -297,20 +297,20 @@ TEST(DecodeImage, EmptyAndForeignBytes) {
   EXPECT_EQ(DecodeError(Bytes(1000, 0)).reason(), "IMAGE_FORMAT_UNSUPPORTED");
 }
 
-TEST(DecodeImage, ZeroSizedPicture) {
+TEST(DecodeImage, RefusesAnImageWithoutPixels) {
   const InvalidInput error = DecodeError(BombPng(0));
   EXPECT_EQ(error.reason(), "IMAGE_EMPTY");
   EXPECT_THAT(error.what(), HasSubstr("0 columns"));
 }
 
-TEST(DecodeImage, DamagedPixelsAreRefused) {
+TEST(DecodeImage, RefusesDamagedPixels) {
   Bytes png = EncodeFile(".png", ToBgr(test::Noise(64, 64)));
   png[png.size() / 2] ^= 0xFF;
   EXPECT_EQ(DecodeError(png).reason(), "IMAGE_DECODE_FAILED");
 }
 
-// The header that limits are checked against must be the one that the codec obeys.
-TEST(DecodeImage, JpegWithASecondFrameHeaderIsRefused) {
+// The codec must use the header against which the limits were checked.
+TEST(DecodeImage, RefusesJpegWithASecondFrameHeader) {
   const Bytes small = EncodeFile(".jpg", ToBgr(Pattern(16, 16)));
   const Bytes large = EncodeFile(".jpg", ToBgr(Pattern(64, 64)));
   Bytes both(small.begin(), small.end() - 2);
@@ -320,7 +320,7 @@ TEST(DecodeImage, JpegWithASecondFrameHeaderIsRefused) {
   EXPECT_THAT(error.what(), HasSubstr("two frame headers"));
 }
 
-TEST(DecodeImage, JpegKindsThatAreNotSupportedAreRefusedByName) {
+TEST(DecodeImage, NamesUnsupportedKindsOfJpeg) {
   Bytes jpeg = EncodeFile(".jpg", ToBgr(Pattern(16, 16)));
   const Bytes sof0 = {0xFF, 0xC0, 0, 17, 8};
   const auto at = std::search(jpeg.begin(), jpeg.end(), sof0.begin(), sof0.end());
@@ -336,7 +336,7 @@ TEST(DecodeImage, JpegKindsThatAreNotSupportedAreRefusedByName) {
   EXPECT_THAT(arithmetic.what(), HasSubstr("arithmetic"));
 }
 
-TEST(DecodeImage, JpegOfEndlessScansIsRefused) {
+TEST(DecodeImage, RefusesJpegWithTooManyScans) {
   const Bytes jpeg = EncodeFile(".jpg", ToBgr(Pattern(16, 16)), kProgressive);
   const Bytes sos = {0xFF, 0xDA};
   const auto last = std::find_end(jpeg.begin(), jpeg.end(), sos.begin(), sos.end());

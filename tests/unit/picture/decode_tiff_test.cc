@@ -1,4 +1,4 @@
-// TIFF files made by hand: what their tags say, and the kinds that are refused.
+// TIFF files written byte by byte: the meaning of tags, and the refused variants.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
