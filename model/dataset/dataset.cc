@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "model/dataset/category_name.h"
 #include "model/dataset/dataset_layout.h"
 #include "model/dataset/dataset_root.h"
 #include "model/files/error.h"
@@ -19,7 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxCategories = 1000;
-constexpr size_t kMaxCategoryBytes = 128;
 constexpr char kAutoName[] = "auto";
 
 // The first 20 names, in quotes.
@@ -116,9 +116,9 @@ std::vector<std::string> ChooseCategories(const DatasetLayout& layout,
                                            std::to_string(kMaxCategories));
   }
   for (const std::string& category : chosen) {
-    if (category.empty() || category.size() > kMaxCategoryBytes || !IsUtf8(category)) {
-      RefuseDataset("CATEGORY_NAME", "the category " + Quote(category) + " must have 1 to " +
-                                         std::to_string(kMaxCategoryBytes) + " bytes of UTF-8");
+    if (const std::string problem = CategoryNameProblem(category); !problem.empty()) {
+      RefuseDataset("CATEGORY_NAME",
+                    "the name of the category " + Quote(category) + " " + problem + "; rename it");
     }
   }
   return {chosen.begin(), chosen.end()};

@@ -53,11 +53,12 @@ class Checker {
       std::string digest;
       const std::optional<ImageHeader> header = CheckImage(sample, digest);
       if (header) Widen(*header, category);
-      if (sample.mask) CheckMask(sample, header);
+      const std::string mask_digest = sample.mask ? CheckMask(sample, header) : "";
       // Lengths, because a name may contain any separator.
       for (const std::string& part :
            {sample.category, std::string(NameOf(sample.split)), sample.defect, sample.name, digest})
         identity += std::to_string(part.size()) + ":" + part;
+      if (sample.mask) identity += "mask:" + mask_digest;
     }
     report_.fingerprint = Sha256Hex(identity);
     return std::move(report_);
@@ -107,10 +108,14 @@ class Checker {
     }
   }
 
-  void CheckMask(const Sample& sample, const std::optional<ImageHeader>& image) {
+  // Returns the digest of the mask, or "" if it cannot be read.
+  std::string CheckMask(const Sample& sample, const std::optional<ImageHeader>& image) {
     const std::string name = sample.mask->lexically_relative(dataset_.root).generic_string();
+    std::string digest;
     try {
-      const ImageHeader header = Inspect(ReadFileUpTo(*sample.mask, limits_.max_bytes), limits_);
+      const std::vector<uint8_t> bytes = ReadFileUpTo(*sample.mask, limits_.max_bytes);
+      digest = Sha256Hex(std::as_bytes(std::span(bytes)));
+      const ImageHeader header = Inspect(bytes, limits_);
       if (image && (header.width != image->width || header.height != image->height)) {
         report_.bad_masks.push_back({name, "the mask is " + std::to_string(header.width) + "x" +
                                                std::to_string(header.height) + ", its image " +
@@ -122,6 +127,7 @@ class Checker {
     } catch (const FileError& error) {
       report_.bad_masks.push_back({name, error.what()});
     }
+    return digest;
   }
 
   // Images with the same bytes: the first training image, and the test images seen before it.

@@ -51,7 +51,8 @@ struct DatasetReport {
   std::vector<FileFinding> bad_masks;      // unreadable, or of another size than their image
   std::vector<SplitDuplicate> duplicates;  // every such test image
 
-  // SHA-256 over the dataset's samples: category, split, kind of defect, name and content of each.
+  // SHA-256 of the samples: category, split, kind of defect, name and content of each image, and
+  // the presence and content of its mask.
   std::string fingerprint;
 };
 

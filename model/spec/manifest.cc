@@ -6,6 +6,7 @@
 #include <system_error>
 #include <vector>
 
+#include "model/dataset/category_name.h"
 #include "model/files/error.h"
 #include "model/files/mapped_file.h"
 #include "model/files/sha256.h"
@@ -155,8 +156,9 @@ void Validate(const Manifest& manifest) {
   }
   if (manifest.calibration) CheckCalibration("calibration", *manifest.calibration);
   for (const auto& [name, calibration] : manifest.categories) {
-    if (name.empty()) Refuse("categories", "has a category without a name");
-    CheckText("categories", name);
+    if (const std::string problem = CategoryNameProblem(name); !problem.empty()) {
+      Refuse("categories", "has the name " + Quote(name) + ", which " + problem);
+    }
     CheckCalibration("categories." + name, calibration);
   }
   for (const auto& [name, value] : manifest.metrics) {

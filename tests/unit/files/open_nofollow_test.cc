@@ -1,4 +1,4 @@
-// Links that are put on the way to a file between its check and its reading.
+// Symbolic links that are added between the check of a path and its use.
 #include "model/files/open_nofollow.h"
 
 #include <gmock/gmock.h>
@@ -27,16 +27,16 @@ using testing::TempDirectory;
 using testing::WriteFile;
 using testing::WriteText;
 
-class ResolvedFile : public ::testing::Test {
+class OpenNoFollowTest : public ::testing::Test {
  protected:
-  ResolvedFile() {
+  OpenNoFollowTest() {
     WriteFile(root_ / "data", "pcb/train/good/0.bmp", SmallBmp(1));
     WriteFile(root_ / "data", "pcb/train/good/1.bmp", SmallBmp(2));
     WriteFile(root_ / "outside", "pcb/train/good/0.bmp", SmallBmp(3));
     WriteFile(root_ / "outside", "pcb/train/good/1.bmp", SmallBmp(4));
   }
 
-  // Puts a link to what is outside in the place of something in the jail.
+  // Replaces an entry inside the root by a link to a path outside.
   void Swap(const std::string& name) const {
     fs::rename(root_ / "data" / name, root_ / "moved");
     fs::create_symlink(root_ / "outside" / name, root_ / "data" / name);
@@ -46,14 +46,14 @@ class ResolvedFile : public ::testing::Test {
   const fs::path root_ = fs::canonical(temporary_.path());
 };
 
-TEST_F(ResolvedFile, IsReadWhereItWasFound) {
+TEST_F(OpenNoFollowTest, ReadsAnUnchangedFile) {
   const Dataset dataset = OpenDataset(root_ / "data/pcb");
   ASSERT_EQ(dataset.samples.size(), 2u);
   const std::vector<uint8_t> bytes = ReadImageFile(dataset.samples[0].path, {});
   EXPECT_EQ(std::string(bytes.begin(), bytes.end()), SmallBmp(1));
 }
 
-TEST_F(ResolvedFile, ALinkPutOnTheWayAfterTheCheckIsNotFollowed) {
+TEST_F(OpenNoFollowTest, DoesNotFollowALinkAddedAfterTheCheck) {
   for (const char* name : {"pcb/train/good/0.bmp", "pcb/train/good", "pcb/train", "pcb"}) {
     const Dataset dataset = OpenDataset(root_ / "data/pcb");
     Swap(name);
@@ -64,7 +64,7 @@ TEST_F(ResolvedFile, ALinkPutOnTheWayAfterTheCheckIsNotFollowed) {
   }
 }
 
-TEST_F(ResolvedFile, ALinkWithinTheDatasetIsReadWhereItLed) {
+TEST_F(OpenNoFollowTest, ReadsTheTargetOfALinkInsideTheDataset) {
   fs::create_symlink("0.bmp", root_ / "data/pcb/train/good/2.bmp");
   const Dataset dataset = OpenDataset(root_ / "data/pcb");
   ASSERT_EQ(dataset.samples.size(), 3u);
@@ -75,7 +75,7 @@ TEST_F(ResolvedFile, ALinkWithinTheDatasetIsReadWhereItLed) {
   EXPECT_EQ(std::string(bytes.begin(), bytes.end()), SmallBmp(1));
 }
 
-TEST_F(ResolvedFile, ATrainerFindsItsDatasetWhereItWasPlannedOrNotAtAll) {
+TEST_F(OpenNoFollowTest, OpenTrainDataRefusesADatasetBehindALink) {
   const TrainSpec spec{.model_name = "pcb", .dataset = root_ / "data/pcb"};
   EXPECT_EQ(OpenTrainData(spec, {}).dataset.root, root_ / "data/pcb");
   for (const char* name : {"pcb", ""}) {
@@ -84,7 +84,7 @@ TEST_F(ResolvedFile, ATrainerFindsItsDatasetWhereItWasPlannedOrNotAtAll) {
     fs::create_symlink(root_ / "outside" / name, place);
     try {
       OpenTrainData(spec, {});
-      FAIL() << "a link that was put at " << place << " was followed";
+      FAIL() << "a link added at " << place << " was followed";
     } catch (const InvalidInput& error) {
       EXPECT_EQ(error.reason(), "DATASET_MOVED");
       EXPECT_THAT(error.what(), HasSubstr((root_ / "data/pcb").string()));
@@ -94,7 +94,7 @@ TEST_F(ResolvedFile, ATrainerFindsItsDatasetWhereItWasPlannedOrNotAtAll) {
   }
 }
 
-TEST_F(ResolvedFile, OnlyRegularFilesAreOpened) {
+TEST_F(OpenNoFollowTest, OpensRegularFilesOnly) {
   ASSERT_EQ(mkfifo((root_ / "pipe").c_str(), 0600), 0);
   EXPECT_THROW(OpenNoFollow(root_ / "pipe"), FileError) << "and does not wait for a writer";
   EXPECT_THROW(OpenNoFollow(root_ / "data"), FileError);
@@ -104,7 +104,7 @@ TEST_F(ResolvedFile, OnlyRegularFilesAreOpened) {
   EXPECT_THROW(OpenNoFollow("/"), FileError);
 }
 
-TEST_F(ResolvedFile, WhoNamesAPathHimselfMayUseLinks) {
+TEST_F(OpenNoFollowTest, PathsOfTheUserMayContainLinks) {
   fs::create_directory_symlink(root_ / "outside", root_ / "link");
   EXPECT_NO_THROW(ReadImageFile(root_ / "link/pcb/train/good/0.bmp", {}, Links::kFollow));
   EXPECT_THROW(ReadImageFile(root_ / "link/pcb/train/good/0.bmp", {}), FileError);
