@@ -25,8 +25,8 @@ namespace proad::model {
 struct ImportedEncoder {
   WeightDialect dialect = WeightDialect::kOfficial;
   EncoderConfig config;  // as asked for, with the position grid of the file
-  std::map<std::string, torch::Tensor>
-      tensors;  // on the CPU, in the file's precision: float32, half or bfloat16
+  // On the CPU, in the file's precision: float32, half or bfloat16.
+  std::map<std::string, torch::Tensor> tensors;
 };
 
 // Copies the tensors that `config` needs. Blocks after the last tap, the final norm, the mask token

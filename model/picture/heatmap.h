@@ -34,8 +34,8 @@ struct EncodedHeatmap {
   int height = 0;
   float scale = 1.0f;
   float offset = 0.0f;
-  std::string
-      data;  // row-major from the top left, little-endian, tightly packed; for kPng16 a PNG file
+  // Samples, row-major from the top left, little-endian, tightly packed. kPng16: a PNG file.
+  std::string data;
 };
 
 // Encodes a map of `height` rows of `width` values, which must be finite.

@@ -177,7 +177,9 @@ Image DecodeTiff(std::span<const uint8_t> bytes, const TiffDirectory& directory,
   Image image = BlankImage(directory.header);
   TiffSource source{.bytes = bytes};
   const TiffHandle tiff = Open(source);
-  if (tiff == nullptr) ThrowUndecodable(directory.header, source.damage);
+  if (tiff == nullptr) {
+    ThrowUndecodable(directory.header, "its directory is damaged: " + source.damage);
+  }
   if (TIFFStripSize64(tiff.get()) != uint64_t{directory.samples_per_pixel} * image.width *
                                          (directory.header.bits_per_sample / 8) *
                                          directory.rows_per_strip) {
