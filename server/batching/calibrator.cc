@@ -11,7 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "model/picture/picture_file.h"
+#include "model/picture/image_file.h"
 #include "model/spec/calibration.h"
 #include "server/serving/model_errors.h"
 #include "server/util/mutex.h"
@@ -113,7 +113,7 @@ absl::StatusOr<double> Calibrator::Score(const std::string& model,
                                          const model::Sample& sample) const {
   std::vector<uint8_t> bytes;
   try {
-    bytes = model::ReadPicture(sample.path, detector_.options().image);
+    bytes = model::ReadImageFile(sample.path, detector_.options().image);
   } catch (...) {
     return WithImageName(StatusOfCurrentException(), sample.name);
   }

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "model/files/error.h"
+#include "model/picture/decode.h"
 #include "model/picture/frame.h"
 #include "model/picture/heatmap.h"
 #include "model/picture/preprocess.h"
@@ -60,11 +61,15 @@ Admission::Ending EndingOf(const absl::Status& status) {
   return absl::IsDeadlineExceeded(status) ? Admission::Ending::kExpired : Admission::Ending::kOther;
 }
 
-model::Image Decode(const DetectQuery& query, const model::ImageLimits& limits) {
+model::Image Decode(const DetectQuery& query, const model::ImageLimits& limits, Metrics& metrics) {
   if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
     return model::UnpackFrame(*frame, limits);
   }
-  return model::DecodeImage(std::get<std::span<const uint8_t>>(query.image), limits);
+  model::DecodeDiagnostics diagnostics;
+  model::Image image =
+      model::DecodeImage(std::get<std::span<const uint8_t>>(query.image), limits, &diagnostics);
+  metrics.codec_warnings.Increment(diagnostics.dropped_warnings);
+  return image;
 }
 
 // Bytes that Decode takes. At most those of the largest image that `limits` allow: a larger one is
@@ -210,7 +215,7 @@ absl::Status Detector::WithRetryTime(const absl::Status& status) const {
 absl::Status Detector::Prepare(Call& call) const {
   return Guarded([&] {
     const model::Preprocessing& preprocessing = call.detection.model->manifest().preprocessing;
-    const model::Image image = Decode(call.query, options_.image);
+    const model::Image image = Decode(call.query, options_.image, metrics_);
     call.detection.width = image.width;
     call.detection.height = image.height;
     call.detection.inspected_area = model::InspectedArea(image.width, image.height, preprocessing);

@@ -18,6 +18,7 @@
 #include "model/files/error.h"
 #include "model/files/sha256.h"
 #include "model/spec/manifest.h"
+#include "model/spec/preset.h"
 #include "model/spec/train_data.h"
 #include "server/serving/model_errors.h"
 #include "server/serving/model_name.h"

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "model/spec/checkmark.h"
+#include "model/spec/last_checkpoint.h"
 #include "server/jobs/job_machine.h"
 #include "server/jobs/trainer_process.h"
 #include "server/serving/model_errors.h"
@@ -260,7 +260,7 @@ absl::Status TrainScheduler::PrepareResume(const ScheduledJob& job) {
   if (!job.damage.ok()) return job.damage;
   if (absl::Status room = table_.CheckQueueRoom(); !room.ok()) return room;
   try {
-    model::FindCheckpoint(table_.store().Directory(job.id()) / kWorkDirectory);
+    model::FindLastCheckpoint(table_.store().Directory(job.id()) / kWorkDirectory);
   } catch (...) {
     return StatusOfCurrentException();
   }

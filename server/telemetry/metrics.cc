@@ -85,6 +85,8 @@ struct Metrics::Families {
             MakeGauge(registry, "proad_inflight_bytes_limit", "Limit of proad_inflight_bytes.")),
         streams(MakeGauge(registry, "proad_streams", "Open DetectStream calls.")),
         ready(MakeGauge(registry, "proad_ready", "1 while health is SERVING.")),
+        codec_warnings(MakeCounter(registry, "proad_codec_warnings_total",
+                                   "Warnings of image codecs that do not concern pixels.")),
         worker_busy(MakeCounter(registry, "proad_worker_busy_seconds_total",
                                 "Seconds a worker spent on batches.")),
         workers(MakeGauge(registry, "proad_workers", "Workers, by state.")),
@@ -141,6 +143,7 @@ struct Metrics::Families {
   Family<Gauge>& inflight_bytes_limit;
   Family<Gauge>& streams;
   Family<Gauge>& ready;
+  Family<Counter>& codec_warnings;
   Family<Counter>& worker_busy;
   Family<Gauge>& workers;
   Family<Counter>& workers_replaced;
@@ -226,6 +229,7 @@ Metrics::Metrics()
       inflight_bytes_limit(families_->inflight_bytes_limit.Add({})),
       streams(families_->streams.Add({})),
       ready(families_->ready.Add({})),
+      codec_warnings(families_->codec_warnings.Add({})),
       workers{families_->workers.Add({{"state", "serving"}}),
               families_->workers.Add({{"state", "quarantined"}})},
       workers_replaced(families_->workers_replaced.Add({})),

@@ -139,6 +139,7 @@ class Metrics {
   prometheus::Gauge& inflight_bytes_limit;    // limit of inflight_bytes
   prometheus::Gauge& streams;                 // open DetectStream calls
   prometheus::Gauge& ready;                   // 1 while health is SERVING
+  prometheus::Counter& codec_warnings;        // of image files, not about their pixels
   const Workers workers;
   prometheus::Counter& workers_replaced;  // because their batch did not end
   const TrainJobs train_jobs;

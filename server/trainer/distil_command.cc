@@ -16,7 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "model/spec/config.h"
+#include "model/spec/preset.h"
 #include "model/training/distil_run.h"
 #include "server/jobs/trainer_process.h"
 #include "server/trainer/stop_signal.h"

@@ -12,6 +12,7 @@
 #include "model/files/error.h"
 #include "model/spec/config.h"
 #include "model/spec/manifest.h"
+#include "model/spec/preset.h"
 #include "model/spec/recipe.h"
 #include "server/jobs/job_files.h"
 #include "server/util/quote.h"

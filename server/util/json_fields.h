@@ -27,7 +27,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "model/files/error.h"
-#include "model/files/strict_json.h"
+#include "model/files/json.h"
+#include "model/files/text.h"
 
 namespace proad::server {
 

@@ -21,7 +21,9 @@
 #include "model/network/frozen_pro_ad.h"
 #include "model/network/pro_ad.h"
 #include "model/network/weight_import.h"
+#include "model/picture/decode.h"
 #include "model/picture/image.h"
+#include "model/spec/preset.h"
 #include "tests/support/paths.h"
 
 namespace proad::model {

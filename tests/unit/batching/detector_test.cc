@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "model/picture/decode.h"
+#include "model/picture/heatmap.h"
 #include "model/picture/image.h"
 #include "server/util/status_details.h"
 #include "tests/support/fake_model.h"
@@ -94,6 +96,18 @@ TEST(DetectorTest, ReportsSizeAreaTimesAndBatch) {
   EXPECT_GT(answer->times.preprocess, absl::ZeroDuration());
   EXPECT_FALSE(answer->heatmap.has_value());
   EXPECT_FALSE(answer->overlay.has_value());
+}
+
+// A chunk with a wrong checksum that does not concern the pixels.
+TEST(DetectorTest, CountsWarningsOfCodecs) {
+  Pipeline pipeline;
+  const model::Image image = MarkedImage(7, 9, 7);
+  std::string png = model::RenderOverlay(image, std::vector<float>(9 * 7), {}, {0, 0, 9, 7});
+  png.insert(33, std::string("\0\0\0\4gAMA\0\0\xB1\x8F\1\2\3\4", 16));  // behind the header
+  Asked asked(pipeline, png);
+  const auto answer = asked.Send().Answer();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(pipeline.metrics.codec_warnings.Value(), 1);
 }
 
 TEST(DetectorTest, InspectsFrames) {

@@ -244,7 +244,7 @@ TEST(JobFiles, DamagedFieldIsNamedByItsPath) {
       {"\"skip_unreadable\": false", "\"skip_unreadable\": 0", "must be true or false"},
       {"\"labels\": {}", "\"labels\": []", "\"labels\" must be an object"},
       {"\"labels\": {}", "\"labels\": {}, \"more\": 1", "\"more\" is not a key"},
-      {"\"labels\": {}", "\"labels\": {}, \"labels\": {}", "stands twice"},
+      {"\"labels\": {}", "\"labels\": {}, \"labels\": {}", "occurs twice"},
       {"\"world_size\": 1", "\"world_size\": 99999999999", "\"world_size\" is out of range"},
       {"\"precision\": \"fp32\"", "\"precision\": \"fp8\"", "is \"fp8\", which this program does"},
   };

@@ -236,6 +236,17 @@ TEST_F(JobPlannerTest, InstalledEncodersAreFoundAfterThoseOfTheOperator) {
   EXPECT_EQ(spec.train.encoder_file, root_ / "encoders/encoder-pyramid.pth");
 }
 
+// The manifest of the result would be refused, after all training steps.
+TEST_F(JobPlannerTest, ACategoryThatAManifestRefusesIsRefused) {
+  for (const std::string& category : {std::string("pcb\n2"), std::string(129, 'a')}) {
+    const std::string dataset = absl::StrCat("with-", category.size());
+    WriteParts(dataset, category);
+    JobSpec spec = Spec();
+    spec.dataset_path = dataset;
+    ExpectRefused(spec, absl::StatusCode::kInvalidArgument, "spec.dataset_path", "rename it");
+  }
+}
+
 TEST_F(JobPlannerTest, UnknownEncoderListsTheKnownOnes) {
   JobSpec unknown = Spec();
   unknown.encoder = "theirs";

@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "model/spec/checkmark.h"
+#include "model/spec/last_checkpoint.h"
 #include "model/training/train_run.h"
 #include "server/jobs/job_files.h"
 #include "server/jobs/train_scheduler.h"
@@ -107,10 +107,10 @@ TEST_F(TrainSchedulerTest, JobWithADamagedCheckpointIsNotResumed) {
   ASSERT_TRUE(scheduler_->Cancel(id).ok());
   const fs::path work = JobDirectory(id) / kWorkDirectory;
   WriteText(work / "state-1.safetensors", "weights");
-  model::SavedCheckpoint saved;
-  saved.mark.step = 1;
+  model::LastCheckpoint saved;
+  saved.position.step = 1;
   saved.file = work / "state-1.safetensors";
-  model::PointTo(work, saved);
+  model::SetLastCheckpoint(work, saved);
   WriteText(work / "state-1.safetensors", "WEIGHTS");
   const auto refused = scheduler_->Resume(id);
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kDataLoss) << refused.status();

@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "model/picture/decode.h"
 #include "model/picture/image.h"
 #include "server/rpc/status.h"
 #include "tests/support/pictures.h"
