@@ -93,10 +93,8 @@ TEST_F(TrainSchedulerTest, ActivationThatTheShutdownPreventedIsRepeatedByTheNext
   const std::string id = scheduler_->Create(spec, "")->id;
   begun.Wait();
   std::thread stop([&] { scheduler_->Stop(); });
-  const absl::Time deadline = absl::Now() + kDeadline;
-  while (!absl::IsUnavailable(scheduler_->Cancel("unknown").status())) {
-    ASSERT_LT(absl::Now(), deadline) << "Stop has not begun within " << kDeadline;
-  }
+  AwaitTrue("Stop to begin",
+            [&] { return absl::IsUnavailable(scheduler_->Cancel("unknown").status()); });
   go.Set();
   stop.join();
   EXPECT_EQ(scheduler_->Get(id)->state, JobState::kRunning);

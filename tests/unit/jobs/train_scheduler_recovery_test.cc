@@ -6,7 +6,6 @@
 
 #include <filesystem>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "absl/time/time.h"
@@ -14,6 +13,7 @@
 #include "server/jobs/train_scheduler.h"
 #include "server/telemetry/metrics.h"
 #include "tests/support/fake_trainer.h"
+#include "tests/support/sync.h"
 #include "tests/support/train_scheduler_fixture.h"
 
 namespace proad::server {
