@@ -25,11 +25,12 @@ std::string MakeRequestId() {
                          absl::Uniform<uint64_t>(random));
 }
 
-// One stream, to its end.
-absl::Status Follow(TrainingService::Stub& stub, const std::string& job_id,
-                    const std::stop_token& stop, const std::function<void(TrainJob)>& on_report) {
+// Reads one WatchTrainJob stream to its end.
+absl::Status ReadWatch(TrainingService::Stub& stub, const std::string& job_id,
+                       const std::stop_token& stop,
+                       const std::function<void(TrainJob)>& on_report) {
   grpc::ClientContext context;
-  const std::stop_callback leave(stop, [&context] { context.TryCancel(); });
+  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
   proad::v1::WatchTrainJobRequest request;
   request.set_job_id(job_id);
   const auto stream = stub.WatchTrainJob(&context, request);
@@ -116,29 +117,30 @@ absl::StatusOr<TrainJob> TrainingClient::ResumeTrainJob(const std::string& job_i
 absl::StatusOr<TrainJob> TrainingClient::Watch(
     const std::string& job_id, const std::function<void(const TrainJob&)>& on_report,
     const WatchOptions& options) const {
-  const absl::Status left = absl::CancelledError("the watch was left; the job goes on");
+  const absl::Status stopped = absl::CancelledError("the watch was stopped; the job continues");
   RetryPolicy policy = options.retry;
   policy.max_attempts = std::numeric_limits<int>::max();
   absl::BitGen random;
   std::optional<TrainJob> last;
-  absl::Time heard = absl::Now();
+  absl::Time last_message = absl::Now();
   for (int attempts = 1;; ++attempts) {
-    absl::Status status = Follow(*stub_, job_id, options.stop, [&](TrainJob job) {
+    absl::Status status = ReadWatch(*stub_, job_id, options.stop, [&](TrainJob job) {
       attempts = 1;
       last = std::move(job);
       on_report(*last);
-      heard = absl::Now();
+      last_message = absl::Now();
     });
     if (last && HasEnded(last->state())) return *std::move(last);
-    if (options.stop.stop_requested()) return left;
+    if (options.stop.stop_requested()) return stopped;
     if (status.ok()) {
       status = absl::UnavailableError("the server ended the watch, but the job has not ended");
     }
-    const auto delay = RetryDelay(policy, status, attempts, heard + options.patience - absl::Now(),
-                                  absl::Uniform(random, 0.0, 1.0));
+    const auto delay =
+        RetryDelay(policy, status, attempts, last_message + options.patience - absl::Now(),
+                   absl::Uniform(random, 0.0, 1.0));
     if (!delay) return status;
     if (options.on_interruption) options.on_interruption(status);
-    if (!WaitFor(*delay, options.stop)) return left;
+    if (!WaitFor(*delay, options.stop)) return stopped;
   }
 }
 

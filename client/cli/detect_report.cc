@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kWidestFile = 60;
+constexpr size_t kMaxFileWidth = 60;
 
 std::string ToLine(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -81,7 +81,7 @@ std::string JsonRow(const DetectRow& row) {
 size_t FileWidth(const std::vector<std::string>& files) {
   size_t width = 0;
   for (const std::string& file : files) width = std::max(width, DisplayWidth(Printable(file)));
-  return std::min(width, kWidestFile);
+  return std::min(width, kMaxFileWidth);
 }
 
 std::string Score(std::optional<double> value) {
@@ -156,17 +156,18 @@ std::string DetectReport::TableFooter(absl::Duration elapsed,
       summary_.normal, summary_.anomalous, summary_.undecided, summary_.failed);
   if (summary_.undecided > 0) {
     text +=
-        "undecided: no threshold is known. Calibrate the model, or give one with --threshold.\n";
+        "undecided: the version has no threshold. Calibrate it, or give one with --threshold.\n";
   }
   if (!auroc) return text;
   std::vector<std::vector<std::string>> rows;
   for (const auto& [category, of_category] : auroc->categories) {
-    rows.push_back({Printable(category), absl::StrCat(of_category.pictures),
-                    of_category.auroc ? Score(of_category.auroc) : "- (needs good and bad)"});
+    rows.push_back(
+        {Printable(category), absl::StrCat(of_category.images),
+         of_category.auroc ? Score(of_category.auroc) : "- (needs good and defective images)"});
   }
   if (auroc->mean) rows.push_back({"mean", "", Score(auroc->mean)});
   return text + "\n" +
-         Format({{"category"}, {"pictures", 0, true}, {"image AUROC (labels from folders)"}}, rows);
+         Format({{"category"}, {"images", 0, true}, {"image AUROC (labels from folders)"}}, rows);
 }
 
 std::string DetectReport::JsonFooter(absl::Duration elapsed,

@@ -4,9 +4,9 @@
 
 namespace proad::client {
 
-std::optional<FolderLabel> LabelOf(const std::filesystem::path& picture, bool loose) {
+std::optional<FolderLabel> LabelOf(const std::filesystem::path& image, bool loose) {
   const std::filesystem::path folder =
-      std::filesystem::absolute(picture).lexically_normal().parent_path();
+      std::filesystem::absolute(image).lexically_normal().parent_path();
   const std::filesystem::path above = folder.parent_path();
   const bool anomalous = folder.filename() != "good";
   if (above.filename() == "test") {

@@ -1,4 +1,4 @@
-// The parts of the command line that need no server: tables, labels and AUROC, what is a picture,
+// The parts of the command line that need no server: tables, labels and AUROC, what is a image,
 // the machine.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "client/cli/folder_labels.h"
+#include "client/cli/images.h"
 #include "client/cli/machine.h"
-#include "client/cli/pictures.h"
 #include "client/cli/table.h"
 #include "tests/support/temp_directory.h"
 
@@ -83,7 +83,7 @@ TEST(Auroc, MeanIsOverTheCategoriesThatHaveOne) {
   EXPECT_THAT(report.mean, Optional(DoubleEq(0.5)));
   EXPECT_THAT(report.categories.at("all right").auroc, Optional(DoubleEq(1.0)));
   EXPECT_FALSE(report.categories.at("only good").auroc);
-  EXPECT_EQ(report.categories.at("only good").pictures, 3u);
+  EXPECT_EQ(report.categories.at("only good").images, 3u);
   EXPECT_FALSE(MakeAurocReport({}).mean);
 }
 
@@ -104,7 +104,7 @@ TEST(FolderLabels, FollowTheLayout) {
   EXPECT_TRUE(loose->anomalous);
 }
 
-class Pictures : public ::testing::Test {
+class Images : public ::testing::Test {
  protected:
   void Make(const std::string& name) {
     std::filesystem::create_directories((folder_ / name).parent_path());
@@ -112,9 +112,9 @@ class Pictures : public ::testing::Test {
   }
   std::vector<std::string> Relative(const std::vector<std::string>& arguments) {
     std::vector<std::string> names;
-    for (const Picture& picture : CollectPictures(arguments)) {
-      EXPECT_TRUE(picture.problem.ok()) << picture.problem;
-      names.push_back(picture.relative.string());
+    for (const InputImage& image : CollectImages(arguments)) {
+      EXPECT_TRUE(image.problem.ok()) << image.problem;
+      names.push_back(image.relative.string());
     }
     return names;
   }
@@ -123,7 +123,7 @@ class Pictures : public ::testing::Test {
   proad::testing::TempDirectory folder_;
 };
 
-TEST_F(Pictures, FoldersAreWalkedInOrder) {
+TEST_F(Images, FoldersAreWalkedInOrder) {
   for (const char* name : {"b/2.PNG", "b/10.jpeg", "a b/\xc3\xa4.tif", "c.webp", "notes.txt",
                            ".hidden.png", ".git/x.png", "ground_truth/hole/1.png", "png"}) {
     Make(name);
@@ -132,37 +132,37 @@ TEST_F(Pictures, FoldersAreWalkedInOrder) {
               ElementsAre("a b/\xc3\xa4.tif", "b/10.jpeg", "b/2.PNG", "c.webp"));
 }
 
-TEST_F(Pictures, SeveralFoldersAreNamedFromTheOneAboveThem) {
+TEST_F(Images, SeveralFoldersAreNamedFromTheOneAboveThem) {
   for (const char* name : {"brick/test/good/1.png", "gravel/test/good/1.png"}) Make(name);
   EXPECT_THAT(Relative({Root() + "/brick/test", Root() + "/gravel/test/"}),
               ElementsAre("brick/test/good/1.png", "gravel/test/good/1.png"));
   EXPECT_THAT(Relative({Root() + "/brick/test/"}), ElementsAre("good/1.png"));
 }
 
-TEST_F(Pictures, FilesAreTakenAsTheyAre) {
+TEST_F(Images, FilesAreTakenAsTheyAre) {
   Make("no-extension");
   Make("ground_truth/1.png");
   EXPECT_THAT(Relative({Root() + "/no-extension", Root() + "/ground_truth/1.png"}),
               ElementsAre("no-extension", "1.png"));
 }
 
-TEST_F(Pictures, WhatIsNotThereStaysInTheList) {
+TEST_F(Images, WhatIsNotThereStaysInTheList) {
   Make("empty/notes.txt");
-  const auto pictures = CollectPictures({Root() + "/nope.png", Root() + "/empty"});
-  ASSERT_EQ(pictures.size(), 2u);
-  EXPECT_THAT(std::string(pictures[0].problem.message()), HasSubstr("no such file"));
-  EXPECT_THAT(std::string(pictures[1].problem.message()), HasSubstr("no pictures"));
+  const auto images = CollectImages({Root() + "/nope.png", Root() + "/empty"});
+  ASSERT_EQ(images.size(), 2u);
+  EXPECT_THAT(std::string(images[0].problem.message()), HasSubstr("no such file"));
+  EXPECT_THAT(std::string(images[1].problem.message()), HasSubstr("no images"));
 }
 
-TEST_F(Pictures, ReadsWholeFilesOnly) {
+TEST_F(Images, ReadsWholeFilesOnly) {
   Make("1.png");
-  const auto content = ReadPicture(folder_ / "1.png");
+  const auto content = ReadImage(folder_ / "1.png");
   ASSERT_TRUE(content.ok()) << content.status();
   EXPECT_EQ(*content, "content");
-  EXPECT_FALSE(ReadPicture(folder_.path()).ok());
-  EXPECT_FALSE(ReadPicture(folder_ / "gone.png").ok());
+  EXPECT_FALSE(ReadImage(folder_.path()).ok());
+  EXPECT_FALSE(ReadImage(folder_ / "gone.png").ok());
   std::filesystem::resize_file(folder_ / "1.png", (uint64_t{1} << 30) + 1);  // sparse
-  EXPECT_EQ(ReadPicture(folder_ / "1.png").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ReadImage(folder_ / "1.png").status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(MachineTest, IsReadFromProc) {

@@ -260,7 +260,7 @@ class CommandLineTest(unittest.TestCase):
     def test_thresholds_are_set(self):
         done = self.proad("calibrate", "no-such-folder", "--false-reject-budget", "0.05")
         self.assertEqual(done.returncode, 0, done.stderr)
-        for words in ("no-such-folder", "0.1250", "1 of 20", "5%", "proad-tiny@1 decides by these from now on"):
+        for words in ("no-such-folder", "0.1250", "1 of 20", "5%", "proad-tiny@1 uses these thresholds from now on"):
             self.assertIn(words, done.stdout)
         done = self.proad("calibrate", "--dataset-id", "nuts", "--dry-run", "--json")
         self.assertEqual(json.loads(done.stdout)["calibrations"][0]["category"], "nuts", done.stderr)
@@ -275,8 +275,8 @@ class CommandLineTest(unittest.TestCase):
         for words, said in (
                 (("rollback", "proad-tiny"), "proad-tiny@1 serves now; before: proad-tiny@2. It took 0.1 s"),
                 (("load", "proad-tiny@1"), "proad-tiny@1 is in memory, LOADED, with 27.0 MB of weights. It took 1.0 s"),
-                (("unload", "proad-tiny@1"), "proad-tiny@1 is not in memory; 27.0 MB of weights became free"),
-                (("delete", "proad-tiny@1"), "proad-tiny@1 is removed; 18.0 MB of disk became free")):
+                (("unload", "proad-tiny@1"), "proad-tiny@1 is not in memory; 27.0 MB of weights were freed"),
+                (("delete", "proad-tiny@1"), "proad-tiny@1 is deleted; 18.0 MB of disk space were freed")):
             done = self.proad("models", *words)
             self.assertEqual((done.returncode, done.stdout), (0, said + "\n"), done.stderr)
         for words, hint in ((("rollback", "screws"), "served before"), (("delete", "proad-tiny@2"), "active version")):
@@ -323,7 +323,8 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual(checks["kernels"]["status"], "warn")
         self.assertTrue(checks["kernels"]["fix"])
         self.assertIn("fp32", checks["inference"]["detail"])
-        self.assertIn("4 to decode and draw, 2 to compute, one batch alone with 3 of LibTorch", checks["server threads"]["detail"])
+        self.assertIn("4 usable cores: 4 to decode and draw, 2 workers, 3 LibTorch threads for a single batch",
+                      checks["server threads"]["detail"])
         self.assertEqual(checks["server"]["status"], "ok")
         self.assertEqual(checks["default model"]["status"], "ok")
         self.assertIn("gRPC", checks["client"]["detail"])
@@ -335,10 +336,10 @@ class CommandLineTest(unittest.TestCase):
 
     def test_health_is_the_exit_code(self):
         done = self.proad("doctor", "--health", PROAD_TRAINER="/nowhere/proad-trainer")
-        self.assertEqual((done.returncode, done.stdout), (0, f"{self.server.address} serves\n"), done.stderr)
+        self.assertEqual((done.returncode, done.stdout), (0, f"{self.server.address} is serving\n"), done.stderr)
         with FakeServer("not-serving") as server:
             done = self.proad("doctor", "--health", "--server", server.address)
-            self.assertEqual((done.returncode, done.stdout), (1, f"{server.address} does not serve\n"), done.stderr)
+            self.assertEqual((done.returncode, done.stdout), (1, f"{server.address} is not serving\n"), done.stderr)
         done = self.proad("doctor", "--health", "--service", "nobody.Knows")
         self.assertEqual((done.returncode, done.stdout), (1, ""))
         self.assertIn("no service 'nobody.Knows'", done.stderr)
@@ -351,8 +352,8 @@ class CommandLineTest(unittest.TestCase):
     def test_doctor_sees_a_trainer_of_another_version(self):
         trainer = self.trainer("""echo '{"version": "0.0.9"}'""")
         done = self.proad("doctor", server=False, PROAD_TRAINER=str(trainer))
-        self.assertIn("version 0.0.9, and this is ", done.stdout)
-        self.assertIn("install proad and proad-trainer together", done.stdout)
+        self.assertIn("version 0.0.9, but proad has version ", done.stdout)
+        self.assertIn("install proad and proad-trainer of the same version", done.stdout)
 
     def test_doctor_reports_a_broken_trainer(self):
         for script in ("exit 127", "echo nonsense", "echo '{\"gpus\": 3, \"threads\": \"x\"}'"):

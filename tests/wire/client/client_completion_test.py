@@ -110,7 +110,7 @@ class BashTest(unittest.TestCase):
     def test_another_shell_is_refused(self):
         done = subprocess.run([PROAD, "completion", "fish"], capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 2)
-        self.assertIn("'fish' is none of bash, zsh", done.stderr)
+        self.assertIn("'fish' is not one of bash, zsh", done.stderr)
 
 
 @unittest.skipUnless(shutil.which("zsh"), "zsh is not installed")
@@ -122,7 +122,7 @@ class ZshTest(unittest.TestCase):
         def complete(*words):
             return ask("zsh", ZSH_TAB, text, ["proad", *words])
 
-        self.assertIn("detect:Inspect pictures: files, or folders with all pictures below them", complete(""))
+        self.assertIn("detect:Inspect images: files, or all images below folders", complete(""))
         self.assertEqual(complete("detect", "--heatmap", ""), ["float32", "png16", "u16", "u8"])
         self.assertEqual(complete("detect", ""), ["FILES"])
         self.assertTrue(any(line.startswith("--expect:") for line in complete("models", "activate", "-")))

@@ -11,8 +11,8 @@
 
 #include "absl/time/clock.h"
 #include "client/channel.h"
-#include "client/cli/load.h"
-#include "client/cli/load_report.h"
+#include "client/cli/bench_load.h"
+#include "client/cli/bench_report.h"
 #include "tests/support/wire_server.h"
 
 namespace proad::client {

@@ -115,7 +115,7 @@ class TrainCommandTest(unittest.TestCase):
 
     def test_checking_creates_nothing(self):
         done = self.train("--validate-only", "--seed", 7)
-        self.assertIn("would be accepted", done.stdout)
+        self.assertIn("the job is valid", done.stdout)
         self.assertIn("seed: 7", done.stdout)
         self.assertEqual(json.loads(self.train("--validate-only", "--json").stdout)["job_id"], "")
         self.assertIn("no jobs", self.proad("jobs", "list").stdout)
@@ -173,7 +173,7 @@ class TrainCommandTest(unittest.TestCase):
     def test_a_gate_that_refuses_is_said_loudly_and_is_no_failure(self):
         words = ("--watch", "--activate", "--gate", "image_auroc>=0.95")
         done = self.train(*words, script="refused")
-        self.assertIn("NOT ACTIVATED: screws@3 missed the gate: image_auroc is 0.9000 and must reach 0.9500",
+        self.assertIn("NOT ACTIVATED: screws@3 failed the gate: image_auroc is 0.9000 and must reach 0.9500",
                       done.stdout)
         self.assertRegex(done.stdout, r"mean of screws@2 +20 +0\.9400")
         done = self.train(*words, "--json", script="refused")
@@ -195,7 +195,7 @@ class TrainCommandTest(unittest.TestCase):
 
     def test_a_watch_outlives_a_server_that_goes_away(self):
         done = self.train("--watch", script="interrupted")
-        self.assertIn("trying to come back", done.stderr)
+        self.assertIn("reconnecting", done.stderr)
         self.assertIn("SUCCEEDED", done.stdout)
         done = self.train("--watch", "--patience", "200ms", script="gone", code=3)
         self.assertIn("UNAVAILABLE", done.stderr)
@@ -209,7 +209,7 @@ class TrainCommandTest(unittest.TestCase):
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=120)
         self.assertEqual(process.returncode, 130, stderr)
-        self.assertIn("the job goes on", stderr)
+        self.assertIn("the job continues", stderr)
         self.assertIn("proad jobs watch job-1", stderr)
         self.assertIn("proad jobs cancel job-1", stderr)
         self.assertEqual(self.job("job-1")["state"], "TRAIN_JOB_STATE_RUNNING")

@@ -421,7 +421,7 @@ TEST(Secure, NamesFilesThatAreWrongAndNotWhatTheyHold) {
       {{.ca = files.Path("none")}, "none: cannot be read: No such file"},
       {{.ca = files.Path("secret")}, "secret: holds no certificate"},
       {{.ca = files.Path("ca.pem"), .certificate = files.Path("client.pem")}, "go together"},
-      {{.server_name = "localhost"}, "TLS is not asked for"},
+      {{.server_name = "localhost"}, "TLS is not enabled"},
       {{.token_file = files.Path("none")}, "none: cannot be read: No such file"},
       {{.token_file = files.Path("secret")}, "secret: holds no token"},
       {{.token_file = files.root.path().string()}, "cannot be read"},

@@ -1,4 +1,4 @@
-#include "client/cli/pictures.h"
+#include "client/cli/images.h"
 
 #include <algorithm>
 #include <fstream>
@@ -13,22 +13,22 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Far above any camera and below protobuf's limit for a message; the server has its own.
+// Larger than any camera image, and below protobuf's limit of 2 GiB. The server has its own limit.
 constexpr uintmax_t kMaxFileBytes = uintmax_t{1} << 30;
 
-bool HasPictureExtension(const fs::path& path) {
+bool HasImageExtension(const fs::path& path) {
   static const std::set<std::string>* const kExtensions =
       new std::set<std::string>{".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"};
   return kExtensions->count(absl::AsciiStrToLower(path.extension().string())) > 0;
 }
 
-bool LeftOut(const fs::path& path) {
+bool IsSkipped(const fs::path& path) {
   const std::string name = path.filename().string();
   return name.starts_with(".") || name == "ground_truth";
 }
 
-// The folder that all of `folders` lie in; of one, that one itself. Empty for the working
-// directory.
+// Returns the common parent of `folders`, or the folder itself if there is one only. Empty for the
+// working directory.
 fs::path CommonFolder(const std::vector<fs::path>& folders) {
   fs::path common = folders.front().lexically_normal();
   for (const fs::path& folder : folders) {
@@ -42,40 +42,40 @@ fs::path CommonFolder(const std::vector<fs::path>& folders) {
   return common;
 }
 
-// Pictures below `root`, named from `base`, which lies above it.
-void Walk(const fs::path& root, const fs::path& base, std::vector<Picture>& pictures) {
+// Adds the images below `root`, with paths relative to its parent `base`.
+void Walk(const fs::path& root, const fs::path& base, std::vector<InputImage>& images) {
   std::error_code error;
   std::vector<fs::path> found;
   fs::recursive_directory_iterator entry(root, error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    std::error_code ignored;  // an entry that vanished is no entry
-    if (LeftOut(entry->path())) {
+    std::error_code ignored;  // an entry can disappear during the walk
+    if (IsSkipped(entry->path())) {
       if (entry->is_directory(ignored)) entry.disable_recursion_pending();
-    } else if (entry->is_regular_file(ignored) && HasPictureExtension(entry->path())) {
+    } else if (entry->is_regular_file(ignored) && HasImageExtension(entry->path())) {
       found.push_back(entry->path());
     }
   }
   if (error) {
-    pictures.push_back(
+    images.push_back(
         {root, root.filename(),
          absl::PermissionDeniedError(absl::StrCat("cannot read the folder: ", error.message()))});
   } else if (found.empty()) {
-    pictures.push_back(
+    images.push_back(
         {root, root.filename(),
-         absl::NotFoundError("no pictures in this folder: looked for .bmp, .jpeg, .jpg, .png, "
-                             ".tif, .tiff and .webp")});
+         absl::NotFoundError("no images in this folder: it holds no .bmp, .jpeg, .jpg, .png, .tif, "
+                             ".tiff or .webp")});
   }
   std::sort(found.begin(), found.end());
   for (fs::path& path : found) {
     const fs::path normal = path.lexically_normal();
-    pictures.push_back(
+    images.push_back(
         {path, base.empty() ? normal : normal.lexically_relative(base), absl::OkStatus()});
   }
 }
 
 }  // namespace
 
-std::vector<Picture> CollectPictures(const std::vector<std::string>& arguments) {
+std::vector<InputImage> CollectImages(const std::vector<std::string>& arguments) {
   std::vector<fs::path> folders;
   for (const std::string& argument : arguments) {
     std::error_code error;
@@ -83,23 +83,23 @@ std::vector<Picture> CollectPictures(const std::vector<std::string>& arguments) 
   }
   const fs::path base = folders.empty() ? fs::path() : CommonFolder(folders);
 
-  std::vector<Picture> pictures;
+  std::vector<InputImage> images;
   for (const std::string& argument : arguments) {
     const fs::path path(argument);
     std::error_code error;
     const fs::file_status status = fs::status(path, error);
     if (fs::is_directory(status)) {
-      Walk(path, base, pictures);
+      Walk(path, base, images);
     } else if (fs::exists(status)) {
-      pictures.push_back({path, path.filename(), absl::OkStatus()});
+      images.push_back({path, path.filename(), absl::OkStatus()});
     } else {
-      pictures.push_back({path, path.filename(), absl::NotFoundError("no such file or folder")});
+      images.push_back({path, path.filename(), absl::NotFoundError("no such file or folder")});
     }
   }
-  return pictures;
+  return images;
 }
 
-absl::StatusOr<std::string> ReadPicture(const fs::path& path) {
+absl::StatusOr<std::string> ReadImage(const fs::path& path) {
   std::error_code error;
   if (!fs::is_regular_file(path, error)) {
     return absl::InvalidArgumentError("not a regular file");
@@ -108,7 +108,7 @@ absl::StatusOr<std::string> ReadPicture(const fs::path& path) {
   if (error) return absl::PermissionDeniedError(absl::StrCat("cannot read: ", error.message()));
   if (bytes > kMaxFileBytes) {
     return absl::InvalidArgumentError(
-        absl::StrCat(bytes, " bytes are too much for one picture; at most ", kMaxFileBytes));
+        absl::StrCat("the file has ", bytes, " bytes; the limit is ", kMaxFileBytes));
   }
   std::ifstream file(path, std::ios::binary);
   std::string content(bytes, '\0');

@@ -1,4 +1,4 @@
-#include "client/cli/watch.h"
+#include "client/cli/job_watch.h"
 
 #include <iostream>
 #include <optional>
@@ -21,21 +21,20 @@ namespace {
 
 constexpr absl::Duration kBetweenLines = absl::Seconds(5);
 
-JobView::Style StyleOf(const FollowOptions& options) {
+JobView::Style StyleOf(const JobWatchOptions& options) {
   if (options.json) return JobView::Style::kJson;
   return OutputIsTerminal() ? JobView::Style::kBar : JobView::Style::kLines;
 }
 
-// The result's card, for its thresholds. Without it the result is shown all the same.
-std::optional<proad::v1::ModelCard> CardOf(const std::shared_ptr<grpc::Channel>& channel,
-                                           const proad::v1::TrainJob& job,
-                                           const FollowOptions& options) {
+// Returns the card of the job's version, for its thresholds. Prints an error and returns nullopt when
+// the call fails: the rest of the result is printed anyway.
+std::optional<proad::v1::ModelCard> CardOrWarning(const std::shared_ptr<grpc::Channel>& channel,
+                                                  const proad::v1::TrainJob& job,
+                                                  const JobWatchOptions& options) {
   if (!job.has_result_version()) return std::nullopt;
-  const auto& version = job.result_version();
-  const auto card = ModelClient(channel, {.deadline = options.deadline})
-                        .GetModel(absl::StrCat(version.name(), "@", version.version()));
+  const auto card = ResultCard(channel, job, {.deadline = options.deadline});
   if (card.ok()) return *card;
-  std::cerr << "proad: the thresholds could not be had: " << Describe(card.status()) << "\n";
+  std::cerr << "proad: cannot read the thresholds: " << Describe(card.status()) << "\n";
   return std::nullopt;
 }
 
@@ -62,40 +61,50 @@ void JobView::Update(const proad::v1::TrainJob& job, absl::Time now) {
   std::cout << ProgressText(job) << std::endl;
 }
 
-void JobView::Say(const std::string& text) {
+void JobView::PrintMessage(const std::string& text) {
   line_.Clear();
   std::cerr << text << "\n";
 }
 
-int FollowJob(const std::shared_ptr<grpc::Channel>& channel, const std::string& job_id,
-              const FollowOptions& options) {
+absl::StatusOr<proad::v1::ModelCard> ResultCard(const std::shared_ptr<grpc::Channel>& channel,
+                                                const proad::v1::TrainJob& job,
+                                                const CallOptions& call) {
+  if (!job.has_result_version()) return absl::NotFoundError("the job has published no version");
+  const proad::v1::ModelVersion& version = job.result_version();
+  return ModelClient(channel, call).GetModel(absl::StrCat(version.name(), "@", version.version()));
+}
+
+int WatchJob(const std::shared_ptr<grpc::Channel>& channel, const std::string& job_id,
+             const JobWatchOptions& options) {
   JobView view(StyleOf(options));
-  bool away = false;
+  bool interrupted = false;
   absl::StatusOr<proad::v1::TrainJob> ended;
   {
     const Interrupt interrupt;
     WatchOptions watch = {.stop = interrupt.token(), .patience = options.patience};
     watch.on_interruption = [&](const absl::Status& status) {
-      if (!away) view.Say(absl::StrCat("proad: ", Describe(status), "; trying to come back"));
-      away = true;
+      if (!interrupted) {
+        view.PrintMessage(absl::StrCat("proad: ", Describe(status), "; reconnecting"));
+      }
+      interrupted = true;
     };
     ended = TrainingClient(channel).Watch(
         job_id,
         [&](const proad::v1::TrainJob& job) {
-          away = false;
+          interrupted = false;
           view.Update(job, absl::Now());
         },
         watch);
     view.Close();
     if (!ended.ok() && interrupt.requested()) {
-      std::cerr << "proad: you left, the job goes on. Watch it: proad jobs watch " << job_id
-                << "   End it: proad jobs cancel " << job_id << "\n";
+      std::cerr << "proad: interrupted; the job continues. To watch it: proad jobs watch " << job_id
+                << "   To cancel it: proad jobs cancel " << job_id << "\n";
       return kInterrupted;
     }
   }
   if (!ended.ok()) return Fail(ended.status());
   if (!options.json) {
-    std::cout << JobResult(*ended, CardOf(channel, *ended, options), WantsColour());
+    std::cout << JobResult(*ended, CardOrWarning(channel, *ended, options), WantsColour());
   } else if (const std::string refusal = Refusal(*ended); !refusal.empty()) {
     std::cerr << "proad: " << refusal << "\n";
   }

@@ -1,4 +1,4 @@
-#include "client/cli/load.h"
+#include "client/cli/bench_load.h"
 
 #include <algorithm>
 #include <atomic>
@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "client/detect_stream.h"
 #include "client/error.h"
+#include "client/wait.h"
 #include "proad/v1/detection.grpc.pb.h"
 
 namespace proad::client {
@@ -21,7 +22,7 @@ using Stub = proad::v1::DetectionService::Stub;
 
 constexpr absl::Duration kObserveEvery = absl::Milliseconds(200);
 
-// When images are due, for whoever asks next. Not thread-safe.
+// Computes the times at which images are due. Not thread-safe.
 class Pace {
  public:
   Pace(double rate, bool poisson, uint64_t seed, absl::Time start)
@@ -41,14 +42,14 @@ class Pace {
   absl::Time next_;
 };
 
-// The samples of all who send, and how many answers are still to come. Thread-safe.
+// Collects the samples of all senders and counts the outstanding answers. Thread-safe.
 class Ledger {
  public:
   Ledger(const LoadPlan& plan, absl::Time start)
       : start_(start), counted_(start + plan.warmup), end_(counted_ + plan.duration) {}
 
   absl::Time start() const { return start_; }
-  // Nothing is due from then on.
+  // No image is due at this time or later.
   absl::Time end() const { return end_; }
   bool Stopped() const { return stopped_; }
   bool Over() const { return stopped_ || absl::Now() >= end_; }
@@ -81,7 +82,7 @@ class Ledger {
     changed_.notify_all();
   }
 
-  // Until everything that was sent is answered.
+  // Blocks until the load is over and all sent images are answered.
   void AwaitAnswers(const std::function<bool(const LoadProgress&)>& observe) {
     while (true) {
       LoadProgress progress;
@@ -108,7 +109,7 @@ class Ledger {
   const absl::Time counted_;
   const absl::Time end_;
   std::atomic<bool> stopped_ = false;
-  std::atomic<int64_t> open_ = 0;  // changed under the lock when it becomes less
+  std::atomic<int64_t> open_ = 0;  // unanswered images; decremented under the lock only
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -117,7 +118,7 @@ class Ledger {
   LoadResult result_;
 };
 
-// Calls of their own, without a thread for each.
+// Makes asynchronous Detect calls.
 class UnaryLoad {
  public:
   UnaryLoad(const std::vector<std::shared_ptr<grpc::Channel>>& channels, const LoadPlan& plan,
@@ -128,13 +129,13 @@ class UnaryLoad {
     }
   }
 
-  // Returns when nothing more is due; answers may still be to come.
+  // Returns when no more images are due. Answers can be outstanding.
   void Run() {
     if (plan_.rate == 0) {
       for (int i = 0; i < plan_.clients; ++i) Start(absl::Now(), /*again=*/true);
       return;
     }
-    // What was due is sent though its time has passed: to leave it out would hide that it waited.
+    // Late images are sent too: omitting them would hide the delay from the latencies.
     Pace pace(plan_.rate, plan_.poisson, plan_.seed, ledger_.start());
     for (absl::Time due = pace.Next(); due < ledger_.end() && !ledger_.Stopped();
          due = pace.Next()) {
@@ -149,19 +150,20 @@ class UnaryLoad {
     proad::v1::DetectResponse response;
   };
 
-  // `again`: the next call begins when this one is answered.
+  // `again`: starts the next call after the answer.
   void Start(absl::Time due, bool again) {
     ledger_.Sent();
-    auto* call = new Call;  // gRPC's until the callback
-    call->context.set_deadline(absl::ToChronoTime(absl::Now() + plan_.deadline));
+    auto* call = new Call;  // deleted in the callback
+    call->context.set_deadline(ToDeadline(absl::Now() + plan_.deadline));
     const uint64_t number = sent_++;
     stubs_[number % stubs_.size()]->async()->Detect(
         &call->context, &plan_.requests[number % plan_.requests.size()], &call->response,
         [this, call, due, again](const grpc::Status& status) {
           absl::StatusOr<proad::v1::DetectResponse> detection = std::move(call->response);
           if (!status.ok()) detection = ToStatus(status, call->context);
-          // It holds its channel, which must not end in gRPC's thread: that would wait for itself.
-          // Once the last answer is counted, the caller may let go of the channel.
+          // The call keeps its channel alive. The last reference to the channel must not be released
+          // in this thread of gRPC, which the channel's destructor would wait for. Therefore the
+          // call is deleted before Answered, after which the caller may release the channel.
           delete call;
           if (again && !ledger_.Over()) Start(absl::Now(), again);
           ledger_.Answered(due, detection);
@@ -174,60 +176,89 @@ class UnaryLoad {
   std::atomic<uint64_t> sent_ = 0;
 };
 
-// One stream; of a closed loop with one frame in flight.
-void RunStream(const std::shared_ptr<grpc::Channel>& channel, const LoadPlan& plan, int client,
-               Ledger& ledger) {
-  DetectStream stream(proad::v1::DetectionService::NewStub(channel));
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::map<std::string, absl::Time> due_of;  // frames that are not answered
-  bool ended = false;
-  std::thread receiver([&] {
-    while (auto answer = stream.Receive()) {
+// Sends the images of one client over one stream; in a closed loop, one at a time.
+class StreamLoad {
+ public:
+  StreamLoad(const std::shared_ptr<grpc::Channel>& channel, const LoadPlan& plan, int client,
+             Ledger& ledger)
+      : plan_(plan),
+        client_(client),
+        ledger_(ledger),
+        stream_(proad::v1::DetectionService::NewStub(channel)) {}
+
+  // Returns after the last answer.
+  void Run() {
+    std::thread receiver([this] { ReceiveAll(); });
+    const auto streams = static_cast<uint64_t>(plan_.clients);
+    Pace pace(plan_.rate == 0 ? 1 : plan_.rate / static_cast<double>(streams), plan_.poisson,
+              plan_.seed + static_cast<uint64_t>(client_), ledger_.start());
+    for (uint64_t number = 0; !ledger_.Stopped(); ++number) {
+      const absl::Time due = plan_.rate > 0 ? pace.Next() : absl::Now();
+      if (due >= ledger_.end()) break;
+      absl::SleepFor(due - absl::Now());
+      if (!Send(number, due)) break;
+      if (plan_.rate == 0) AwaitAnswer();
+    }
+    stream_.CloseSending();
+    receiver.join();
+  }
+
+ private:
+  // Returns false when the stream has ended.
+  bool Send(uint64_t number, absl::Time due) {
+    const uint64_t index =
+        number * static_cast<uint64_t>(plan_.clients) + static_cast<uint64_t>(client_);
+    proad::v1::DetectRequest request = plan_.requests[index % plan_.requests.size()];
+    request.set_request_id(absl::StrCat("bench-", client_, "-", number));
+    {
+      const std::lock_guard lock(mutex_);
+      if (ended_) return false;
+      ledger_.Sent();
+      due_of_.emplace(request.request_id(), due);
+    }
+    return stream_.Send(std::move(request)).ok();
+  }
+
+  void AwaitAnswer() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return due_of_.empty() || ended_; });
+  }
+
+  void ReceiveAll() {
+    while (auto answer = stream_.Receive()) {
       absl::Time due;
       {
-        const std::lock_guard lock(mutex);
-        const auto found = due_of.find(answer->request_id);
-        if (found == due_of.end()) continue;  // an answer to nothing that was sent
+        const std::lock_guard lock(mutex_);
+        const auto found = due_of_.find(answer->request_id);
+        if (found == due_of_.end()) continue;  // no image with this id was sent
         due = found->second;
-        due_of.erase(found);
+        due_of_.erase(found);
       }
-      changed.notify_all();
-      ledger.Answered(due, answer->detection);
+      changed_.notify_all();
+      ledger_.Answered(due, answer->detection);
     }
-    const std::lock_guard lock(mutex);
-    ended = true;
-    for (const auto& [id, due] : due_of) {
-      ledger.Answered(
-          due, stream.status().ok() ? absl::UnavailableError("the stream ended") : stream.status());
-    }
-    changed.notify_all();
-  });
-
-  const uint64_t streams = static_cast<uint64_t>(plan.clients);
-  Pace pace(plan.rate == 0 ? 1 : plan.rate / static_cast<double>(streams), plan.poisson,
-            plan.seed + static_cast<uint64_t>(client), ledger.start());
-  for (uint64_t number = 0; !ledger.Stopped(); ++number) {
-    const absl::Time due = plan.rate > 0 ? pace.Next() : absl::Now();
-    if (due >= ledger.end()) break;
-    absl::SleepFor(due - absl::Now());
-    proad::v1::DetectRequest request =
-        plan.requests[(number * streams + static_cast<uint64_t>(client)) % plan.requests.size()];
-    request.set_request_id(absl::StrCat("bench-", client, "-", number));
+    const absl::Status error =
+        stream_.status().ok() ? absl::UnavailableError("the stream ended") : stream_.status();
+    std::map<std::string, absl::Time> unanswered;
     {
-      const std::lock_guard lock(mutex);
-      if (ended) break;
-      ledger.Sent();
-      due_of.emplace(request.request_id(), due);
+      const std::lock_guard lock(mutex_);
+      ended_ = true;
+      unanswered.swap(due_of_);
     }
-    if (!stream.Send(std::move(request)).ok()) break;
-    if (plan.rate > 0) continue;
-    std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return due_of.empty() || ended; });
+    changed_.notify_all();
+    for (const auto& [id, due] : unanswered) ledger_.Answered(due, error);
   }
-  stream.CloseSending();
-  receiver.join();
-}
+
+  const LoadPlan& plan_;
+  const int client_;
+  Ledger& ledger_;
+  DetectStream stream_;
+
+  std::mutex mutex_;  // guards the members below
+  std::condition_variable changed_;
+  std::map<std::string, absl::Time> due_of_;  // unanswered images by request_id
+  bool ended_ = false;
+};
 
 }  // namespace
 
@@ -239,14 +270,14 @@ LoadResult RunLoad(const std::vector<std::shared_ptr<grpc::Channel>>& channels,
   if (plan.stream) {
     for (int i = 0; i < plan.clients; ++i) {
       const auto& channel = channels[static_cast<size_t>(i) % channels.size()];
-      senders.emplace_back([&, channel, i] { RunStream(channel, plan, i, ledger); });
+      senders.emplace_back([&, channel, i] { StreamLoad(channel, plan, i, ledger).Run(); });
     }
   } else {
     senders.emplace_back([&] { unary.Run(); });
   }
   ledger.AwaitAnswers(observe);
   for (std::thread& sender : senders) sender.join();
-  // What a sender had just begun when the time was over.
+  // Waits for images that a sender sent at the end of the load.
   ledger.AwaitAnswers(observe);
   return ledger.TakeResult();
 }

@@ -1,4 +1,4 @@
-#include "client/cli/load_report.h"
+#include "client/cli/bench_report.h"
 
 #include <algorithm>
 #include <cmath>
@@ -78,8 +78,8 @@ LoadReport MakeLoadReport(const LoadPlan& plan, const LoadResult& result) {
 
 std::string ToText(const LoadReport& report) {
   std::string text =
-      absl::StrFormat("%d images sent, %d answered with a detection, %.1f a second\n", report.sent,
-                      report.ok, report.rate);
+      absl::StrFormat("%d images sent, %d answered with a detection, %.1f per second\n",
+                      report.sent, report.ok, report.rate);
   std::vector<Column> columns = {{"milliseconds"}};
   for (const char* title : {"mean", "p50", "p90", "p95", "p99", "p99.9", "max"}) {
     columns.push_back({title, 0, /*right=*/true});
