@@ -31,9 +31,9 @@ absl::StatusOr<std::string> ReadToken(const std::filesystem::path& path) {
       absl::StripAsciiWhitespace(absl::string_view(bytes, static_cast<size_t>(in.gcount())));
   const bool plain = std::all_of(token.begin(), token.end(), absl::ascii_isgraph);
   if (token.empty() || token.size() > kMaxToken || !plain) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path.string(), ": holds no token: it must have one line of at most ", kMaxToken,
-                     " printable characters without spaces, as \"proad token new\" prints it"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        path.string(), ": holds no token: it must have one line of at most ", kMaxToken,
+        " printable characters without spaces, as \"proad token new\" prints it"));
   }
   return std::string(token);
 }

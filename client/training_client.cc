@@ -39,6 +39,20 @@ absl::Status ReadWatch(TrainingService::Stub& stub, const std::string& job_id,
   return ToStatus(stream->Finish(), context);
 }
 
+// Makes a call whose response holds a job.
+template <typename Request, typename Response>
+absl::StatusOr<TrainJob> CallForJob(
+    TrainingService::Stub& stub, const CallOptions& call,
+    grpc::Status (TrainingService::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+    const Request& request) {
+  Response response;
+  const absl::Status status = CallWithRetry(call, [&](grpc::ClientContext& context) {
+    return (stub.*method)(&context, request, &response);
+  });
+  if (!status.ok()) return status;
+  return std::move(*response.mutable_job());
+}
+
 }  // namespace
 
 bool HasEnded(proad::v1::TrainJobState state) {
@@ -55,23 +69,13 @@ absl::StatusOr<TrainJob> TrainingClient::CreateTrainJob(
   if (request.request_id().empty() && !request.validate_only()) {
     request.set_request_id(MakeRequestId());
   }
-  proad::v1::CreateTrainJobResponse response;
-  const absl::Status status = CallWithRetry(call_, [&](grpc::ClientContext& context) {
-    return stub_->CreateTrainJob(&context, request, &response);
-  });
-  if (!status.ok()) return status;
-  return std::move(*response.mutable_job());
+  return CallForJob(*stub_, call_, &TrainingService::Stub::CreateTrainJob, request);
 }
 
 absl::StatusOr<TrainJob> TrainingClient::GetTrainJob(const std::string& job_id) const {
   proad::v1::GetTrainJobRequest request;
   request.set_job_id(job_id);
-  proad::v1::GetTrainJobResponse response;
-  const absl::Status status = CallWithRetry(call_, [&](grpc::ClientContext& context) {
-    return stub_->GetTrainJob(&context, request, &response);
-  });
-  if (!status.ok()) return status;
-  return std::move(*response.mutable_job());
+  return CallForJob(*stub_, call_, &TrainingService::Stub::GetTrainJob, request);
 }
 
 absl::StatusOr<std::vector<TrainJob>> TrainingClient::ListTrainJobs(const JobFilter& filter) const {
@@ -95,23 +99,13 @@ absl::StatusOr<std::vector<TrainJob>> TrainingClient::ListTrainJobs(const JobFil
 absl::StatusOr<TrainJob> TrainingClient::CancelTrainJob(const std::string& job_id) const {
   proad::v1::CancelTrainJobRequest request;
   request.set_job_id(job_id);
-  proad::v1::CancelTrainJobResponse response;
-  const absl::Status status = CallWithRetry(call_, [&](grpc::ClientContext& context) {
-    return stub_->CancelTrainJob(&context, request, &response);
-  });
-  if (!status.ok()) return status;
-  return std::move(*response.mutable_job());
+  return CallForJob(*stub_, call_, &TrainingService::Stub::CancelTrainJob, request);
 }
 
 absl::StatusOr<TrainJob> TrainingClient::ResumeTrainJob(const std::string& job_id) const {
   proad::v1::ResumeTrainJobRequest request;
   request.set_job_id(job_id);
-  proad::v1::ResumeTrainJobResponse response;
-  const absl::Status status = CallWithRetry(call_, [&](grpc::ClientContext& context) {
-    return stub_->ResumeTrainJob(&context, request, &response);
-  });
-  if (!status.ok()) return status;
-  return std::move(*response.mutable_job());
+  return CallForJob(*stub_, call_, &TrainingService::Stub::ResumeTrainJob, request);
 }
 
 absl::StatusOr<TrainJob> TrainingClient::Watch(
