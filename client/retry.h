@@ -26,7 +26,7 @@ struct RetryPolicy {
 //                       occur again; the other codes mean that the request is invalid.
 //
 // `attempts_made` >= 1 counts the attempts so far. `remaining` is the time until the call's deadline;
-// the function gives up when the wait would exceed it. `jitter` in [0, 1) is a random number that
+// the function gives up when the wait would exceed it or one day. `jitter` in [0, 1) is a random number that
 // spreads the retries of clients that failed at the same time. The wait is the server's retry time,
 // if any, plus a backoff between 50 % and 100 % of
 // min(initial_backoff * multiplier^(attempts_made - 1), max_backoff).
