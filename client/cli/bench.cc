@@ -48,7 +48,7 @@ proad::v1::DetectRequest FrameRequest(int side) {
 absl::StatusOr<std::vector<proad::v1::DetectRequest>> MakeRequests(const BenchOptions& options) {
   std::vector<proad::v1::DetectRequest> images;
   if (options.frame > 0) images.push_back(FrameRequest(options.frame));
-  for (const InputImage& image : CollectImages(options.inputs)) {
+  for (const InputImage& image : CollectImages(options.inputs).images) {
     if (!image.problem.ok()) return image.problem;
     absl::StatusOr<std::string> encoded = ReadImage(image.path);
     if (!encoded.ok()) return encoded.status();

@@ -126,11 +126,13 @@ void InspectAll(const DetectOptions& options, const DetectionClient& client,
 }
 
 // Returns the AUROC report, with labels from folder names. Without --labels-from-folders only when at
-// least one category has good and defective images in the layout CATEGORY/test/LABEL.
+// least one category has good and defective images in the layout CATEGORY/test/LABEL, or when a label
+// in this layout is ambiguous.
 std::optional<AurocReport> MakeReport(const DetectOptions& options,
                                       const std::vector<LabelledScore>& scores) {
   const AurocReport report = MakeAurocReport(scores);
-  if (!options.labels_from_folders && !report.mean) return std::nullopt;
+  const bool ambiguous = report.folders.count(FolderMeaning::kAmbiguous) > 0;
+  if (!options.labels_from_folders && !report.mean && !ambiguous) return std::nullopt;
   return report;
 }
 
@@ -152,8 +154,12 @@ DetectReport::Style StyleOf(const DetectOptions& options) {
 }
 
 int RunDetect(const DetectOptions& options) {
-  const std::vector<InputImage> images = CollectImages(options.inputs);
+  const ImageList list = CollectImages(options.inputs);
+  const std::vector<InputImage>& images = list.images;
   std::string problem = CheckOptions(options);
+  if (problem.empty() && images.empty()) {
+    problem = "nothing to inspect: proad detect wrote all of the given files";
+  }
   if (problem.empty() && WantsMaps(options)) problem = CheckOutputs(images);
   if (!problem.empty()) {
     std::cerr << "proad detect: " << problem << "\n";
@@ -182,7 +188,7 @@ int RunDetect(const DetectOptions& options) {
       scores.push_back({*label, row.detection->score()});
     }
   });
-  std::cout << report.Footer(absl::Now() - start, MakeReport(options, scores));
+  std::cout << report.Footer(absl::Now() - start, list.skipped, MakeReport(options, scores));
   return ExitCodeOf(options, report.summary());
 }
 
@@ -224,9 +230,10 @@ void AddOutputOptions(CLI::App& command, DetectOptions& options) {
                    "print one JSON object per image, and a summary as the last line");
   command.add_flag("--fail-on-anomaly", options.fail_on_anomaly,
                    "exit with 10 when an image is anomalous, with 1 when one is undecided");
-  command.add_flag("--labels-from-folders,--auroc", options.labels_from_folders,
-                   "print the image AUROC: images in folders named good are good, all others "
-                   "defective (default: only in the layout CATEGORY/test/LABEL)");
+  command.add_flag(
+      "--labels-from-folders,--auroc", options.labels_from_folders,
+      "print the image AUROC: images in folders named good, ok, pass or a synonym are good, all "
+      "others defective (default: only in the layout CATEGORY/test/LABEL)");
   command.add_option("--concurrency", options.concurrency, "number of images inspected at a time")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
@@ -239,7 +246,10 @@ void AddDetectCommand(CLI::App& app, Command& run) {
   CLI::App* const command =
       app.add_subcommand("detect", "Inspect images: files, or all images below folders");
   command->footer(
-      "Skips hidden files and folders, and folders named ground_truth.\n"
+      "In folders, inspects files with the extension of an image and skips links to folders, "
+      "hidden "
+      "and system files, folders named ground_truth, and maps that this command wrote. The summary "
+      "counts skipped files and folders.\n"
       "Exit codes: 0 success, 1 some images failed, 2 invalid usage, 3 no server, 10 with "
       "--fail-on-anomaly: an image is anomalous.\n");
   command->add_option("inputs", options->inputs, "image files and folders")

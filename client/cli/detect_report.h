@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "client/cli/folder_labels.h"
 #include "client/cli/map_files.h"
+#include "client/cli/skipped_files.h"
 #include "client/cli/table.h"
 #include "proad/v1/detection.pb.h"
 
@@ -41,14 +42,16 @@ class DetectReport {
   std::string Header() const;
   std::string Add(const DetectRow& row);
   // `auroc`: nullopt when the folders' names are no labels.
-  std::string Footer(absl::Duration elapsed, const std::optional<AurocReport>& auroc) const;
+  std::string Footer(absl::Duration elapsed, const SkippedFiles& skipped,
+                     const std::optional<AurocReport>& auroc) const;
 
   const DetectSummary& summary() const { return summary_; }
 
  private:
   std::string TableRow(const DetectRow& row) const;
-  std::string TableFooter(absl::Duration elapsed, const std::optional<AurocReport>& auroc) const;
-  std::string JsonFooter(absl::Duration elapsed, const std::optional<AurocReport>& auroc) const;
+  std::string SummaryText(absl::Duration elapsed) const;
+  std::string JsonFooter(absl::Duration elapsed, const SkippedFiles& skipped,
+                         const std::optional<AurocReport>& auroc) const;
 
   const Style style_;
   const Table table_;

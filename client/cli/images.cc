@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <fstream>
-#include <set>
 #include <system_error>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 
 namespace proad::client {
@@ -15,17 +13,6 @@ namespace fs = std::filesystem;
 
 // Larger than any camera image, and below protobuf's limit of 2 GiB. The server has its own limit.
 constexpr uintmax_t kMaxFileBytes = uintmax_t{1} << 30;
-
-bool HasImageExtension(const fs::path& path) {
-  static const std::set<std::string>* const kExtensions =
-      new std::set<std::string>{".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"};
-  return kExtensions->count(absl::AsciiStrToLower(path.extension().string())) > 0;
-}
-
-bool IsSkipped(const fs::path& path) {
-  const std::string name = path.filename().string();
-  return name.starts_with(".") || name == "ground_truth";
-}
 
 // Returns the common parent of `folders`, or the folder itself if there is one only. Empty for the
 // working directory.
@@ -42,40 +29,75 @@ fs::path CommonFolder(const std::vector<fs::path>& folders) {
   return common;
 }
 
-// Adds the images below `root`, with paths relative to its parent `base`.
-void Walk(const fs::path& root, const fs::path& base, std::vector<InputImage>& images) {
-  std::error_code error;
-  std::vector<fs::path> found;
-  fs::recursive_directory_iterator entry(root, error);
-  for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    std::error_code ignored;  // an entry can disappear during the walk
-    if (IsSkipped(entry->path())) {
-      if (entry->is_directory(ignored)) entry.disable_recursion_pending();
-    } else if (entry->is_regular_file(ignored) && HasImageExtension(entry->path())) {
-      found.push_back(entry->path());
+// Searches folders for images.
+class FolderSearch {
+ public:
+  // Paths of images are relative to `base`; empty for the working directory.
+  FolderSearch(const fs::path& base, ImageList& list) : base_(base), list_(list) {}
+
+  // Adds the images below `folder`, or an error.
+  void Run(const fs::path& folder) {
+    found_.clear();
+    failed_ = false;
+    Walk(folder);
+    if (found_.empty() && !failed_) {
+      AddError(folder, absl::NotFoundError(absl::StrCat("no images in this folder: it holds no ",
+                                                        ImageExtensions())));
+    }
+    std::sort(found_.begin(), found_.end());
+    for (const fs::path& path : found_) {
+      const fs::path normal = path.lexically_normal();
+      list_.images.push_back(
+          {path, base_.empty() ? normal : normal.lexically_relative(base_), absl::OkStatus()});
     }
   }
-  if (error) {
-    images.push_back(
-        {root, root.filename(),
-         absl::PermissionDeniedError(absl::StrCat("cannot read the folder: ", error.message()))});
-  } else if (found.empty()) {
-    images.push_back(
-        {root, root.filename(),
-         absl::NotFoundError("no images in this folder: it holds no .bmp, .jpeg, .jpg, .png, .tif, "
-                             ".tiff or .webp")});
+
+ private:
+  void Walk(const fs::path& folder) {
+    std::error_code error;
+    fs::directory_iterator entry(folder, error);
+    std::vector<fs::path> folders;
+    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+      Visit(*entry, folders);
+    }
+    if (error) {
+      failed_ = true;
+      AddError(folder, absl::PermissionDeniedError(
+                           absl::StrCat("cannot read the folder: ", error.message())));
+    }
+    std::sort(folders.begin(), folders.end());
+    for (const fs::path& below : folders) Walk(below);
   }
-  std::sort(found.begin(), found.end());
-  for (fs::path& path : found) {
-    const fs::path normal = path.lexically_normal();
-    images.push_back(
-        {path, base.empty() ? normal : normal.lexically_relative(base), absl::OkStatus()});
+
+  void Visit(const fs::directory_entry& entry, std::vector<fs::path>& folders) {
+    std::error_code ignored;  // an entry can disappear during the search
+    const bool is_folder = entry.is_directory(ignored);
+    if (const auto reason = ReasonToSkip(entry.path(), is_folder)) {
+      list_.skipped.Add(*reason, entry.path(), is_folder);
+    } else if (is_folder && entry.is_symlink(ignored)) {
+      list_.skipped.Add(SkipReason::kLinkedFolder, entry.path(), true);
+    } else if (is_folder) {
+      folders.push_back(entry.path());
+    } else if (entry.is_regular_file(ignored)) {
+      found_.push_back(entry.path());
+    } else {
+      list_.skipped.Add(SkipReason::kNotAFile, entry.path(), false);
+    }
   }
-}
+
+  void AddError(const fs::path& folder, const absl::Status& error) {
+    list_.images.push_back({folder, folder.filename(), error});
+  }
+
+  const fs::path& base_;
+  ImageList& list_;
+  std::vector<fs::path> found_;
+  bool failed_ = false;
+};
 
 }  // namespace
 
-std::vector<InputImage> CollectImages(const std::vector<std::string>& arguments) {
+ImageList CollectImages(const std::vector<std::string>& arguments) {
   std::vector<fs::path> folders;
   for (const std::string& argument : arguments) {
     std::error_code error;
@@ -83,20 +105,23 @@ std::vector<InputImage> CollectImages(const std::vector<std::string>& arguments)
   }
   const fs::path base = folders.empty() ? fs::path() : CommonFolder(folders);
 
-  std::vector<InputImage> images;
+  ImageList list;
+  FolderSearch search(base, list);
   for (const std::string& argument : arguments) {
     const fs::path path(argument);
     std::error_code error;
     const fs::file_status status = fs::status(path, error);
     if (fs::is_directory(status)) {
-      Walk(path, base, images);
-    } else if (fs::exists(status)) {
-      images.push_back({path, path.filename(), absl::OkStatus()});
+      search.Run(path);
+    } else if (!fs::exists(status)) {
+      list.images.push_back({path, path.filename(), absl::NotFoundError("no such file or folder")});
+    } else if (IsOwnOutput(path)) {
+      list.skipped.Add(SkipReason::kOwnOutput, path, false);
     } else {
-      images.push_back({path, path.filename(), absl::NotFoundError("no such file or folder")});
+      list.images.push_back({path, path.filename(), absl::OkStatus()});
     }
   }
-  return images;
+  return list;
 }
 
 absl::StatusOr<std::string> ReadImage(const fs::path& path) {

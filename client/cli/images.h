@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "client/cli/skipped_files.h"
 
 namespace proad::client {
 
@@ -18,14 +19,21 @@ struct InputImage {
   absl::Status problem;  // error, when `path` has no image to inspect
 };
 
-// Returns the given files, and the images below the given folders in the order of their paths. An image
-// in a folder is recognised by the extension of its name. Skips hidden files and folders, and folders
-// named ground_truth, which hold masks. Missing files, and folders without images, are in the result
-// with their error.
-std::vector<InputImage> CollectImages(const std::vector<std::string>& arguments);
+struct ImageList {
+  std::vector<InputImage> images;
+  SkippedFiles skipped;
+};
 
-// Returns the content of the file. PERMISSION_DENIED when it cannot be read; INVALID_ARGUMENT when it is
-// not a regular file or larger than 1 GiB.
+// Returns the given files, and the images below the given folders in the order of their paths.
+// Missing files, unreadable folders and folders without images are in `images` with their error.
+//
+// A file in a folder is an image if its extension is that of one. The search skips the entries of
+// SkipReason and does not follow links to folders. Given files and folders are not skipped, except
+// for maps that `proad detect` wrote.
+ImageList CollectImages(const std::vector<std::string>& arguments);
+
+// Returns the content of the file. PERMISSION_DENIED when it cannot be read; INVALID_ARGUMENT when it
+// is not a regular file or larger than 1 GiB.
 absl::StatusOr<std::string> ReadImage(const std::filesystem::path& path);
 
 }  // namespace proad::client
