@@ -13,7 +13,6 @@
 #include "client/cli/options.h"
 #include "client/cli/table.h"
 #include "client/cli/terminal.h"
-#include "client/model_client.h"
 #include "client/training_client.h"
 
 namespace proad::client {

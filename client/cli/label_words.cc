@@ -72,9 +72,9 @@ constexpr std::string_view kDefectiveWords[] = {
 
 // A test is positive when it finds a defect, but a positive example is also a good one.
 constexpr std::string_view kAmbiguousWords[] = {
-    "positive", "positives", "positiv",  "positif", "positivo", "pos",   "negative", "negatives",
-    "negativ",  "negatif",   "negativo", "neg",     "true",     "false", "yes",      "no",
-    "阳性",     "陽性",      "阴性",     "陰性",    "양성",     "음성"};
+    "positive",  "positives", "positiv", "positif",  "positivo", "pos",  "negative",
+    "negatives", "negativ",   "negatif", "negativo", "neg",      "true", "false",
+    "阳性",      "陽性",      "阴性",    "陰性",     "양성",     "음성"};
 
 // Ignored beside another word.
 constexpr std::string_view kNouns[] = {
@@ -85,9 +85,8 @@ constexpr std::string_view kNouns[] = {
 // Base letters of U+00C0 to U+017F.
 constexpr std::string_view kLatinBase =
     "aaaaaaaceeeeiiiidnooooo?ouuuuytsaaaaaaaceeeeiiiidnooooo?ouuuuyty"
-    "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiiiiijjkkkllllllllllnnnnnnnnnoooooooorrrrrrssss"
-    "sss"
-    "sttttttuuuuuuuuuuuuwwyyyzzzzzzs";
+    "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiiiiijjkkklllllll"
+    "lllnnnnnnnnnoooooooorrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs";
 static_assert(kLatinBase.size() == 0x180 - 0xC0);
 
 // Reads the character at `at` and moves `at` behind it. A byte that is not UTF-8 is returned as it is.

@@ -105,7 +105,7 @@ const Case kCases[] = {
       "\u7570\u5e38",
       "\uff2e\uff27",
       "\ubd88\ub7c9"}},
-    {LabelWord::kAmbiguous, {"positive", "Negative", "POS", "neg", "true", "no", "\u9634\u6027"}},
+    {LabelWord::kAmbiguous, {"positive", "Negative", "POS", "neg", "true", "\u9634\u6027"}},
     {LabelWord::kOther,
      {"", " ", "hole", "scratch", "crack", "goodyear", "book", "okra", "0", "1",
       "good with scratch", "broken_large", "\xff\xfe", "\xe8\x89", "x\xc3"}},
