@@ -23,6 +23,7 @@ struct CsvLimits {
 };
 
 // Parses UTF-8 text; a byte-order mark, lines that are empty and either kind of line end are fine.
+// Fields are separated by the comma, semicolon or tab that the first row has outside of quotes.
 // Every row has as many fields as the first. Throws InvalidInput (field "dataset", CSV_DAMAGED)
 // naming `source` and the line.
 std::vector<CsvRow> ParseCsv(std::string_view text, const std::string& source,
