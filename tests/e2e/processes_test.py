@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 import numpy as np
@@ -15,6 +14,7 @@ from safetensors.numpy import load_file
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from real_server import BINARY, SAMPLE, SOURCE, RealServer, run  # noqa: E402
+from waiting import await_true  # noqa: E402
 
 TRAINER = BINARY / "server" / "proad-trainer"
 ENCODER = SOURCE / "model" / "weights" / "encoder-pyramid.safetensors"
@@ -86,12 +86,13 @@ class ProcessesTest(unittest.TestCase):
     def await_step(self, name, process, step):
         """Returns once the job has trained so far."""
         progress = self.folder / name / "progress.jsonl"
-        while process.poll() is None:
+
+        def reached():
+            self.assertIsNone(process.poll(), f"the trainer ended before step {step}")
             lines = progress.read_text().splitlines() if progress.exists() else []
-            if any(f'"step":{done}' in line.replace(" ", "") for line in lines for done in range(step, STEPS)):
-                return
-            time.sleep(0.01)
-        self.fail(f"the trainer ended before step {step}: {process.communicate()}")
+            return any(f'"step":{done}' in line.replace(" ", "") for line in lines for done in range(step, STEPS))
+
+        await_true(f"step {step} of {name}", reached)
 
     def test_a_job_is_planned_once_and_checked(self):
         self.plan("job", 2)
@@ -135,8 +136,7 @@ class ProcessesTest(unittest.TestCase):
             os.kill(others[0] if victim == 1 else first.pid, signal.SIGKILL)
             first.communicate(timeout=60)
             self.assertEqual(first.returncode, ALONE if victim == 1 else -signal.SIGKILL)
-            while pathlib.Path(f"/proc/{others[0]}").exists():  # none outlives rank 0
-                time.sleep(0.01)
+            await_true("rank 1 to end after rank 0", lambda: not pathlib.Path(f"/proc/{others[0]}").exists())
             self.assertFalse((self.folder / name / "error.json").exists(), "a death is no verdict")
             self.finish(self.start(name))
             self.assertEqual(self.weights(name).read_bytes(), undisturbed)
@@ -204,8 +204,7 @@ training:
             name = job["job_id"]
             lock = self.folder / "jobs" / name / "trainer.lock"
             progress = self.folder / "jobs" / name / "progress.jsonl"
-            while not progress.exists() or '"training"' not in progress.read_text():
-                time.sleep(0.01)
+            await_true("the job's training phase", lambda: progress.exists() and '"training"' in progress.read_text())
             os.kill(children(int(lock.read_text()))[0], signal.SIGKILL)
             watched = server.proad("jobs", "watch", name)
             self.assertEqual(watched.returncode, 0, watched.stdout + watched.stderr)

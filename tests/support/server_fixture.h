@@ -103,7 +103,7 @@ class ServerTest : public ::testing::Test {
   Config config_;
   const std::shared_ptr<FakeModel> model_ = std::make_shared<FakeModel>(StoredManifest("pcb", "1"));
   ModelLoader loader_ = [this](const std::filesystem::path&) { return ModelHandle(model_); };
-  Event ready_;
+  Event ready_{"the server to be ready"};
   std::unique_ptr<Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::DetectionService::Stub> detection_;

@@ -148,7 +148,7 @@ class TrainingServer {
       root;  // data/parts, encoders/encoder-pyramid and what the server makes
   Config config;
   ModelLoader loader = LoadFake;
-  Event ready;
+  Event ready{"the server to be ready"};
   std::unique_ptr<Server> server;
   std::unique_ptr<v1::TrainingService::Stub> training;
   std::unique_ptr<v1::ModelService::Stub> models;

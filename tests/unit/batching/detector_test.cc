@@ -233,7 +233,7 @@ TEST(DetectorTest, AFullBatcherSaysWhenToTryAgainToo) {
   Asked other(pipeline, 3);
   one.Send();
   other.Send();
-  while (one.answers() + other.answers() == 0) std::this_thread::yield();
+  AwaitTrue("an answer", [&] { return one.answers() + other.answers() > 0; });
   const auto refused = one.answers() > 0 ? one.Answer() : other.Answer();
   ExpectRefused(refused, absl::StatusCode::kResourceExhausted, "QUEUE_FULL", "1 images wait");
   EXPECT_TRUE(GetDetails(refused.status()).retry_after.has_value());

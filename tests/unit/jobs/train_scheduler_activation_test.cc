@@ -91,8 +91,7 @@ TEST_F(TrainSchedulerTest, AnActivationThatTheServersEndPreventedIsTriedByTheNex
   const std::string id = scheduler_->Create(spec, "")->id;
   begun.Wait();
   std::thread stop([&] { scheduler_->Stop(); });
-  while (scheduler_->Create(SpecOf({}), "").ok()) {
-  }
+  AwaitTrue("a job to be refused", [&] { return !scheduler_->Create(SpecOf({}), "").ok(); });
   go.Set();
   stop.join();
   EXPECT_EQ(scheduler_->Get(id)->state, JobState::kRunning);

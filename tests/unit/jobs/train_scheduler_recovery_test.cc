@@ -6,7 +6,6 @@
 
 #include <filesystem>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "absl/time/time.h"
@@ -14,6 +13,7 @@
 #include "server/jobs/train_scheduler.h"
 #include "server/telemetry/metrics.h"
 #include "tests/support/fake_trainer.h"
+#include "tests/support/sync.h"
 #include "tests/support/train_scheduler_fixture.h"
 
 namespace proad::server {
@@ -127,7 +127,7 @@ TEST_F(TrainSchedulerTest, ATrainerThatDiedWhileNoServerLookedIsStartedAgain) {
   AwaitStep(id, 2);
   scheduler_.reset();
   kill(TrainerOf(id), SIGKILL);
-  while (TrainerOf(id) != 0) std::this_thread::yield();
+  AwaitTrue("the trainer to end", [&] { return TrainerOf(id) == 0; });
   Release(JobDirectory(id));
   Start();
   const TrainJob job = AwaitEnd(id);
@@ -143,7 +143,7 @@ TEST_F(TrainSchedulerTest, AResultThatCameWhileNoServerLookedIsFoundAndActivated
   AwaitStep(id, 1);
   scheduler_.reset();
   Release(JobDirectory(id));
-  while (TrainerOf(id) != 0) std::this_thread::yield();
+  AwaitTrue("the trainer to end", [&] { return TrainerOf(id) == 0; });
   Start();
   const TrainJob job = AwaitEnd(id);
   EXPECT_EQ(job.state, JobState::kSucceeded);

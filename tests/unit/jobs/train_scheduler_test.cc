@@ -102,7 +102,7 @@ TEST_F(TrainSchedulerTest, AResultThatCannotBeReadFailsTheJobAndResumingMakesItA
   AwaitPhase(id, TrainPhase::kPublishing);
   scheduler_.reset();
   Release(JobDirectory(id));
-  while (TrainerOf(id) != 0) std::this_thread::yield();
+  AwaitTrue("the trainer to end", [&] { return TrainerOf(id) == 0; });
   fs::resize_file(JobDirectory(id) / kResultFile, 30);
   Start();
   const TrainJob job = AwaitEnd(id);

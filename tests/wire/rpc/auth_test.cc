@@ -7,13 +7,13 @@
 
 #include <map>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/rpc/credentials.h"
 #include "tests/support/pictures.h"
 #include "tests/support/raw_call.h"
+#include "tests/support/sync.h"
 #include "tests/support/tokens.h"
 #include "tests/support/training_server.h"
 #include "tests/support/wire_server.h"
@@ -232,7 +232,7 @@ class TokenReload : public ::testing::Test {
     std::filesystem::rename(root_ / "draft", tokens_);
   }
   static void Await(const prometheus::Counter& counter, double value) {
-    while (counter.Value() < value) std::this_thread::yield();
+    AwaitTrue("the metric's value", [&] { return counter.Value() >= value; });
   }
   bool Known(const std::string& token) {
     const Caller caller{.token_sha256 = TokenTable::DigestOf(token)};
