@@ -143,7 +143,7 @@ fs::path DatasetTree::Resolve(const std::string& name, const std::string& where)
                                               " must be relative, below " + Quote(root_.string()) +
                                               ", without \"..\"");
   }
-  const fs::path canonical = Canonical(root_ / Normal(name), where);
+  fs::path canonical = Canonical(root_ / Normal(name), where);
   if (!IsInside(canonical)) {
     RefuseDataset("DATASET_LINK_OUTSIDE",
                   where + ": the path " + Quote(name) + " leads out of the dataset's folder");
