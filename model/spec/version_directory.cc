@@ -10,14 +10,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "model/files/atomic_file.h"
 #include "model/files/error.h"
 #include "model/files/sha256.h"
+#include "model/spec/version_numbers.h"
 
 namespace proad::model {
 namespace {
@@ -25,14 +24,13 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kStagingPrefix[] = ".staging-";  // never a valid name, so never listed
-constexpr char kUsedPrefix[] = ".used-";        // a marker: ".used-7" for number 7
 constexpr int kUntouchedSeconds = 24 * 60 * 60;
 
 [[noreturn]] void RefuseExisting(const fs::path& directory) {
   throw InvalidInput("version", "ALREADY_EXISTS",
                      directory.string() +
-                         " already exists; a published version never changes, so choose another "
-                         "name for this one");
+                         " already exists, and a published version never changes; choose another "
+                         "version");
 }
 
 bool Exists(const fs::path& path) {
@@ -40,8 +38,8 @@ bool Exists(const fs::path& path) {
   return lstat(path.c_str(), &status) == 0;
 }
 
-// A new empty directory that this process holds (flock) until it is destroyed, which also removes
-// the directory with what is in it unless it was published.
+// A new empty directory, locked with flock while the object exists. The destructor removes the
+// directory with its contents unless it was published.
 class Staging {
  public:
   explicit Staging(const fs::path& parent) {
@@ -50,8 +48,8 @@ class Staging {
       path_ = parent / UniqueName(kStagingPrefix);
       if (mkdir(path_.c_str(), 0777) != 0) throw FileError(path_, "create", errno);
       fd_ = open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-      if (fd_ >= 0) flock(fd_, LOCK_EX);  // what it tells RemoveStale is all it is for: may fail
-      // Between mkdir and flock a RemoveStale may have taken it for a leftover.
+      if (fd_ >= 0) flock(fd_, LOCK_EX);  // for RemoveStale only, so it may fail
+      // RemoveStale may have removed the directory between mkdir and flock.
     } while (!Exists(path_));
   }
 
@@ -68,8 +66,8 @@ class Staging {
   void Publish(const fs::path& directory) {
     int result = renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, directory.c_str(), RENAME_NOREPLACE);
     if (result != 0 && (errno == EINVAL || errno == ENOSYS)) {
-      // Not known to this file system. The plain call never replaces a directory that has something
-      // in it.
+      // The file system does not support RENAME_NOREPLACE. rename never replaces a directory that
+      // is not empty.
       if (Exists(directory)) RefuseExisting(directory);
       result = rename(path_.c_str(), directory.c_str());
     }
@@ -92,8 +90,8 @@ class Staging {
   bool published_ = false;
 };
 
-// The model's directory, made when absent; taken away again when it is still empty and nothing was
-// published.
+// The directory of the model, created if needed. The destructor removes a created directory unless
+// a version was published in it.
 class Parent {
  public:
   explicit Parent(const fs::path& path) : path_(path) {
@@ -116,98 +114,7 @@ class Parent {
   bool made_;
 };
 
-// The number that a version's name is; 0 when the name is not a number.
-int64_t NumberOf(std::string_view name) {
-  int64_t number = 0;
-  const char* end = name.data() + name.size();
-  const auto [rest, error] = std::from_chars(name.data(), end, number);
-  return error == std::errc() && rest == end && number < INT64_MAX ? std::max<int64_t>(number, 0)
-                                                                   : 0;
-}
-
-// The numbers of the markers in `folder`; none when it does not exist.
-std::vector<int64_t> MarkedNumbers(const fs::path& folder) {
-  std::vector<int64_t> numbers;
-  std::error_code error;
-  fs::directory_iterator entry(folder, error);
-  if (error == std::errc::no_such_file_or_directory) return numbers;
-  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-    const std::string name = entry->path().filename();
-    if (!name.starts_with(kUsedPrefix)) continue;
-    numbers.push_back(NumberOf(std::string_view(name).substr(sizeof(kUsedPrefix) - 1)));
-  }
-  if (error) throw FileError(folder, "list", error.value());
-  return numbers;
-}
-
-// The highest number that a marker in `folder` records; 0: none.
-int64_t HighestUsed(const fs::path& folder) {
-  int64_t highest = 0;
-  for (const int64_t number : MarkedNumbers(folder)) highest = std::max(highest, number);
-  return highest;
-}
-
-fs::path MarkerOf(const fs::path& folder, int64_t number) {
-  return folder / (kUsedPrefix + std::to_string(number));
-}
-
-// Creates the marker of a number and flushes it. Returns whether it was absent. Markers need no
-// lock: each is one empty file, and only those below another one are removed.
-bool Mark(const fs::path& folder, int64_t number) {
-  const fs::path marker = MarkerOf(folder, number);
-  const int fd = open(marker.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (fd < 0 && errno != EEXIST) throw FileError(marker, "create", errno);
-  if (fd >= 0) close(fd);
-  FlushToDisk(folder);
-  return fd >= 0;
-}
-
-// Removes the markers below `number`, which has one. What stays does no harm.
-void RemoveLowerMarkers(const fs::path& folder, int64_t number) {
-  for (const int64_t lower : MarkedNumbers(folder)) {
-    std::error_code ignored;
-    if (lower < number) fs::remove(MarkerOf(folder, lower), ignored);
-  }
-}
-
-[[noreturn]] void RefuseUsed(const fs::path& directory, int64_t highest) {
-  throw InvalidInput("version", "ALREADY_EXISTS",
-                     directory.string() + ": version numbers up to " + std::to_string(highest) +
-                         " have been used, and a number is never used twice; choose a higher one");
-}
-
-// The number of a version that is being published, which nothing else may take from now on.
-// Releases it on destruction unless Keep was called.
-class NumberClaim {
- public:
-  NumberClaim(const fs::path& folder, const fs::path& directory)
-      : folder_(folder), number_(NumberOf(directory.filename().string())) {
-    if (number_ == 0) return;
-    if (const int64_t highest = HighestUsed(folder_); number_ <= highest) {
-      RefuseUsed(directory, highest);
-    }
-    if (!Mark(folder_, number_)) RefuseUsed(directory, number_);
-    held_ = true;
-  }
-  ~NumberClaim() {
-    std::error_code ignored;
-    if (held_) fs::remove(MarkerOf(folder_, number_), ignored);
-  }
-  NumberClaim(const NumberClaim&) = delete;
-  NumberClaim& operator=(const NumberClaim&) = delete;
-
-  void Keep() {
-    if (held_) RemoveLowerMarkers(folder_, number_);
-    held_ = false;
-  }
-
- private:
-  const fs::path folder_;
-  const int64_t number_;  // 0: the version's name is not a number
-  bool held_ = false;
-};
-
-// Size and digest of each file, each flushed to the disk.
+// Flushes each file to the disk; returns sizes and digests.
 std::map<std::string, FileDigest> Seal(const fs::path& staging) {
   std::map<std::string, FileDigest> files;
   for (const fs::directory_entry& entry : fs::directory_iterator(staging)) {
@@ -215,7 +122,8 @@ std::map<std::string, FileDigest> Seal(const fs::path& staging) {
     if (!entry.is_regular_file() || entry.is_symlink() || name == kManifestFile) {
       throw InvalidInput(
           "files", "MANIFEST_INVALID",
-          "\"" + name + "\" cannot be part of a version: only plain files can, and none named " +
+          "\"" + name +
+              "\" cannot be part of a version; only regular files are allowed, and none named " +
               kManifestFile);
     }
     FlushToDisk(entry.path());
@@ -224,7 +132,7 @@ std::map<std::string, FileDigest> Seal(const fs::path& staging) {
   return files;
 }
 
-// Whether no living process holds the staging directory.
+// Whether no process has locked the staging directory.
 bool IsLeftover(const fs::path& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return false;
@@ -237,7 +145,7 @@ bool IsLeftover(const fs::path& path) {
   return leftover;
 }
 
-// Names in `parent` for which `wanted` holds; none when it does not exist.
+// The names of the directories in `parent` that `wanted` accepts; none if `parent` does not exist.
 template <typename Wanted>
 std::vector<std::string> DirectoriesIn(const fs::path& parent, const Wanted& wanted) {
   std::vector<std::string> names;
@@ -258,15 +166,12 @@ std::vector<std::string> DirectoriesIn(const fs::path& parent, const Wanted& wan
 
 Manifest WriteVersion(const fs::path& path, Manifest manifest,
                       const std::function<void(const fs::path& staging)>& fill) {
-  // "a/b/" names the same as "a/b".
+  // "a/b/" is the same directory as "a/b".
   const fs::path directory = path.has_filename() ? path : path.parent_path();
   const fs::path folder = directory.has_parent_path() ? directory.parent_path() : fs::path(".");
   // Checked before the work, to fail early; Publish and the claim decide.
   if (Exists(directory)) RefuseExisting(directory);
-  if (const int64_t number = NumberOf(directory.filename().string()), highest = HighestUsed(folder);
-      number != 0 && number <= highest) {
-    RefuseUsed(directory, highest);
-  }
+  CheckNumberUnused(directory);
   Parent parent(folder);
   Staging staging(folder);
   try {
@@ -281,7 +186,7 @@ Manifest WriteVersion(const fs::path& path, Manifest manifest,
   file.Write(json);
   file.Commit();  // flushes the staging directory's entries as well
   if (Exists(directory)) RefuseExisting(directory);
-  NumberClaim claim(folder, directory);
+  NumberClaim claim(directory);
   staging.Publish(directory);
   claim.Keep();
   parent.Keep();
@@ -298,15 +203,11 @@ uint64_t RemoveVersion(const fs::path& directory) {
     if (entry.is_regular_file(gone)) bytes += entry.file_size(gone);
   }
   const fs::path folder = directory.parent_path();
-  if (const int64_t number = NumberOf(directory.filename().string()); number != 0) {
-    // First, so that a crash in between does not free the number.
-    if (number > HighestUsed(folder)) Mark(folder, number);
-    RemoveLowerMarkers(folder, HighestUsed(folder));
-  }
+  RecordNumber(directory);  // first, so that a crash in between does not free the number
   const fs::path hidden = folder / UniqueName(kStagingPrefix);
   if (rename(directory.c_str(), hidden.c_str()) != 0) throw FileError(directory, "remove", errno);
   FlushToDisk(folder);
-  fs::remove_all(hidden, error);  // what stays is a leftover
+  fs::remove_all(hidden, error);  // RemoveStale deletes what remains
   return bytes;
 }
 
@@ -315,9 +216,9 @@ std::vector<std::string> ListNames(const fs::path& parent) {
 }
 
 std::string NextVersion(const fs::path& model_directory) {
-  int64_t highest = HighestUsed(model_directory);
+  int64_t highest = HighestUsedNumber(model_directory);
   for (const std::string& name : ListNames(model_directory)) {
-    highest = std::max(highest, NumberOf(name));
+    highest = std::max(highest, NumberOfVersion(name));
   }
   return std::to_string(highest + 1);
 }
