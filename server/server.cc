@@ -143,11 +143,7 @@ Server::Server(const ResolvedConfig& config, ModelLoader loader, std::function<v
                      return OpenPictures(path, id, categories);
                    }),
       model_service_(
-          models_,
-          [this](const std::string& name, const std::string& version,
-                 const std::optional<std::string>& expected) {
-            return SwapVersion(name, version, expected);
-          },
+          models_, [this] { UpdateHealth(); },
           [this](const v1::CalibrateRequest& request, v1::CalibrateResponse& response) {
             return calibration_.Run(request, response);
           },

@@ -4,6 +4,8 @@
 // So a reader never sees an incomplete version, and after a power cut the version is there as a
 // whole or not at all. A version directory never changes after that.
 //
+// A version number is never used twice (version_numbers.h).
+//
 // No LibTorch. Safe to call from any thread and any process. If two writers publish the same
 // version, one of them is refused.
 #pragma once
@@ -25,8 +27,8 @@ namespace proad::model {
 //
 // Creates the parent of `directory` if needed; the parent's parent must exist.
 //
-// Throws InvalidInput with reason ALREADY_EXISTS (field "version") if `directory` exists,
-// InvalidInput for a manifest that ReadManifest would refuse, FileError (for example a full disk),
+// Throws InvalidInput with reason ALREADY_EXISTS (field "version") if `directory` exists
+// or its name is a number that was used before, InvalidInput for a manifest that ReadManifest would refuse, FileError (for example a full disk),
 // and the exceptions of `fill`. After an exception nothing is left behind.
 Manifest WriteVersion(const std::filesystem::path& directory, Manifest manifest,
                       const std::function<void(const std::filesystem::path& staging)>& fill);
@@ -41,7 +43,8 @@ uint64_t RemoveVersion(const std::filesystem::path& directory);
 // exist. Throws FileError.
 std::vector<std::string> ListNames(const std::filesystem::path& parent);
 
-// The name of the next version in `model_directory`: the highest version number plus one, or "1".
+// The name of the next version in `model_directory`: one more than the highest number that is
+// present or was used before, or "1".
 // Throws FileError.
 std::string NextVersion(const std::filesystem::path& model_directory);
 
