@@ -376,7 +376,7 @@ void TrainScheduler::StartTrainer(ScheduledJob& job, absl::Time now) {
 int64_t TrainScheduler::ComputeMemoryLimit() const {
   if (options_.memory_limit_bytes > 0) return options_.memory_limit_bytes;
   // Shared with the trainers that may start beside this one.
-  return TrainerMemoryLimit(options_.measure_memory(), options_.memory_reserve,
+  return TrainerMemoryLimit(options_.measure_memory(), options_.server_memory,
                             table_.CountFreeSlots() + 1);
 }
 

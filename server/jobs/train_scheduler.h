@@ -56,7 +56,7 @@ class TrainScheduler {
     int threads = 0;                                  // of the trainer; 0: one per core
     int64_t feature_memory_bytes = int64_t{2} << 30;  // of one trainer
     int64_t memory_limit_bytes = 0;                   // of one trainer; 0: from TrainerMemoryLimit
-    int64_t memory_reserve = 256 << 20;  // bytes that a computed limit leaves to the server
+    int64_t server_memory = 0;  // bytes that the server may use; a computed limit leaves them to it
     MeasureMemory measure_memory = HostMemory;
     absl::Duration checkpoint_interval = absl::Seconds(10);
     model::ImageLimits image;  // for the images of datasets

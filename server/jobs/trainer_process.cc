@@ -182,11 +182,12 @@ pid_t TrainerLock::Holder(const std::filesystem::path& job) { return FindHolder(
 
 // ---------------------------------------------------------------- the process
 
-int64_t TrainerMemoryLimit(const MemoryRoom& room, int64_t reserve, int slots) {
+int64_t TrainerMemoryLimit(const MemoryRoom& room, int64_t server_memory, int slots) {
   constexpr uint64_t kUnknown = std::numeric_limits<int64_t>::max() / 2;
   if (room.free >= kUnknown) return 0;
   const auto free = static_cast<int64_t>(room.free);
-  return std::max<int64_t>(std::max(free - reserve, free / 2) / slots, 1);
+  const auto growth = std::max<int64_t>(server_memory - static_cast<int64_t>(room.reserved), 0);
+  return std::max<int64_t>(std::max(free - growth, free / 2) / slots, 1);
 }
 
 absl::Status TrainerProcess::Start(const TrainerOptions& options) {

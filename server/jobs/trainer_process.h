@@ -64,9 +64,9 @@ struct TrainerOptions {
 };
 
 // The memory limit of one of `slots` trainers that share the free memory equally: what remains when
-// the server keeps `reserve` bytes, but at least half of the free memory. 0, which means no limit,
-// when the free memory is unknown; otherwise at least 1. Pure function.
-int64_t TrainerMemoryLimit(const MemoryRoom& room, int64_t reserve, int slots);
+// the server grows from room.reserved to `server_memory` bytes, but at least half of the free memory.
+// 0, which means no limit, when the free memory is unknown; otherwise at least 1. Pure function.
+int64_t TrainerMemoryLimit(const MemoryRoom& room, int64_t server_memory, int slots);
 
 // The trainer of one job: started by this process, or by an earlier server, or none. One thread.
 class TrainerProcess {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "model/network/import_version.h"
+#include "model/spec/preset.h"
 #include "server/version.h"
 
 namespace proad::server {

@@ -159,11 +159,13 @@ TEST_F(TrainerProcessTest, SecondTrainerOfAJobExitsAtOnce) {
   EXPECT_EQ(first.ending(), "it ended with exit code 0");
 }
 
-TEST(TrainerMemoryLimit, IsAnEqualShareOfWhatTheServerDoesNotReserve) {
+TEST(TrainerMemoryLimit, IsAnEqualShareOfWhatTheServerDoesNotNeed) {
   constexpr int64_t kGiB = int64_t{1} << 30;
   EXPECT_EQ(TrainerMemoryLimit({.free = 8 * kGiB}, 2 * kGiB, 1), 6 * kGiB);
   EXPECT_EQ(TrainerMemoryLimit({.free = 8 * kGiB}, 2 * kGiB, 3), 2 * kGiB);
   EXPECT_EQ(TrainerMemoryLimit({.free = 3 * kGiB}, 2 * kGiB, 1), 3 * kGiB / 2) << "half of it";
+  EXPECT_EQ(TrainerMemoryLimit({.reserved = kGiB, .free = 8 * kGiB}, 3 * kGiB, 1), 6 * kGiB);
+  EXPECT_EQ(TrainerMemoryLimit({.reserved = 4 * kGiB, .free = 8 * kGiB}, 3 * kGiB, 1), 8 * kGiB);
   EXPECT_EQ(TrainerMemoryLimit({.free = 0}, 2 * kGiB, 1), 1) << "a limit, not none";
   EXPECT_EQ(TrainerMemoryLimit({.free = std::numeric_limits<uint64_t>::max() / 2}, kGiB, 1), 0)
       << "unknown";
