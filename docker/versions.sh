@@ -14,7 +14,7 @@ GRAFANA_IMAGE=grafana/grafana:12.4.0
 
 DEBIAN_PACKAGES=(
   # Compilers and build tools.
-  g++ clang-14 libclang-rt-14-dev llvm-14 clang-format-14 cmake ninja-build ccache mold pkg-config git
+  g++ clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 cmake ninja-build ccache mold pkg-config git
   python3 python3-venv
   # The service.
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
@@ -23,7 +23,7 @@ DEBIAN_PACKAGES=(
   # Gloo for training on several processes: headers only, LibTorch contains the library.
   libgloo-dev
   # Images.
-  libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
+  libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev libjpeg62-turbo-dev libpng-dev libtiff-dev
   # Tools for the project's own packages.
   dpkg-dev file
   # Tests; of systemd only systemd-analyze, which does not need a running systemd.

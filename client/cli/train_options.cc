@@ -37,11 +37,11 @@ void AddModelOptions(CLI::App& command, TrainOptions& options) {
       "else the preset)");
   AddValue<std::string>(
       command, "--preset", [&spec](const std::string& preset) { spec.set_preset(preset); },
-      "size of the network: proad-pyramid (default), proad-tiny, proad-small, proad-base or "
-      "proad-large");
+      absl::StrCat("name of a preset, the size of the network (default: ", kDefaultPreset,
+                   "); an unknown name is answered with the list"));
   AddValue<std::string>(
       command, "--recipe", [&spec](const std::string& recipe) { spec.set_recipe(recipe); },
-      "training recipe: quick (default), lineage, paper-mvtec, paper-visa or paper-realiad");
+      "name of a recipe of the server (default: quick); an unknown name is answered with the list");
   AddValue<std::string>(
       command, "--init-from", [&spec](const std::string& version) { spec.set_init_from(version); },
       "start with the weights of this version: NAME or NAME@VERSION");

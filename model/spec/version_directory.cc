@@ -10,13 +10,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <system_error>
 #include <utility>
 
 #include "model/files/atomic_file.h"
 #include "model/files/error.h"
 #include "model/files/sha256.h"
+#include "model/spec/version_numbers.h"
 
 namespace proad::model {
 namespace {
@@ -29,8 +29,8 @@ constexpr int kUntouchedSeconds = 24 * 60 * 60;
 [[noreturn]] void RefuseExisting(const fs::path& directory) {
   throw InvalidInput("version", "ALREADY_EXISTS",
                      directory.string() +
-                         " already exists; a published version never changes, so choose another "
-                         "name for this one");
+                         " already exists, and a published version never changes; choose another "
+                         "version");
 }
 
 bool Exists(const fs::path& path) {
@@ -38,8 +38,8 @@ bool Exists(const fs::path& path) {
   return lstat(path.c_str(), &status) == 0;
 }
 
-// A new empty directory that this process holds (flock) until it is destroyed, which also removes
-// the directory with what is in it unless it was published.
+// A new empty directory, locked with flock while the object exists. The destructor removes the
+// directory with its contents unless it was published.
 class Staging {
  public:
   explicit Staging(const fs::path& parent) {
@@ -48,8 +48,8 @@ class Staging {
       path_ = parent / UniqueName(kStagingPrefix);
       if (mkdir(path_.c_str(), 0777) != 0) throw FileError(path_, "create", errno);
       fd_ = open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-      if (fd_ >= 0) flock(fd_, LOCK_EX);  // what it tells RemoveStale is all it is for: may fail
-      // Between mkdir and flock a RemoveStale may have taken it for a leftover.
+      if (fd_ >= 0) flock(fd_, LOCK_EX);  // for RemoveStale only, so it may fail
+      // RemoveStale may have removed the directory between mkdir and flock.
     } while (!Exists(path_));
   }
 
@@ -66,8 +66,8 @@ class Staging {
   void Publish(const fs::path& directory) {
     int result = renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, directory.c_str(), RENAME_NOREPLACE);
     if (result != 0 && (errno == EINVAL || errno == ENOSYS)) {
-      // Not known to this file system. The plain call never replaces a directory that has something
-      // in it.
+      // The file system does not support RENAME_NOREPLACE. rename never replaces a directory that
+      // is not empty.
       if (Exists(directory)) RefuseExisting(directory);
       result = rename(path_.c_str(), directory.c_str());
     }
@@ -90,8 +90,8 @@ class Staging {
   bool published_ = false;
 };
 
-// The model's directory, made when absent; taken away again when it is still empty and nothing was
-// published.
+// The directory of the model, created if needed. The destructor removes a created directory unless
+// a version was published in it.
 class Parent {
  public:
   explicit Parent(const fs::path& path) : path_(path) {
@@ -114,7 +114,7 @@ class Parent {
   bool made_;
 };
 
-// Size and digest of each file, each flushed to the disk.
+// Flushes each file to the disk; returns sizes and digests.
 std::map<std::string, FileDigest> Seal(const fs::path& staging) {
   std::map<std::string, FileDigest> files;
   for (const fs::directory_entry& entry : fs::directory_iterator(staging)) {
@@ -122,7 +122,8 @@ std::map<std::string, FileDigest> Seal(const fs::path& staging) {
     if (!entry.is_regular_file() || entry.is_symlink() || name == kManifestFile) {
       throw InvalidInput(
           "files", "MANIFEST_INVALID",
-          "\"" + name + "\" cannot be part of a version: only plain files can, and none named " +
+          "\"" + name +
+              "\" cannot be part of a version; only regular files are allowed, and none named " +
               kManifestFile);
     }
     FlushToDisk(entry.path());
@@ -131,7 +132,7 @@ std::map<std::string, FileDigest> Seal(const fs::path& staging) {
   return files;
 }
 
-// Whether no living process holds the staging directory.
+// Whether no process has locked the staging directory.
 bool IsLeftover(const fs::path& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return false;
@@ -144,7 +145,7 @@ bool IsLeftover(const fs::path& path) {
   return leftover;
 }
 
-// Names in `parent` for which `wanted` holds; none when it does not exist.
+// The names of the directories in `parent` that `wanted` accepts; none if `parent` does not exist.
 template <typename Wanted>
 std::vector<std::string> DirectoriesIn(const fs::path& parent, const Wanted& wanted) {
   std::vector<std::string> names;
@@ -165,10 +166,12 @@ std::vector<std::string> DirectoriesIn(const fs::path& parent, const Wanted& wan
 
 Manifest WriteVersion(const fs::path& path, Manifest manifest,
                       const std::function<void(const fs::path& staging)>& fill) {
-  // "a/b/" names the same as "a/b".
+  // "a/b/" is the same directory as "a/b".
   const fs::path directory = path.has_filename() ? path : path.parent_path();
-  if (Exists(directory)) RefuseExisting(directory);  // before the work; Publish decides
   const fs::path folder = directory.has_parent_path() ? directory.parent_path() : fs::path(".");
+  // Checked before the work, to fail early; Publish and the claim decide.
+  if (Exists(directory)) RefuseExisting(directory);
+  CheckNumberUnused(directory);
   Parent parent(folder);
   Staging staging(folder);
   try {
@@ -182,7 +185,10 @@ Manifest WriteVersion(const fs::path& path, Manifest manifest,
   AtomicFile file(staging.path() / kManifestFile);
   file.Write(json);
   file.Commit();  // flushes the staging directory's entries as well
+  if (Exists(directory)) RefuseExisting(directory);
+  NumberClaim claim(directory);
   staging.Publish(directory);
+  claim.Keep();
   parent.Keep();
   FlushToDisk(folder);
   manifest.hash = Sha256Hex(json);
@@ -196,10 +202,12 @@ uint64_t RemoveVersion(const fs::path& directory) {
     std::error_code gone;
     if (entry.is_regular_file(gone)) bytes += entry.file_size(gone);
   }
-  const fs::path hidden = directory.parent_path() / UniqueName(kStagingPrefix);
+  const fs::path folder = directory.parent_path();
+  RecordNumber(directory);  // first, so that a crash in between does not free the number
+  const fs::path hidden = folder / UniqueName(kStagingPrefix);
   if (rename(directory.c_str(), hidden.c_str()) != 0) throw FileError(directory, "remove", errno);
-  FlushToDisk(directory.parent_path());
-  fs::remove_all(hidden, error);  // what stays is a leftover
+  FlushToDisk(folder);
+  fs::remove_all(hidden, error);  // RemoveStale deletes what remains
   return bytes;
 }
 
@@ -208,14 +216,9 @@ std::vector<std::string> ListNames(const fs::path& parent) {
 }
 
 std::string NextVersion(const fs::path& model_directory) {
-  int64_t highest = 0;
+  int64_t highest = HighestUsedNumber(model_directory);
   for (const std::string& name : ListNames(model_directory)) {
-    int64_t number = 0;
-    const char* end = name.data() + name.size();
-    const auto [rest, error] = std::from_chars(name.data(), end, number);
-    if (error == std::errc() && rest == end && number < INT64_MAX) {
-      highest = std::max(highest, number);
-    }
+    highest = std::max(highest, NumberOfVersion(name));
   }
   return std::to_string(highest + 1);
 }

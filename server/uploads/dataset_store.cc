@@ -20,7 +20,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "model/files/atomic_file.h"
-#include "model/files/strict_json.h"
+#include "model/files/text.h"
 #include "model/spec/manifest.h"
 #include "model/spec/version_directory.h"
 #include "server/util/file_errors.h"

@@ -19,6 +19,7 @@
 #include "model/files/atomic_file.h"
 #include "model/files/error.h"
 #include "model/files/sha256.h"
+#include "model/spec/preset.h"
 #include "tests/support/temp_directory.h"
 
 namespace proad::model {
@@ -45,7 +46,7 @@ Manifest NewManifest() {
 
 void FillOneFile(const fs::path& staging) { WriteText(staging / "model.safetensors", "weights"); }
 
-// Every name in the tree, hidden ones too.
+// All names in the tree, including hidden ones.
 std::vector<std::string> Tree(const fs::path& root) {
   std::vector<std::string> names;
   for (const auto& entry : fs::recursive_directory_iterator(root)) {
@@ -65,8 +66,9 @@ TEST(WriteVersion, PublishesFilesDigestsAndManifest) {
     FillOneFile(staging);
     WriteText(staging / "probe.png", "");
   });
-  EXPECT_THAT(Tree(store.path()), ElementsAre("bolts", "bolts/1", "bolts/1/manifest.json",
-                                              "bolts/1/model.safetensors", "bolts/1/probe.png"));
+  EXPECT_THAT(Tree(store.path()),
+              ElementsAre("bolts", "bolts/.used-1", "bolts/1", "bolts/1/manifest.json",
+                          "bolts/1/model.safetensors", "bolts/1/probe.png"));
   EXPECT_EQ(written.files.at("model.safetensors").sha256, Sha256Hex("weights"));
   EXPECT_EQ(written.files.at("model.safetensors").bytes, 7);
   EXPECT_EQ(written.files.size(), 2u);
@@ -75,7 +77,7 @@ TEST(WriteVersion, PublishesFilesDigestsAndManifest) {
   EXPECT_NO_THROW(VerifyFiles(directory, written));
 }
 
-TEST(WriteVersion, APublishedVersionIsNeverTouched) {
+TEST(WriteVersion, NeverChangesAPublishedVersion) {
   const TempDirectory store;
   const fs::path directory = store / "bolts" / "1";
   WriteVersion(directory, NewManifest(), FillOneFile);
@@ -94,12 +96,12 @@ TEST(WriteVersion, APublishedVersionIsNeverTouched) {
   bool filled = false;
   refused(directory, [&](const fs::path&) { filled = true; });
   refused(directory / "", [&](const fs::path&) { filled = true; });
-  EXPECT_FALSE(filled) << "the work was done before it was refused";
+  EXPECT_FALSE(filled) << "fill must not run for a version that is refused";
   EXPECT_EQ(ReadText(directory / "manifest.json"), before);
   EXPECT_EQ(Tree(store.path()), tree);
 }
 
-TEST(WriteVersion, OneThatAppearsMeanwhileIsNotReplaced) {
+TEST(WriteVersion, DoesNotReplaceAVersionThatAppearsMeanwhile) {
   for (const bool empty : {true, false}) {
     const TempDirectory store;
     const fs::path directory = store / "1";
@@ -137,12 +139,12 @@ TEST(WriteVersion, OfManyWritersOneWins) {
   for (std::thread& writer : writers) writer.join();
   EXPECT_EQ(won, 1);
   EXPECT_EQ(refused, 7);
-  EXPECT_THAT(Tree(store.path()),
-              ElementsAre("bolts", "bolts/1", "bolts/1/manifest.json", "bolts/1/who"));
+  EXPECT_THAT(Tree(store.path()), ElementsAre("bolts", "bolts/.used-1", "bolts/1",
+                                              "bolts/1/manifest.json", "bolts/1/who"));
   EXPECT_NO_THROW(VerifyFiles(directory, ReadManifest(directory)));
 }
 
-// A step that goes wrong, and the exception that says so.
+// A step that fails, and its exception.
 struct Failure {
   const char* name;
   std::function<void(const fs::path& staging)> fill;
@@ -151,7 +153,7 @@ struct Failure {
 
 class FailureTest : public ::testing::TestWithParam<Failure> {};
 
-TEST_P(FailureTest, LeavesNothing) {
+TEST_P(FailureTest, LeavesNothingBehind) {
   const TempDirectory store;
   for (const bool model_exists : {false, true}) {
     if (model_exists) fs::create_directory(store / "bolts");
@@ -194,7 +196,7 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
-TEST(WriteVersion, WhatFillThrowsComesThrough) {
+TEST(WriteVersion, PassesOnExceptionsOfFill) {
   const TempDirectory store;
   EXPECT_THROW(WriteVersion(store / "1", NewManifest(),
                             [](const fs::path&) { throw std::domain_error("loss is not finite"); }),
@@ -206,7 +208,7 @@ TEST(WriteVersion, AMissingStoreIsAFileError) {
   EXPECT_THROW(WriteVersion(store / "no" / "bolts" / "1", NewManifest(), FillOneFile), FileError);
 }
 
-// In a process of its own: no file may grow beyond so many bytes, as if the disk were full there.
+// Runs in its own process with a limit of the file size, which acts like a full disk.
 int ErrorWithFileLimit(rlim_t bytes, const fs::path& directory) {
   const pid_t child = fork();
   if (child == 0) {
@@ -232,8 +234,8 @@ int ErrorWithFileLimit(rlim_t bytes, const fs::path& directory) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-TEST(WriteVersion, AFullDiskLeavesNothing) {
-  // Full in the weights (1000 bytes), then in the manifest, which is larger.
+TEST(WriteVersion, AFullDiskLeavesNothingBehind) {
+  // The disk is full in the weights (1000 bytes), then in the manifest, which is larger.
   for (const rlim_t bytes : {0, 1, 999, 1000, 1200}) {
     const TempDirectory store;
     EXPECT_EQ(ErrorWithFileLimit(bytes, store / "bolts" / "1"), EFBIG) << bytes;
@@ -258,22 +260,99 @@ void Crash(const fs::path& directory) {
   ASSERT_TRUE(WIFSIGNALED(status));
 }
 
-TEST(RemoveStale, TakesWhatACrashLeftAndNothingElse) {
+TEST(RemoveStale, RemovesOnlyWhatACrashLeftBehind) {
   const TempDirectory store;
   Crash(store / "1");
   EXPECT_EQ(Tree(store.path()).size(), 2u);  // the staging directory and its file
   EXPECT_THAT(ListNames(store.path()), IsEmpty());
   WriteVersion(store / "1", NewManifest(), [&](const fs::path& staging) {
     FillOneFile(staging);
-    EXPECT_EQ(RemoveStale(store.path()), 1) << "the living writer's must stay";
+    EXPECT_EQ(RemoveStale(store.path()), 1)
+        << "the staging directory of a running writer must stay";
     EXPECT_TRUE(fs::exists(staging / "model.safetensors"));
   });
   EXPECT_EQ(RemoveStale(store.path()), 0);
-  EXPECT_THAT(Tree(store.path()), ElementsAre("1", "1/manifest.json", "1/model.safetensors"));
+  EXPECT_THAT(Tree(store.path()),
+              ElementsAre(".used-1", "1", "1/manifest.json", "1/model.safetensors"));
   EXPECT_EQ(RemoveStale(store / "missing"), 0);
 }
 
-TEST(ListNames, HasValidDirectoriesSorted) {
+// Publishes the next version.
+std::string PublishNext(const fs::path& folder) {
+  Manifest manifest = NewManifest();
+  manifest.version = NextVersion(folder);
+  WriteVersion(folder / manifest.version, manifest, FillOneFile);
+  return manifest.version;
+}
+
+TEST(NextVersion, NeverReturnsANumberTwice) {
+  const TempDirectory store;
+  const fs::path folder = store / "bolts";
+  EXPECT_EQ(NextVersion(folder), "1");
+  EXPECT_EQ(PublishNext(folder), "1");
+  EXPECT_EQ(PublishNext(folder), "2");
+  RemoveVersion(folder / "2");
+  EXPECT_EQ(PublishNext(folder), "3");
+  RemoveVersion(folder / "3");
+  RemoveVersion(folder / "1");
+  EXPECT_EQ(NextVersion(folder), "4") << "the model has no version any more";
+  EXPECT_THAT(Tree(folder), ElementsAre(".used-3"));
+}
+
+TEST(NextVersion, CountsVersionsThatWereCopiedOrRemovedByHand) {
+  const TempDirectory store;
+  for (const char* name : {"7", "2026-03", "nine"}) fs::create_directory(store / name);
+  EXPECT_EQ(NextVersion(store.path()), "8");
+  RemoveVersion(store / "7");
+  EXPECT_EQ(NextVersion(store.path()), "8") << "a copied version has no marker before";
+  EXPECT_EQ(PublishNext(store.path()), "8");
+  fs::remove_all(store / "8");
+  EXPECT_EQ(NextVersion(store.path()), "9");
+}
+
+TEST(WriteVersion, RefusesAUsedNumber) {
+  const TempDirectory store;
+  PublishNext(store.path());
+  PublishNext(store.path());
+  RemoveVersion(store / "2");
+  for (const char* version : {"2", "02"}) {
+    try {
+      Manifest manifest = NewManifest();
+      manifest.version = version;
+      WriteVersion(store / version, manifest, [](const fs::path&) { ADD_FAILURE(); });
+      ADD_FAILURE() << version;
+    } catch (const InvalidInput& error) {
+      EXPECT_EQ(error.reason(), "ALREADY_EXISTS");
+      EXPECT_THAT(error.what(), HasSubstr("version numbers up to 2 have been used"));
+    }
+  }
+  Manifest manifest = NewManifest();
+  manifest.version = "2-a";
+  EXPECT_NO_THROW(WriteVersion(store / "2-a", manifest, FillOneFile)) << "it is not a number";
+}
+
+TEST(WriteVersion, RefusesANumberThatWasUsedMeanwhile) {
+  const TempDirectory store;
+  Manifest manifest = NewManifest();
+  EXPECT_THROW(WriteVersion(store / "1", manifest,
+                            [&](const fs::path& staging) {
+                              FillOneFile(staging);
+                              PublishNext(store.path());
+                              RemoveVersion(store / "1");
+                            }),
+               InvalidInput);
+  EXPECT_THAT(Tree(store.path()), ElementsAre(".used-1"));
+}
+
+TEST(WriteVersion, AFailedPublicationFreesItsNumber) {
+  const TempDirectory store;
+  EXPECT_THROW(WriteVersion(store / "bolts" / "1", NewManifest(),
+                            [](const fs::path&) { throw std::runtime_error("stopped"); }),
+               std::runtime_error);
+  EXPECT_EQ(NextVersion(store / "bolts"), "1");
+}
+
+TEST(ListNames, ReturnsValidDirectoriesSorted) {
   const TempDirectory store;
   for (const char* name : {"b", "a", ".staging-0", "Upper", "lost+found"}) {
     fs::create_directory(store / name);
@@ -284,7 +363,7 @@ TEST(ListNames, HasValidDirectoriesSorted) {
   EXPECT_THROW(ListNames(store / "file"), FileError);
 }
 
-TEST(AtomicFile, IsThereWholeOrNotAtAll) {
+TEST(AtomicFile, AppearsOnlyAfterCommit) {
   const TempDirectory directory;
   WriteText(directory / "f", "before");
   {

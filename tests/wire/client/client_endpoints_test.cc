@@ -11,6 +11,7 @@
 #include "client/detection_client.h"
 #include "client/endpoints.h"
 #include "tests/support/scripted_service.h"
+#include "tests/support/sync.h"
 
 namespace proad::client {
 namespace {
@@ -68,11 +69,10 @@ class SeveralServers : public ::testing::Test {
     return after;
   }
 
-  // Asks until `holds` of what each server got of some calls; ctest's time limit ends it otherwise.
+  // Asks until `holds` is true of the number of calls that each server got.
   template <typename Holds>
   void AskUntil(const Holds& holds) {
-    while (!holds(Ask(6))) {
-    }
+    server::AwaitTrue("the spread of the calls", [&] { return holds(Ask(6)); });
   }
 
   std::array<int, kServers> Counts() const {
@@ -128,12 +128,10 @@ TEST_F(SeveralServers, AreEjectedWhileTheyFailAndUsedAgainLater) {
     for (int i = 0; i < 12; ++i) client_.Detect(request).IgnoreError();
     return servers_[2]->detection().Calls("") > before;
   };
-  while (asked()) {
-  }
+  server::AwaitTrue("the endpoint to be left out", [&] { return !asked(); });
   EXPECT_THAT(Ask(20)[2], 0);
   servers_[2]->detection().SetBroken(false);
-  while (!asked()) {
-  }
+  server::AwaitTrue("the endpoint to be asked again", [&] { return asked(); });
 }
 
 TEST_F(SeveralServers, AreNeverEjectedBeyondHalf) {
