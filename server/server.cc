@@ -16,6 +16,7 @@
 #include "absl/time/clock.h"
 #include "server/telemetry/log.h"
 #include "server/util/cores.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -187,7 +188,7 @@ absl::Status Server::StartTraining(DeviceResolver resolve_device) {
   const TrainingOptions& options = config_.training;
   if (!options.enabled) return absl::OkStatus();
   const auto activate = [this](const std::string& name, const std::string& version) {
-    return SwapVersion(name, version, std::nullopt).status();
+    return ActivationAttempt(SwapVersion(name, version, std::nullopt).status(), leaving_);
   };
   auto scheduler = TrainScheduler::Start(options.jobs, activate, metrics_);
   if (!scheduler.ok()) return scheduler.status();
@@ -225,7 +226,7 @@ absl::StatusOr<model::Dataset> Server::OpenPictures(
   }
   return MakeError(absl::StatusCode::kUnimplemented,
                    "this server reads no datasets (training.enabled is false)",
-                   {.reason = "NOT_OFFERED"});
+                   {.reason = reason::kNotOffered});
 }
 
 absl::Status Server::Listen() {

@@ -106,24 +106,22 @@ void CheckWidth(const TensorFile& file, const std::string& name, const EncoderCo
   if (it == file.tensors.end() || it->second.shape.empty()) return;  // reported as missing later
   const int64_t stored = it->second.shape.back();
   if (stored == config.width) return;
-  throw InvalidInput("preset", "PRESET_MISMATCH",
-                     file.source + ": the weights are " + std::to_string(stored) +
-                         " wide (tensor " + Describe(name, it->second) +
-                         "), but the network asked for is " + std::to_string(config.width) +
-                         " wide; " + PresetsOfWidth(config.kind, stored) + " " +
-                         std::to_string(stored) + " wide");
+  throw PresetMismatch(file.source + ": the weights are " + std::to_string(stored) +
+                       " wide (tensor " + Describe(name, it->second) +
+                       "), but the network asked for is " + std::to_string(config.width) +
+                       " wide; " + PresetsOfWidth(config.kind, stored) + " " +
+                       std::to_string(stored) + " wide");
 }
 
 void CheckKind(const TensorFile& file, const EncoderNames& names, EncoderKind kind) {
   if (names.kind() == kind) return;
   const bool pyramid = kind == EncoderKind::kPatchPyramid;
-  throw InvalidInput("preset", "PRESET_MISMATCH",
-                     file.source + ": the weights are those of a " +
-                         (pyramid ? "vision transformer" : "patch pyramid") +
-                         ", but the network asked for has a " +
-                         (pyramid ? "patch pyramid; preset 'proad-pyramid' is for "
-                                    "encoder-pyramid.safetensors of this project alone"
-                                  : "vision transformer; preset 'proad-pyramid' is for it"));
+  throw PresetMismatch(file.source + ": the weights are those of a " +
+                       (pyramid ? "vision transformer" : "patch pyramid") +
+                       ", but the network asked for has a " +
+                       (pyramid ? "patch pyramid; preset 'proad-pyramid' is for "
+                                  "encoder-pyramid.safetensors of this project alone"
+                                : "vision transformer; preset 'proad-pyramid' is for it"));
 }
 
 // Side of the square grid that the stored positions are for; `otherwise` when they are for none,

@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 
+#include "model/files/error.h"
 #include "model/files/tensor_file.h"
 #include "model/network/encoder.h"
 #include "model/network/pro_ad.h"
@@ -22,6 +23,13 @@
 #include "model/spec/encoder_names.h"
 
 namespace proad::model {
+
+// The weights are those of another preset. Field "preset", reason PRESET_MISMATCH.
+class PresetMismatch : public InvalidInput {
+ public:
+  explicit PresetMismatch(const std::string& message)
+      : InvalidInput("preset", "PRESET_MISMATCH", message) {}
+};
 
 // An encoder as a file holds it, under official names.
 struct ImportedEncoder {
@@ -34,9 +42,8 @@ struct ImportedEncoder {
 // Takes the tensors that `config` needs. Blocks after the last tap, the final norm, the mask token
 // and classification heads may be in the file and are left out.
 //
-// Throws InvalidInput (field "preset", reason PRESET_MISMATCH) for an encoder of another kind or
-// width, saying which preset would fit, and (field "encoder", reason ENCODER_UNKNOWN) for names of
-// no known kind. Throws CorruptFile for every other tensor that is missing, unknown, of another
+// Throws PresetMismatch for an encoder of another kind or width, with the preset that fits, and
+// InvalidInput (field "encoder", reason ENCODER_UNKNOWN) for names of no known kind. Throws CorruptFile for every other tensor that is missing, unknown, of another
 // shape or element type, or not finite; the message names each with its shape and the expected one,
 // up to a bound.
 ImportedEncoder ImportEncoder(const TensorFile& file, const EncoderConfig& config);

@@ -16,8 +16,7 @@ namespace proad::model {
 namespace {
 
 [[noreturn]] void Refuse(const std::filesystem::path& path, const std::string& why) {
-  throw InvalidInput("dataset", "UNREADABLE_IMAGE",
-                     "picture " + Quote(path.string()) + " cannot be read: " + why);
+  throw UnreadableImage("dataset", "picture " + Quote(path.string()) + " cannot be read: " + why);
 }
 
 }  // namespace

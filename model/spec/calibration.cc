@@ -28,9 +28,9 @@ void Check(const std::vector<double>& scores, double budget) {
   }
   for (size_t i = 0; i < scores.size(); ++i) {
     if (!std::isfinite(scores[i])) {
-      throw InvalidInput("good_scores", "SCORE_NOT_FINITE",
-                         "score " + std::to_string(i) + " of the good pictures is " +
-                             Show(scores[i]) + "; must be finite");
+      throw NonFiniteScore("good_scores", "score " + std::to_string(i) +
+                                              " of the good pictures is " + Show(scores[i]) +
+                                              "; must be finite");
     }
   }
 }

@@ -14,9 +14,17 @@
 #include <string>
 #include <vector>
 
+#include "model/files/error.h"
 #include "model/spec/manifest.h"
 
 namespace proad::model {
+
+// A version with this number is in the store. Field "version", reason ALREADY_EXISTS.
+class VersionExists : public InvalidInput {
+ public:
+  explicit VersionExists(const std::string& message)
+      : InvalidInput("version", "ALREADY_EXISTS", message) {}
+};
 
 // Publishes `directory`. Calls `fill` with an empty directory to write the version's files into
 // (plain files only, named as the manifest allows, not manifest.json); then puts size and digest of
@@ -25,8 +33,7 @@ namespace proad::model {
 //
 // The parent of `directory` is made when absent; its own parent must exist.
 //
-// Throws InvalidInput with reason ALREADY_EXISTS (field "version") when `directory` exists,
-// whatever is in it; InvalidInput for a manifest that ReadManifest would refuse; FileError (full
+// Throws VersionExists when `directory` exists, whatever is in it; InvalidInput for a manifest that ReadManifest would refuse; FileError (full
 // disk among others); and what `fill` throws. On any of these nothing is left behind.
 Manifest WriteVersion(const std::filesystem::path& directory, Manifest manifest,
                       const std::function<void(const std::filesystem::path& staging)>& fill);

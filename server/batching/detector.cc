@@ -1,40 +1,37 @@
 #include "server/batching/detector.h"
 
-#include <exception>
-#include <new>
 #include <utility>
 #include <vector>
 
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "model/files/error.h"
 #include "model/picture/frame.h"
 #include "model/picture/heatmap.h"
 #include "model/picture/preprocess.h"
+#include "server/util/exception_status.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
 namespace {
 
-// Calls `step`; what model/ throws about a picture becomes a status. One of the places where
-// exceptions end.
+absl::Status ProcessingFailed(absl::string_view what) {
+  return MakeError(absl::StatusCode::kInternal,
+                   absl::StrCat("the image could not be processed: ", what),
+                   {.reason = reason::kProcessingFailed});
+}
+
+// Calls `step`; an exception of model/ becomes a status.
 template <typename Step>
 absl::Status Guarded(Step step) {
   try {
     step();
     return absl::OkStatus();
-  } catch (const model::InvalidInput& error) {
-    return MakeError(absl::StatusCode::kInvalidArgument, error.what(),
-                     {.reason = error.reason(), .field = error.field()});
-  } catch (const std::bad_alloc&) {
-    return MakeError(absl::StatusCode::kResourceExhausted,
-                     "the server's memory does not suffice for this image",
-                     {.reason = "OUT_OF_MEMORY"});
-  } catch (const std::exception& error) {
-    return MakeError(absl::StatusCode::kInternal,
-                     absl::StrCat("the image could not be processed: ", error.what()),
-                     {.reason = "PROCESSING_FAILED"});
+  } catch (...) {
+    const TranslatedException error = TranslateCurrentException();
+    if (error.kind != ExceptionKind::kUnknown) return error.status;
+    return ProcessingFailed(error.status.message());
   }
 }
 
@@ -240,11 +237,8 @@ void Detector::Postprocess(Call& call) {
                                                        map, manifest.map_range, whole)};
     }
   });
-  // The picture was good enough to be inspected: whatever fails now is not the client's fault.
-  if (absl::IsInvalidArgument(status)) {
-    status =
-        MakeError(absl::StatusCode::kInternal, status.message(), {.reason = "PROCESSING_FAILED"});
-  }
+  // The model has inspected the image, so a fault that appears now is the server's.
+  if (absl::IsInvalidArgument(status)) status = ProcessingFailed(status.message());
   if (!status.ok()) {
     Finish(call, std::move(status));
     return;

@@ -8,8 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "model/files/atomic_file.h"
-#include "server/serving/model_errors.h"
+#include "server/util/exception_status.h"
 #include "server/util/json_fields.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -221,7 +222,7 @@ absl::Status Write(const std::filesystem::path& path, const T& value, int indent
     file.Commit();
     return absl::OkStatus();
   } catch (...) {
-    return StatusOfFileException();
+    return StatusOfCurrentException();
   }
 }
 
@@ -242,7 +243,7 @@ absl::StatusOr<T> Read(const std::filesystem::path& path) {
     reader.Finish();
     return value;
   } catch (...) {
-    return StatusOfFileException();
+    return StatusOfCurrentException();
   }
 }
 
@@ -282,19 +283,6 @@ absl::StatusOr<JobError> ReadError(const std::filesystem::path& job) {
 void DropScores(model::TrainOutcome& outcome) {
   if (outcome.evaluation) outcome.evaluation->samples.clear();
   if (outcome.compared_evaluation) outcome.compared_evaluation->samples.clear();
-}
-
-absl::Status StatusOfFileException() {
-  try {
-    throw;
-  } catch (const model::FileError& error) {
-    const int number = error.error_number();
-    if (number == ENOSPC || number == EDQUOT || number == EFBIG) {
-      return MakeError(absl::StatusCode::kResourceExhausted, error.what(), {.reason = "DISK_FULL"});
-    }
-  } catch (...) {
-  }
-  return StatusOfCurrentException();
 }
 
 }  // namespace proad::server

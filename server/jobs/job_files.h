@@ -85,8 +85,4 @@ absl::StatusOr<JobError> ReadError(const std::filesystem::path& job);
 // Leaves out what may be large and what only result.json is for: the scores of single pictures.
 void DropScores(model::TrainOutcome& outcome);
 
-// The status of what a write or a flush threw: RESOURCE_EXHAUSTED with the reason DISK_FULL where
-// that is so. Call inside a catch block.
-absl::Status StatusOfFileException();
-
 }  // namespace proad::server

@@ -18,9 +18,10 @@
 #include "model/files/sha256.h"
 #include "model/spec/manifest.h"
 #include "model/spec/train_data.h"
-#include "server/serving/model_errors.h"
 #include "server/serving/model_name.h"
+#include "server/util/exception_status.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -60,8 +61,16 @@ absl::Status OfDataset(const absl::Status& status, const std::string& field, con
   if (details.field == "categories") {
     return Refuse(absl::StatusCode::kNotFound, "spec.categories", details.reason, message);
   }
-  return Refuse(status.code(), field, details.reason.empty() ? "DATASET_INVALID" : details.reason,
-                message);
+  return Refuse(status.code(), field,
+                details.reason.empty() ? reason::kDatasetInvalid : details.reason, message);
+}
+
+// An error of model/ about the specification, with the field as the caller knows it.
+absl::Status OfSpec(const absl::Status& status) {
+  const StatusDetails details = GetDetails(status);
+  if (details.field.empty()) return status;
+  return Refuse(status.code(), "spec." + details.field, details.reason,
+                std::string(status.message()));
 }
 
 std::string FieldOf(const JobPlanner::DatasetWish& wish) {
@@ -101,7 +110,7 @@ absl::Status CheckGate(const model::TrainSpec& train) {
     const std::string& category = minimums[i].category;
     if (category.empty() || absl::c_linear_search(train.categories, category)) continue;
     return Refuse(absl::StatusCode::kInvalidArgument,
-                  absl::StrCat("spec.gate.minimums[", i, "].category"), "CATEGORY_UNKNOWN",
+                  absl::StrCat("spec.gate.minimums[", i, "].category"), reason::kCategoryUnknown,
                   absl::StrCat(Quote(category), " is not a category of the job; there are: ",
                                Enumerate(train.categories)));
   }
@@ -142,7 +151,7 @@ absl::StatusOr<JobPlanner::OpenedDataset> JobPlanner::OpenWished(const DatasetWi
         model::OpenDataset(*path, {.format = wish.format, .categories = wish.categories});
     // A list in the jail may name a folder outside it.
     if (!uploaded && !LiesIn(fs::canonical(options_.data_root), dataset.root)) {
-      return Refuse(absl::StatusCode::kPermissionDenied, FieldOf(wish), "OUTSIDE_DATA_ROOT",
+      return Refuse(absl::StatusCode::kPermissionDenied, FieldOf(wish), reason::kOutsideDataRoot,
                     absl::StrCat(Quote(wish.path), " leads out of the data root"));
     }
     return OpenedDataset{*path, std::move(dataset)};
@@ -165,14 +174,10 @@ absl::Status JobPlanner::PlanDataset(JobSpec& spec) const {
     spec.train.dataset_format = dataset.format;
     spec.train.categories = dataset.categories;
     model::LengthOf(spec.train.recipe, CountTrained(dataset, spec.train.validation_share));
-  } catch (const model::InvalidInput& error) {
-    if (error.field().starts_with("overrides.")) {
-      return Refuse(absl::StatusCode::kInvalidArgument, "spec." + error.field(), error.reason(),
-                    error.what());
-    }
-    return OfDataset(StatusOfCurrentException(), FieldOf(wish), opened->path, NameIn(wish));
   } catch (...) {
-    return OfDataset(StatusOfCurrentException(), FieldOf(wish), opened->path, NameIn(wish));
+    const absl::Status status = StatusOfCurrentException();
+    if (GetDetails(status).field.starts_with("overrides.")) return OfSpec(status);
+    return OfDataset(status, FieldOf(wish), opened->path, NameIn(wish));
   }
   if (!spec.train.gate) return absl::OkStatus();
   return CheckGate(spec.train);
@@ -184,7 +189,7 @@ absl::StatusOr<fs::path> JobPlanner::Uploaded(const std::string& id) const {
   std::error_code error;
   fs::path resolved = fs::canonical(*path, error);
   if (error) {
-    return Refuse(absl::StatusCode::kNotFound, "spec.dataset_id", "DATASET_NOT_FOUND",
+    return Refuse(absl::StatusCode::kNotFound, "spec.dataset_id", reason::kDatasetNotFound,
                   absl::StrCat("the uploaded dataset ", Quote(id), " is gone: ", error.message()));
   }
   return resolved;
@@ -193,32 +198,32 @@ absl::StatusOr<fs::path> JobPlanner::Uploaded(const std::string& id) const {
 absl::StatusOr<fs::path> JobPlanner::InDataRoot(const std::string& path) const {
   constexpr char kField[] = "spec.dataset_path";
   if (options_.data_root.empty()) {
-    return Refuse(absl::StatusCode::kPermissionDenied, kField, "NO_DATA_ROOT",
+    return Refuse(absl::StatusCode::kPermissionDenied, kField, reason::kNoDataRoot,
                   "this server reads no folders (training.data_root is not set); upload the "
                   "dataset and name it by dataset_id");
   }
   std::error_code error;
   const fs::path root = fs::canonical(options_.data_root, error);
   if (error) {
-    return Refuse(absl::StatusCode::kFailedPrecondition, kField, "DATA_ROOT_MISSING",
+    return Refuse(absl::StatusCode::kFailedPrecondition, kField, reason::kDataRootMissing,
                   absl::StrCat("the server's data root cannot be read: ", error.message()));
   }
   if (path.find('\0') != std::string::npos || path.size() > kMaxDatasetPath) {
     return Refuse(
-        absl::StatusCode::kInvalidArgument, kField, "PATH_INVALID",
+        absl::StatusCode::kInvalidArgument, kField, reason::kPathInvalid,
         absl::StrCat(Quote(path), " is no path of up to ", kMaxDatasetPath, " bytes without NUL"));
   }
   // Where it would lie, links resolved as far as there is anything: what does not exist is not
   // found, but nobody learns what exists outside.
   const fs::path wanted = fs::weakly_canonical(root / path, error);
   if (error || !LiesIn(root, wanted)) {
-    return Refuse(absl::StatusCode::kPermissionDenied, kField, "OUTSIDE_DATA_ROOT",
+    return Refuse(absl::StatusCode::kPermissionDenied, kField, reason::kOutsideDataRoot,
                   absl::StrCat(Quote(path),
                                " leads out of the data root; a path below it is "
                                "expected"));
   }
   if (!fs::exists(wanted, error)) {
-    return Refuse(absl::StatusCode::kNotFound, kField, "DATASET_NOT_FOUND",
+    return Refuse(absl::StatusCode::kNotFound, kField, reason::kDatasetNotFound,
                   absl::StrCat("there is no ", Quote(path), " below the data root"));
   }
   return wanted;
@@ -252,7 +257,7 @@ absl::Status JobPlanner::PlanStart(JobSpec& spec) const {
   if (!spec.init_from.empty()) {
     const absl::StatusOr<fs::path> directory = VersionDirectory(spec.init_from);
     if (!directory.ok()) {
-      return Refuse(directory.status().code(), "spec.init_from", "VERSION_NOT_FOUND",
+      return Refuse(directory.status().code(), "spec.init_from", reason::kVersionNotFound,
                     std::string(directory.status().message()));
     }
     try {
@@ -261,7 +266,7 @@ absl::Status JobPlanner::PlanStart(JobSpec& spec) const {
       spec.init_from = absl::StrCat(manifest.name, "@", manifest.version);
     } catch (...) {
       const absl::Status status = StatusOfCurrentException();
-      return Refuse(status.code(), "spec.init_from", "ARTIFACT_CORRUPT",
+      return Refuse(status.code(), "spec.init_from", reason::kArtifactCorrupt,
                     std::string(status.message()));
     }
     train.init_from = *directory;
@@ -269,15 +274,14 @@ absl::Status JobPlanner::PlanStart(JobSpec& spec) const {
   if (train.preset.empty())
     train.preset = start_preset.empty() ? model::kDefaultPreset : start_preset;
   if (!start_preset.empty() && train.preset != start_preset) {
-    return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", "INIT_FROM_MISMATCH",
+    return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", reason::kInitFromMismatch,
                   absl::StrCat(spec.init_from, " is a ", start_preset, ", and the job trains a ",
                                train.preset));
   }
   try {
     model::NetworkOf(train.preset, train.recipe);
-  } catch (const model::InvalidInput& error) {
-    return Refuse(absl::StatusCode::kInvalidArgument, "spec." + error.field(), error.reason(),
-                  error.what());
+  } catch (...) {
+    return OfSpec(StatusOfCurrentException());
   }
   return absl::OkStatus();
 }
@@ -302,7 +306,7 @@ absl::Status JobPlanner::PlanEncoder(JobSpec& spec) const {
   }
   std::sort(known.begin(), known.end());
   return Refuse(own ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kNotFound,
-                "spec.encoder", "ENCODER_NOT_FOUND",
+                "spec.encoder", reason::kEncoderNotFound,
                 absl::StrCat("this server has no encoder ", Quote(spec.encoder),
                              own ? absl::StrCat(", which ", spec.train.preset, " starts from") : "",
                              "; there are: ", Enumerate(known)));
@@ -316,14 +320,14 @@ absl::Status JobPlanner::CheckStart(const JobSpec& spec) const {
     model::ModelConfig config = model::NetworkOf(spec.train.preset, spec.train.recipe).config;
     config.encoder.position_grid = start.config.encoder.position_grid;  // the encoder file's
     if (!(config == start.config)) {
-      return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", "INIT_FROM_MISMATCH",
+      return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", reason::kInitFromMismatch,
                     absl::StrCat(spec.init_from,
                                  " has another network than the job; the recipe and overrides that "
                                  "shape it must be those that it was trained with"));
     }
     if (start.encoder.sha256 != model::Sha256File(spec.train.encoder_file)) {
       return Refuse(
-          absl::StatusCode::kInvalidArgument, "spec.init_from", "INIT_FROM_MISMATCH",
+          absl::StatusCode::kInvalidArgument, "spec.init_from", reason::kInitFromMismatch,
           absl::StrCat(spec.init_from, " was trained on the encoder ", Quote(start.encoder.source),
                        ", and spec.encoder ", Quote(spec.encoder), " is another one"));
     }
@@ -335,19 +339,19 @@ absl::Status JobPlanner::CheckStart(const JobSpec& spec) const {
 
 absl::Status JobPlanner::PlanDevice(JobSpec& spec) const {
   if (!IsDevice(spec.train.device)) {
-    return Refuse(absl::StatusCode::kInvalidArgument, "spec.device", "DEVICE_INVALID",
+    return Refuse(absl::StatusCode::kInvalidArgument, "spec.device", reason::kDeviceInvalid,
                   absl::StrCat(Quote(spec.train.device),
                                " is no device; auto, cpu, cuda or cuda:N is expected"));
   }
   const std::string asked = spec.train.device;
   const absl::StatusOr<std::string> device = resolve_device_(asked);
   if (!device.ok()) {
-    return Refuse(absl::StatusCode::kFailedPrecondition, "spec.device", "DEVICE_UNAVAILABLE",
+    return Refuse(absl::StatusCode::kFailedPrecondition, "spec.device", reason::kDeviceUnavailable,
                   std::string(device.status().message()));
   }
   if (spec.train.recipe.precision == model::Precision::kTf32 && !device->starts_with("cuda")) {
     return Refuse(absl::StatusCode::kFailedPrecondition, "spec.overrides.precision",
-                  "PRECISION_UNSUPPORTED",
+                  reason::kPrecisionUnsupported,
                   absl::StrCat("tf32 needs a CUDA device, and the job would run on ", *device));
   }
   spec.train.device = *device;
@@ -358,14 +362,14 @@ absl::Status JobPlanner::PlanDevice(JobSpec& spec) const {
 // Each of several processes takes a GPU of its own, from the first.
 absl::Status JobPlanner::PlanGpus(const std::string& asked, JobSpec& spec) const {
   if (asked.starts_with("cuda:")) {
-    return Refuse(absl::StatusCode::kInvalidArgument, "spec.device", "DEVICE_INVALID",
+    return Refuse(absl::StatusCode::kInvalidArgument, "spec.device", reason::kDeviceInvalid,
                   absl::StrCat("is ", asked, ", and world_size ", spec.train.world_size,
                                ": each process takes a GPU of its own; auto, cpu or cuda is "
                                "expected"));
   }
   const std::string last = absl::StrCat("cuda:", spec.train.world_size - 1);
   if (const auto device = resolve_device_(last); !device.ok()) {
-    return Refuse(absl::StatusCode::kFailedPrecondition, "spec.world_size", "TOO_FEW_GPUS",
+    return Refuse(absl::StatusCode::kFailedPrecondition, "spec.world_size", reason::kTooFewGpus,
                   absl::StrCat("each of ", spec.train.world_size,
                                " processes takes a GPU of its own: ", device.status().message()));
   }

@@ -19,6 +19,7 @@
 #include "model/files/atomic_file.h"
 #include "model/files/error.h"
 #include "server/telemetry/log.h"
+#include "server/util/exception_status.h"
 
 namespace proad::server {
 namespace {
@@ -142,7 +143,7 @@ absl::StatusOr<std::string> JobStore::Create(const JobSpec& spec, JobRecord& rec
       return id;
     }
   } catch (...) {
-    status = StatusOfFileException();
+    status = StatusOfCurrentException();
   }
   std::error_code ignored;
   fs::remove_all(staging, ignored);
@@ -184,7 +185,7 @@ absl::Status JobStore::RemoveVerdict(const std::string& id) {
     model::FlushToDisk(Directory(id));
     return absl::OkStatus();
   } catch (...) {
-    return StatusOfFileException();
+    return StatusOfCurrentException();
   }
 }
 

@@ -13,16 +13,17 @@
 #include "server/jobs/progress_file.h"
 #include "server/jobs/running_job.h"
 #include "server/jobs/train_scheduler.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
 
 inline constexpr char kCancelledReason[] = "cancelled by a user";
-inline constexpr char kCancelledCode[] = "CANCELLED_BY_USER";
 
 // FAILED_PRECONDITION (JOB_WRONG_STATE).
 inline absl::Status WrongStateError(const std::string& message) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, message, {.reason = "JOB_WRONG_STATE"});
+  return MakeError(absl::StatusCode::kFailedPrecondition, message,
+                   {.reason = reason::kJobWrongState});
 }
 inline absl::Status PublishingError(const std::string& id) {
   return WrongStateError("job " + id +

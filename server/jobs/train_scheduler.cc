@@ -10,9 +10,10 @@
 #include "absl/time/clock.h"
 #include "model/spec/checkmark.h"
 #include "server/jobs/scheduled_job.h"
-#include "server/serving/model_errors.h"
 #include "server/telemetry/log.h"
+#include "server/util/exception_status.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -23,15 +24,16 @@ constexpr absl::Duration kEndingPoll = absl::Milliseconds(10);  // while somebod
 absl::Status Stopping() {
   return MakeError(absl::StatusCode::kUnavailable,
                    "the server is shutting down; ask again elsewhere or later",
-                   {.reason = "DRAINING"});
+                   {.reason = reason::kDraining});
 }
 
 absl::Status RequestIdReused(const std::string& request_id, const std::string& job_id) {
-  return MakeError(
-      absl::StatusCode::kAlreadyExists,
-      absl::StrCat("request_id: ", Quote(request_id), " made job ", job_id,
-                   " of another specification"),
-      {.reason = "REQUEST_ID_REUSED", .field = "request_id", .metadata = {{"job_id", job_id}}});
+  return MakeError(absl::StatusCode::kAlreadyExists,
+                   absl::StrCat("request_id: ", Quote(request_id), " made job ", job_id,
+                                " of another specification"),
+                   {.reason = reason::kRequestIdReused,
+                    .field = "request_id",
+                    .metadata = {{"job_id", job_id}}});
 }
 
 }  // namespace
@@ -168,7 +170,7 @@ absl::Status TrainScheduler::UnknownJob(const std::string& id) const {
                    known.empty() ? absl::StrCat("no job ", Quote(id), "; there are none")
                                  : absl::StrCat("no job ", Quote(id),
                                                 "; known: ", absl::StrJoin(known, ", "), more),
-                   {.reason = "JOB_UNKNOWN", .field = "job_id"});
+                   {.reason = reason::kJobUnknown, .field = "job_id"});
 }
 
 // ---------------------------------------------------------------- the thread
@@ -263,7 +265,7 @@ absl::Status TrainScheduler::RoomInQueue() {
   return MakeError(absl::StatusCode::kResourceExhausted,
                    absl::StrCat(queued, " jobs wait already, and ", options_.max_queued,
                                 " is the most that this server takes"),
-                   {.reason = "JOB_QUEUE_FULL",
+                   {.reason = reason::kJobQueueFull,
                     .metadata = {{"max_queued", absl::StrCat(options_.max_queued)}}});
 }
 
@@ -304,7 +306,7 @@ void TrainScheduler::DoCancel(const std::string& id, const CallPointer& call) {
 
 absl::StatusOr<TrainJob> TrainScheduler::CancelQueued(Job& job) {
   const JobRecord before = job.record;
-  Retire(job, JobState::kCancelled, kCancelledReason, kCancelledCode, absl::Now());
+  Retire(job, JobState::kCancelled, kCancelledReason, reason::kCancelledByUser, absl::Now());
   if (job.unsaved) {
     job.record = before;
     job.unsaved = false;

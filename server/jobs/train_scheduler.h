@@ -33,9 +33,19 @@
 
 namespace proad::server {
 
-// Makes a published version the one that serves its name; ModelLifecycle::Activate. May block. With
-// the reason DRAINING it is tried again by the next server.
-using Activate = std::function<absl::Status(const std::string& name, const std::string& version)>;
+// The result of activating a version.
+struct ActivationAttempt {
+  absl::Status status;
+  // When `status` is an error: this server shuts down, and the next one activates the version.
+  bool server_stops = false;
+
+  ActivationAttempt(absl::Status result, bool stops = false)  // NOLINT: a status is a result
+      : status(std::move(result)), server_stops(stops) {}
+};
+
+// Makes a published version the one that serves its name; ModelLifecycle::Activate. May block.
+using Activate =
+    std::function<ActivationAttempt(const std::string& name, const std::string& version)>;
 
 // Thread-safety: all methods may be called from any thread. None blocks on a trainer, except Cancel
 // and Stop; Create, Cancel and Resume wait for the disk.
@@ -159,7 +169,7 @@ class TrainScheduler {
   void FailAsTold(Job& job, absl::Time now);
   void Finish(Job& job, absl::Time now);
   void BeginActivation(Job& job);
-  void EndActivation(const std::string& id, const absl::Status& status);
+  void EndActivation(const std::string& id, const ActivationAttempt& attempt);
   void Retire(Job& job, JobState state, const std::string& reason, const std::string& reason_code,
               absl::Time now);
   void RemoveOld(absl::Time now);

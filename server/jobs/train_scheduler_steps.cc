@@ -11,6 +11,7 @@
 #include "server/jobs/scheduled_job.h"
 #include "server/jobs/train_scheduler.h"
 #include "server/telemetry/log.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -19,7 +20,6 @@ namespace {
 constexpr absl::Duration kRetry = absl::Seconds(1);             // what the disk refused
 constexpr absl::Duration kRemovalInterval = absl::Minutes(10);  // of what is too old
 constexpr size_t kLastWords = 2000;                             // of a trainer that died, in bytes
-constexpr char kDraining[] = "DRAINING";                        // the reason of a server that ends
 
 bool Exists(const std::filesystem::path& path) {
   std::error_code ignored;
@@ -48,7 +48,7 @@ void TrainScheduler::Load(std::vector<StoredJob> stored) {
       if (!found.record.ok()) record.created = record.updated = TimeOfJobId(job->id);
       record.state = JobState::kFailed;
       record.reason = std::string(job->damage.message());
-      record.reason_code = "DATA_LOSS";
+      record.reason_code = reason::kDataLoss;
       record.ended = std::max(record.ended, record.created);
       Log(LogLevel::kError, "a training job is damaged",
           {{"job", job->id}, {"error", job->damage}});
@@ -161,7 +161,8 @@ void TrainScheduler::StartTrainer(Job& job, absl::Time now) {
                       .checkpoint_interval = options_.checkpoint_interval,
                       .image = options_.image});
   if (!started.ok()) {
-    return Retire(job, JobState::kFailed, std::string(started.message()), "TRAINER_DIED", now);
+    return Retire(job, JobState::kFailed, std::string(started.message()), reason::kTrainerDied,
+                  now);
   }
   Log(LogLevel::kInfo, "training job started", {{"job", job.id}, {"attempt", record.attempts}});
   Publish(job);
@@ -219,13 +220,13 @@ void TrainScheduler::Conclude(Job& job, absl::Time now) {
     case JobStep::kFail:
       return FailAsTold(job, now);
     case JobStep::kCancel:
-      return Retire(job, JobState::kCancelled, kCancelledReason, kCancelledCode, now);
+      return Retire(job, JobState::kCancelled, kCancelledReason, reason::kCancelledByUser, now);
     case JobStep::kLeave:
       job.record = before;
       job.run.reset();
       return;
     case JobStep::kGiveUp:
-      return Retire(job, JobState::kFailed, LastWords(job), "TRAINER_DIED", now);
+      return Retire(job, JobState::kFailed, LastWords(job), reason::kTrainerDied, now);
     case JobStep::kRestart:
       break;
   }
@@ -266,15 +267,15 @@ std::string TrainScheduler::LastWords(const Job& job) const {
 void TrainScheduler::FailAsTold(Job& job, absl::Time now) {
   const auto error = ReadError(store_->Directory(job.id));
   if (error.ok()) return Retire(job, JobState::kFailed, error->message, error->code, now);
-  Retire(job, JobState::kFailed, std::string(error.status().message()), "DATA_LOSS", now);
+  Retire(job, JobState::kFailed, std::string(error.status().message()), reason::kDataLoss, now);
 }
 
 void TrainScheduler::Finish(Job& job, absl::Time now) {
   auto outcome = ReadOutcome(store_->Directory(job.id));
   if (!outcome.ok()) {
     AnswerCancels(job, PublishingError(job.id));
-    return Retire(job, JobState::kFailed, std::string(outcome.status().message()), "DATA_LOSS",
-                  now);
+    return Retire(job, JobState::kFailed, std::string(outcome.status().message()),
+                  reason::kDataLoss, now);
   }
   DropScores(*outcome);
   job.record.outcome = *std::move(outcome);
@@ -294,18 +295,19 @@ void TrainScheduler::BeginActivation(Job& job) {
   Publish(job);
   background_.Post(
       [this, id = job.id, name = job.spec.train.model_name, version = job.record.outcome->version] {
-        const absl::Status status = activate_(name, version);
+        const ActivationAttempt attempt = activate_(name, version);
         MutexLock lock(mutex_);
-        commands_.push_back([this, id, status] { EndActivation(id, status); });
+        commands_.push_back([this, id, attempt] { EndActivation(id, attempt); });
         wake_.NotifyAll();
       });
 }
 
-void TrainScheduler::EndActivation(const std::string& id, const absl::Status& status) {
+void TrainScheduler::EndActivation(const std::string& id, const ActivationAttempt& attempt) {
   Job* const job = Find(id);
   if (job == nullptr) return;
-  // The server is on its way out though nobody has called Stop yet: the job stays as it is.
-  if (GetDetails(status).reason == kDraining && !stopping_seen_) return;
+  const absl::Status& status = attempt.status;
+  // The server shuts down, and Stop has not been called yet: the job stays as it is.
+  if (!status.ok() && attempt.server_stops && !stopping_seen_) return;
   job->activating = false;
   if (stopping_seen_ && !status.ok()) return job->run.reset();  // the next server tries again
   job->record.activation =

@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "server/telemetry/log.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -65,8 +66,19 @@ absl::Status Unauthenticated(const char* reason, absl::string_view message) {
   return MakeError(absl::StatusCode::kUnauthenticated, message, {.reason = reason});
 }
 
+absl::Status MissingToken() {
+  return Unauthenticated(reason::kTokenMissing,
+                         "this server asks for a token: send \"authorization: Bearer TOKEN\"");
+}
+
+absl::Status MalformedToken() {
+  return Unauthenticated(reason::kTokenMalformed,
+                         "the authorization header is not one \"Bearer TOKEN\" with a token of "
+                         "this server");
+}
+
 absl::Status UnknownToken() {
-  return Unauthenticated("TOKEN_UNKNOWN",
+  return Unauthenticated(reason::kTokenUnknown,
                          "the token is not known to this server: it was mistyped or withdrawn, or "
                          "is another server's");
 }
@@ -75,34 +87,30 @@ absl::Status TooLittle(absl::string_view rpc, Role needed, const TokenTable::Ent
   if (needed == Role::kNobody) {
     return MakeError(absl::StatusCode::kPermissionDenied,
                      absl::StrCat(rpc, " has no role in this server; nobody may call it"),
-                     {.reason = "ROLE_INSUFFICIENT"});
+                     {.reason = reason::kRoleInsufficient});
   }
   return MakeError(absl::StatusCode::kPermissionDenied,
                    absl::StrCat("the token of ", entry.name, " has the role ", NameOf(entry.role),
                                 "; ", rpc, " takes ", NameOf(needed), " here"),
-                   {.reason = "ROLE_INSUFFICIENT",
+                   {.reason = reason::kRoleInsufficient,
                     .metadata = {{"role", std::string(NameOf(entry.role))},
                                  {"needed", std::string(NameOf(needed))}}});
 }
 
-// The token of a call. Nothing of it is ever repeated, not even when it is none.
-absl::StatusOr<absl::string_view> TokenOf(const grpc::ServerContextBase& context) {
+// The values of a call's authorization header. Must not outlive the call.
+std::vector<absl::string_view> AuthorizationsOf(const grpc::ServerContextBase& context) {
+  std::vector<absl::string_view> values;
   const auto [begin, end] = context.client_metadata().equal_range(kHeader);
-  if (begin == end) {
-    return Unauthenticated("TOKEN_MISSING",
-                           "this server asks for a token: send \"authorization: Bearer TOKEN\"");
-  }
-  absl::string_view value(begin->second.data(), begin->second.size());
-  // The scheme is one of HTTP's, whose case does not matter.
-  const bool bearer = absl::StartsWithIgnoreCase(value, kScheme);
-  if (bearer) value.remove_prefix(kScheme.size());
-  if (!bearer || std::next(begin) != end || value.empty() || value.size() > TokenTable::kMaxToken) {
-    return Unauthenticated(
-        "TOKEN_MALFORMED",
-        "the authorization that was sent is not one \"Bearer TOKEN\" with a token "
-        "of this server");
-  }
-  return value;
+  for (auto it = begin; it != end; ++it) values.emplace_back(it->second.data(), it->second.size());
+  return values;
+}
+
+// The token of one "Bearer TOKEN"; nullopt for anything else. HTTP compares the scheme without case.
+std::optional<absl::string_view> ParseToken(const std::vector<absl::string_view>& values) {
+  if (values.size() != 1 || !absl::StartsWithIgnoreCase(values[0], kScheme)) return std::nullopt;
+  const absl::string_view token = values[0].substr(kScheme.size());
+  if (token.empty() || token.size() > TokenTable::kMaxToken) return std::nullopt;
+  return token;
 }
 
 }  // namespace
@@ -132,12 +140,12 @@ absl::StatusOr<Caller> Authorizer::Admit(const grpc::ServerContextBase& context,
     if (needed < Role::kNobody) return Caller{};
     return Refuse(TooLittle(rpc, needed, {}), failures.role, rpc, "", context.peer());
   }
-  const absl::StatusOr<absl::string_view> token = TokenOf(context);
-  if (!token.ok()) {
-    const bool missing = GetDetails(token.status()).reason == "TOKEN_MISSING";
-    return Refuse(token.status(), missing ? failures.missing : failures.malformed, rpc, "",
-                  context.peer());
+  const std::vector<absl::string_view> authorizations = AuthorizationsOf(context);
+  if (authorizations.empty()) {
+    return Refuse(MissingToken(), failures.missing, rpc, "", context.peer());
   }
+  const std::optional<absl::string_view> token = ParseToken(authorizations);
+  if (!token) return Refuse(MalformedToken(), failures.malformed, rpc, "", context.peer());
   std::string digest = TokenTable::DigestOf(*token);
   const TokenTable::Entry* const entry = known->FindDigest(digest);
   if (entry == nullptr) {

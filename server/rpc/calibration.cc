@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/rpc/model_card.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -23,16 +24,17 @@ absl::Status Invalid(const std::string& field, const std::string& reason,
 
 absl::Status Check(const v1::CalibrateRequest& request) {
   if (request.dataset_case() == v1::CalibrateRequest::DATASET_NOT_SET) {
-    return Invalid("dataset_path", "DATASET_MISSING", "name a dataset of good parts by path or id");
+    return Invalid("dataset_path", reason::kDatasetMissing,
+                   "name a dataset of good parts by path or id");
   }
   if (request.categories_size() > kMaxCategories) {
-    return Invalid("categories", "TOO_MANY_CATEGORIES",
+    return Invalid("categories", reason::kTooManyCategories,
                    absl::StrCat(request.categories_size(), " are named; at most ", kMaxCategories,
                                 " are possible"));
   }
   const double budget = request.false_reject_budget();
   if (request.has_false_reject_budget() && !(budget > 0 && budget < 1)) {
-    return Invalid("false_reject_budget", "OUT_OF_RANGE",
+    return Invalid("false_reject_budget", reason::kOutOfRange,
                    absl::StrCat(budget, " is not above 0 and below 1"));
   }
   return absl::OkStatus();
@@ -63,7 +65,7 @@ absl::Status Calibration::Run(const v1::CalibrateRequest& request,
   if (good.empty()) {
     return MakeError(absl::StatusCode::kFailedPrecondition,
                      "the dataset has no picture of a good part",
-                     {.reason = "TOO_FEW_IMAGES", .field = "dataset"});
+                     {.reason = reason::kTooFewImages, .field = "dataset"});
   }
 
   const std::string& name = listed->name;

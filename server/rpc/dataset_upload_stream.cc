@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "server/rpc/proto_time.h"
 #include "server/rpc/status.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -17,7 +18,7 @@ constexpr size_t kMaxChunk = 1 << 20;
 
 absl::Status OutOfTurn(const std::string& field, const std::string& message) {
   return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat(field, ": ", message),
-                   {.reason = "MESSAGE_OUT_OF_TURN", .field = field});
+                   {.reason = reason::kMessageOutOfTurn, .field = field});
 }
 
 // What no limit allows stays more than that.
@@ -118,7 +119,7 @@ absl::StatusOr<bool> DatasetUploadStream::Take(const v1::UploadDatasetRequest& r
         return MakeError(absl::StatusCode::kInvalidArgument,
                          absl::StrCat("chunk: has ", request.chunk().size(), " bytes; at most ",
                                       kMaxChunk, " are accepted"),
-                         {.reason = "CHUNK_TOO_LARGE",
+                         {.reason = reason::kChunkTooLarge,
                           .field = "chunk",
                           .metadata = {{"max_bytes", absl::StrCat(kMaxChunk)}}});
       }

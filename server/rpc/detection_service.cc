@@ -6,6 +6,7 @@
 
 #include "server/rpc/status.h"
 #include "server/rpc/unary.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -87,7 +88,7 @@ DetectionService::DetectStream(grpc::CallbackServerContext* context) {
   if (draining) {
     stream->Refuse(MakeError(absl::StatusCode::kUnavailable,
                              "the server is shutting down; try another",
-                             {.reason = "DRAINING", .retry_after = absl::ZeroDuration()}));
+                             {.reason = reason::kDraining, .retry_after = absl::ZeroDuration()}));
   } else {
     stream->Start();
   }

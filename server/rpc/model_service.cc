@@ -12,6 +12,7 @@
 #include "server/rpc/model_card.h"
 #include "server/rpc/proto_time.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -34,7 +35,7 @@ absl::StatusOr<ModelName> ParseVersion(const std::string& text) {
   return MakeError(
       absl::StatusCode::kInvalidArgument,
       absl::StrCat("model: ", Quote(text), " names no version; NAME@VERSION is expected"),
-      {.reason = "VERSION_MISSING", .field = "model"});
+      {.reason = reason::kVersionMissing, .field = "model"});
 }
 
 void Fill(const std::string& name, const std::string& version, const std::string& hash,
@@ -135,11 +136,12 @@ grpc::ServerUnaryReactor* ModelService::Calibrate(grpc::CallbackServerContext* c
   }
   RpcMetrics& metrics = calibrate_guard_.metrics();
   if (calibrates_.exchange(true)) {
-    return Refuse(*context, metrics,
-                  MakeError(absl::StatusCode::kResourceExhausted,
-                            "a calibration runs already, and there is one at a time; try again "
-                            "when it is over",
-                            {.reason = "CALIBRATION_RUNNING", .retry_after = absl::Seconds(10)}));
+    return Refuse(
+        *context, metrics,
+        MakeError(absl::StatusCode::kResourceExhausted,
+                  "a calibration runs already, and there is one at a time; try again "
+                  "when it is over",
+                  {.reason = reason::kCalibrationRunning, .retry_after = absl::Seconds(10)}));
   }
   return AnswerAdmitted(*context, calibrating_, metrics, [this, request, response] {
     const absl::Status status = run_calibration_(*request, *response);
@@ -154,7 +156,7 @@ absl::Status ModelService::List(const v1::ListModelsRequest& request,
     return MakeError(absl::StatusCode::kInvalidArgument,
                      absl::StrCat("page_size: ", request.page_size(), " is negative; expected 0 (",
                                   kDefaultPageSize, ") to ", kMaxPageSize),
-                     {.reason = "PAGE_SIZE_INVALID", .field = "page_size"});
+                     {.reason = reason::kPageSizeInvalid, .field = "page_size"});
   }
   // A token names the last version of the page before: it holds when versions come and go.
   std::optional<ModelName> last;
@@ -164,7 +166,7 @@ absl::Status ModelService::List(const v1::ListModelsRequest& request,
       return MakeError(absl::StatusCode::kInvalidArgument,
                        absl::StrCat("page_token: ", Quote(request.page_token()),
                                     " is not a next_page_token of this server"),
-                       {.reason = "PAGE_TOKEN_INVALID", .field = "page_token"});
+                       {.reason = reason::kPageTokenInvalid, .field = "page_token"});
     }
     last = *parsed;
   }
@@ -192,7 +194,7 @@ absl::Status ModelService::Get(const v1::GetModelRequest& request, v1::GetModelR
   if (!listed.ok()) return listed.status();
   if (!listed->manifest) {
     return MakeError(absl::StatusCode::kDataLoss, listed->problem.message(),
-                     {.reason = "ARTIFACT_CORRUPT", .field = "model"});
+                     {.reason = reason::kArtifactCorrupt, .field = "model"});
   }
   FillModelCard(*listed, *response.mutable_model());
   return absl::OkStatus();
@@ -239,7 +241,7 @@ absl::Status ModelService::RollBack(const v1::RollbackModelRequest& request,
     return MakeError(absl::StatusCode::kInvalidArgument,
                      absl::StrCat("name: ", Quote(request.name()),
                                   " is no model's name; a name without version is expected"),
-                     {.reason = "MODEL_NAME_INVALID", .field = "name"});
+                     {.reason = reason::kModelNameInvalid, .field = "name"});
   }
   const absl::StatusOr<ReplacedVersion> replaced = models_.lifecycle.Replaced(request.name());
   if (!replaced.ok()) return replaced.status();

@@ -13,6 +13,7 @@
 #include "model/files/sha256.h"
 #include "server/rpc/train_convert.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -26,7 +27,7 @@ constexpr size_t kMaxRequestId = 128;
 absl::Status Draining() {
   return MakeError(absl::StatusCode::kUnavailable,
                    "the server is shutting down; jobs go on, ask again later or elsewhere",
-                   {.reason = "DRAINING"});
+                   {.reason = reason::kDraining});
 }
 
 // A stream that has not begun its upload holds a message in memory too.
@@ -36,7 +37,7 @@ absl::Status TooManyUploads(int max_uploads) {
   return MakeError(absl::StatusCode::kResourceExhausted,
                    absl::StrCat("too many upload streams are open; ", max_uploads,
                                 " uploads at once are accepted"),
-                   {.reason = "TOO_MANY_UPLOADS", .retry_after = absl::Seconds(5)});
+                   {.reason = reason::kTooManyUploads, .retry_after = absl::Seconds(5)});
 }
 
 absl::Status CheckRequestId(const std::string& id) {
@@ -45,7 +46,7 @@ absl::Status CheckRequestId(const std::string& id) {
   return MakeError(absl::StatusCode::kInvalidArgument,
                    absl::StrCat("request_id: ", Quote(id), " is not up to ", kMaxRequestId,
                                 " bytes of printable ASCII"),
-                   {.reason = "REQUEST_ID_INVALID", .field = "request_id"});
+                   {.reason = reason::kRequestIdInvalid, .field = "request_id"});
 }
 
 template <typename Response>
@@ -85,7 +86,7 @@ absl::StatusOr<Page> ParsePage(const v1::ListTrainJobsRequest& request) {
     if (!state) {
       return MakeError(absl::StatusCode::kInvalidArgument,
                        absl::StrCat("states: ", number, " is not a state of a job"),
-                       {.reason = "ENUM_UNKNOWN", .field = "states"});
+                       {.reason = reason::kEnumUnknown, .field = "states"});
     }
     page.states.push_back(*state);
   }
@@ -96,7 +97,7 @@ absl::StatusOr<Page> ParsePage(const v1::ListTrainJobsRequest& request) {
     return MakeError(absl::StatusCode::kInvalidArgument,
                      absl::StrCat("page_size: ", request.page_size(), " is negative; expected 0 (",
                                   kDefaultPageSize, ") to ", kMaxPageSize),
-                     {.reason = "PAGE_SIZE_INVALID", .field = "page_size"});
+                     {.reason = reason::kPageSizeInvalid, .field = "page_size"});
   }
   if (request.page_size() > 0) {
     page.size = static_cast<size_t>(std::min(request.page_size(), kMaxPageSize));
@@ -107,7 +108,7 @@ absl::StatusOr<Page> ParsePage(const v1::ListTrainJobsRequest& request) {
     return MakeError(absl::StatusCode::kInvalidArgument,
                      absl::StrCat("page_token: ", Quote(token),
                                   " is not a next_page_token of this server for this filter"),
-                     {.reason = "PAGE_TOKEN_INVALID", .field = "page_token"});
+                     {.reason = reason::kPageTokenInvalid, .field = "page_token"});
   }
   page.after = after;
   return page;

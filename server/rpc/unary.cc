@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -31,7 +32,7 @@ grpc::ServerUnaryReactor* AnswerAdmitted(grpc::CallbackServerContext& context, T
   if (!posted) {
     finish(MakeError(absl::StatusCode::kResourceExhausted,
                      "too many calls of this kind wait already; try again in a second",
-                     {.reason = "QUEUE_FULL", .retry_after = absl::Seconds(1)}));
+                     {.reason = reason::kQueueFull, .retry_after = absl::Seconds(1)}));
   }
   return reactor;
 }

@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "server/telemetry/log.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -80,7 +81,7 @@ absl::Status ModelLifecycle::CheckExpected(
       absl::StrCat("expected_active_version: ",
                    expected_active->empty() ? none : FullName(name, Quote(*expected_active)),
                    " is not active; ", active.ok() ? FullName(name, *active) : none, " is"),
-      {.reason = "ACTIVE_VERSION_CHANGED",
+      {.reason = reason::kActiveVersionChanged,
        .field = "expected_active_version",
        .metadata = {{"active_version", active.value_or("")}}});
 }
@@ -107,7 +108,7 @@ absl::StatusOr<ReplacedVersion> ModelLifecycle::Replaced(const std::string& name
   absl::StatusOr<ReplacedVersion> replaced = store_.Replaced(name);
   if (!absl::IsNotFound(replaced.status())) return replaced;
   return MakeError(absl::StatusCode::kFailedPrecondition, replaced.status().message(),
-                   {.reason = "NO_VERSION_BEFORE", .field = "name"});
+                   {.reason = reason::kNoVersionBefore, .field = "name"});
 }
 
 absl::StatusOr<LoadedVersion> ModelLifecycle::Load(const std::string& name,

@@ -17,9 +17,9 @@
 #include "model/files/error.h"
 #include "model/spec/manifest.h"
 #include "model/spec/version_directory.h"
-#include "server/serving/model_errors.h"
 #include "server/serving/model_name.h"
 #include "server/serving/recalibration.h"
+#include "server/util/exception_status.h"
 #include "server/util/quote.h"
 
 namespace proad::server {
@@ -109,8 +109,8 @@ absl::StatusOr<std::vector<StoredModel>> ModelStore::List() const {
       stored.versions = Versions(name);
       stored.active = ActiveVersion(name, stored.versions);
     }
-  } catch (const model::FileError& failure) {
-    return absl::InternalError(failure.what());
+  } catch (...) {
+    return StatusOfCurrentException();
   }
   return models;
 }
@@ -178,8 +178,8 @@ absl::StatusOr<std::string> ModelStore::Pointed(const std::string& name) const {
   }
   try {
     return ActiveVersion(name, Versions(name));
-  } catch (const model::FileError& failure) {
-    return absl::InternalError(failure.what());
+  } catch (...) {
+    return StatusOfCurrentException();
   }
 }
 
@@ -194,8 +194,8 @@ absl::StatusOr<std::vector<std::string>> ModelStore::Names() const {
     for (std::string& name : model::ListNames(root_)) {
       if (IsInside(root_, root_ / name)) names.push_back(std::move(name));
     }
-  } catch (const model::FileError& failure) {
-    return absl::InternalError(failure.what());
+  } catch (...) {
+    return StatusOfCurrentException();
   }
   return names;
 }

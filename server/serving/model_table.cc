@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -11,7 +12,7 @@ namespace {
 
 absl::Status NotFound(absl::string_view message) {
   return MakeError(absl::StatusCode::kNotFound, message,
-                   {.reason = "MODEL_NOT_FOUND", .field = "model"});
+                   {.reason = reason::kModelNotFound, .field = "model"});
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "model/spec/recipe.h"
 #include "server/jobs/job_files.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 
 namespace proad::server {
 namespace {
@@ -29,7 +30,7 @@ void ApplyOverrides(const Options& options, model::Recipe& recipe) {
   for (const std::string& text : options.overrides) {
     const size_t equals = text.find('=');
     if (equals == std::string::npos) {
-      throw model::InvalidInput("set", "VALUE_INVALID",
+      throw model::InvalidInput("set", reason::kValueInvalid,
                                 "--set wants KEY=VALUE, and has " + Quote(text));
     }
     model::Override(recipe, text.substr(0, equals), text.substr(equals + 1));
@@ -41,7 +42,7 @@ JobSpec SpecOf(const Options& options) {
   JobSpec spec = options.spec;
   model::TrainSpec& train = spec.train;
   if (!model::IsValidName(train.model_name)) {
-    throw model::InvalidInput("name", "NAME_INVALID",
+    throw model::InvalidInput("name", reason::kNameInvalid,
                               Quote(train.model_name) +
                                   " is not a name: up to 64 of a-z, 0-9, '-', '_' and '.', "
                                   "beginning with a letter or a digit, are expected");
@@ -51,7 +52,7 @@ JobSpec SpecOf(const Options& options) {
   model::NetworkOf(train.preset, train.recipe);
   if (train.recipe.batch_size % train.world_size != 0) {
     throw model::InvalidInput(
-        "world_size", "BATCH_NOT_DIVISIBLE",
+        "world_size", reason::kBatchNotDivisible,
         absl::StrCat("the batch of ", train.recipe.batch_size, " cannot be split between ",
                      train.world_size, " processes"));
   }
@@ -70,7 +71,7 @@ int Plan(const Options& options) {
   }
   if (!there.ok()) throw std::runtime_error(std::string(there.status().message()));
   if (!(*there == spec)) {
-    throw model::InvalidInput("job", "ALREADY_EXISTS",
+    throw model::InvalidInput("job", reason::kAlreadyExists,
                               (options.job / kSpecFile).string() +
                                   " is another job; name another directory, or remove this one");
   }

@@ -4,25 +4,20 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <memory>
-#include <new>
 #include <optional>
 #include <string>
 #include <system_error>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "model/files/error.h"
 #include "model/network/device.h"
-#include "model/spec/non_finite_loss.h"
 #include "model/training/rendezvous.h"
 #include "model/training/train_run.h"
 #include "server/jobs/job_files.h"
@@ -30,8 +25,9 @@
 #include "server/jobs/ranks.h"
 #include "server/jobs/trainer_process.h"
 #include "server/serving/model_store.h"
+#include "server/trainer/job_error.h"
 #include "server/trainer/stop_signal.h"
-#include "server/util/status_details.h"
+#include "server/util/reasons.h"
 #include "server/version.h"
 
 namespace proad::server {
@@ -71,63 +67,6 @@ class Reporter : public model::TrainObserver {
   std::optional<ProgressWriter> writer_;
   std::atomic<model::TrainPhase> phase_ = model::TrainPhase::kPreparing;
 };
-
-JobError ErrorOf(const model::InvalidInput& error) {
-  std::string code = "INVALID_SPEC";
-  if (error.reason() == "DATASET_CHANGED") code = error.reason();
-  if (error.reason() == "UNREADABLE_IMAGE" || absl::StartsWith(error.reason(), "IMAGE_")) {
-    code = "UNREADABLE_IMAGE";
-  }
-  if (error.reason() == "SCORE_NOT_FINITE") code = "INTERNAL";
-  return {code, code == "INVALID_SPEC" ? error.field() : "", error.what()};
-}
-
-JobError ErrorOf(const model::FileError& error) {
-  switch (error.error_number()) {
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-      return {"DISK_FULL", "", error.what()};
-    case ENOMEM:
-      return {"OUT_OF_MEMORY", "", error.what()};
-    default:
-      return {"INTERNAL", "", error.what()};
-  }
-}
-
-// Of LibTorch's errors the first line is for people; a stack follows.
-JobError ErrorOf(const std::string& what) {
-  const std::string line = what.substr(0, what.find('\n'));
-  const bool memory =
-      absl::StrContains(what, "out of memory") || absl::StrContains(what, "DefaultCPUAllocator");
-  return {memory ? "OUT_OF_MEMORY" : "INTERNAL", "", line};
-}
-
-JobError ErrorOf(const absl::Status& status) {
-  std::string code = "INTERNAL";
-  if (status.code() == absl::StatusCode::kDataLoss) code = "DATA_LOSS";
-  if (GetDetails(status).reason == "DISK_FULL") code = "DISK_FULL";
-  return {code, "", std::string(status.message())};
-}
-
-// Call inside a catch block.
-JobError ErrorOfCurrentException() {
-  try {
-    throw;
-  } catch (const model::NonFiniteLoss& error) {
-    return {"NON_FINITE_LOSS", "", error.what()};
-  } catch (const model::InvalidInput& error) {
-    return ErrorOf(error);
-  } catch (const model::CorruptFile& error) {
-    return {"DATA_LOSS", "", error.what()};
-  } catch (const model::FileError& error) {
-    return ErrorOf(error);
-  } catch (const std::bad_alloc&) {
-    return {"OUT_OF_MEMORY", "", "the training process is out of memory"};
-  } catch (const std::exception& error) {
-    return ErrorOf(std::string(error.what()));
-  }
-}
 
 struct Options {
   std::filesystem::path job;
@@ -176,7 +115,7 @@ class Training {
       return kTrainerDone;
     }
     const absl::Status written = WriteOutcome(options_.job, outcome);
-    if (!written.ok()) return Fail(options_, ErrorOf(written));
+    if (!written.ok()) return Fail(options_, JobErrorOf(written));
     if (rendezvous_) rendezvous_->AnnounceEnd();
     if (ranks_) ranks_->Await(kFarewell);
     return kTrainerDone;
@@ -228,7 +167,7 @@ int Train(const Options& options, const JobSpec& spec,
     if (!membership || membership->rank == 0) {
       std::filesystem::create_directories(options.context.store);
       const absl::Status pinned = ModelStore(options.context.store).Pin(spec.train.model_name);
-      if (!pinned.ok()) return Fail(options, ErrorOf(pinned));
+      if (!pinned.ok()) return Fail(options, JobErrorOf(pinned));
     }
     return Training(options, spec, membership).Run();
   } catch (const model::Interrupted&) {
@@ -236,7 +175,7 @@ int Train(const Options& options, const JobSpec& spec,
   } catch (const model::PeerLost& error) {
     return LeaveAlone(options, error.what());
   } catch (...) {
-    return Fail(options, ErrorOfCurrentException());
+    return Fail(options, JobErrorOfCurrentException());
   }
 }
 
@@ -262,9 +201,9 @@ int Train(const Options& options) {
   }
   if (std::filesystem::exists(options.job / kResultFile)) return kTrainerDone;
   const absl::StatusOr<JobSpec> spec = ReadSpec(options.job);
-  if (!spec.ok()) return Fail(options, ErrorOf(spec.status()));
+  if (!spec.ok()) return Fail(options, JobErrorOf(spec.status()));
   if (*membership && (*membership)->size != spec->train.world_size) {
-    return Fail(options, {"INVALID_SPEC", "world_size",
+    return Fail(options, {reason::kInvalidSpec, "world_size",
                           absl::StrCat("world_size is ", spec->train.world_size,
                                        ", and WORLD_SIZE in the environment ", (*membership)->size,
                                        "; they must be the same")});

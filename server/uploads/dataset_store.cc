@@ -25,6 +25,7 @@
 #include "model/spec/version_directory.h"
 #include "server/util/file_errors.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -101,7 +102,7 @@ absl::StatusOr<FileDescriptor> OpenFolderOf(const fs::path& root, const std::str
     }
     FileDescriptor next(openat(folder.get(), part.c_str(), kFolder));
     if (!next.ok() && (errno == ENOTDIR || errno == ELOOP)) {
-      return Invalid("PATH_INVALID", "file.path",
+      return Invalid(reason::kPathInvalid, "file.path",
                      absl::StrCat(Quote(path), " lies in ", Quote(part.string()),
                                   ", which is no folder of the dataset"));
     }
@@ -188,13 +189,13 @@ absl::StatusOr<std::unique_ptr<DatasetUpload>> DatasetStore::Begin(const std::st
                                                                    int64_t total_bytes,
                                                                    int64_t total_files) {
   if (!model::IsValidName(id)) {
-    return Invalid("NAME_INVALID", "start.dataset_id",
+    return Invalid(reason::kNameInvalid, "start.dataset_id",
                    absl::StrCat(Quote(id),
                                 " is not a name: up to 64 of a-z, 0-9, '-', '_' and "
                                 "'.', beginning with a letter or a digit"));
   }
   if (total_bytes > options_.max_dataset_bytes || total_files > options_.max_files) {
-    return Exhausted("DATASET_TOO_LARGE",
+    return Exhausted(reason::kDatasetTooLarge,
                      absl::StrCat("a dataset has at most ", options_.max_files, " files and ",
                                   options_.max_dataset_bytes, " bytes here; announced are ",
                                   total_files, " files and ", total_bytes, " bytes"));
@@ -211,7 +212,7 @@ absl::StatusOr<std::unique_ptr<DatasetUpload>> DatasetStore::Continue(const std:
   absl::StatusOr<UploadRecord> found = ReadUploadJournal(path);
   UploadRecord record = found.ok() ? *std::move(found) : UploadRecord{};
   if (record.complete) {
-    return Refuse(absl::StatusCode::kAlreadyExists, "DATASET_COMPLETE", "start.dataset_id",
+    return Refuse(absl::StatusCode::kAlreadyExists, reason::kDatasetComplete, "start.dataset_id",
                   absl::StrCat(Quote(id), " is complete and does not change any more"));
   }
   std::error_code error;
@@ -242,7 +243,8 @@ absl::StatusOr<fs::path> DatasetStore::Open(const std::string& id) const {
   const absl::StatusOr<StoredDataset> dataset = Find(id);
   if (!dataset.ok()) return dataset.status();
   if (!dataset->complete) {
-    return Refuse(absl::StatusCode::kFailedPrecondition, "DATASET_INCOMPLETE", "spec.dataset_id",
+    return Refuse(absl::StatusCode::kFailedPrecondition, reason::kDatasetIncomplete,
+                  "spec.dataset_id",
                   absl::StrCat(Quote(id), " is not complete: ", dataset->files,
                                " files have come; go on with the upload and finish it"));
   }
@@ -290,7 +292,7 @@ absl::Status DatasetStore::UnknownDataset(const std::string& id) const {
     return !fs::exists(Directory(name) / kJournal, ignored);
   });
   return Refuse(
-      absl::StatusCode::kNotFound, "DATASET_NOT_FOUND", "spec.dataset_id",
+      absl::StatusCode::kNotFound, reason::kDatasetNotFound, "spec.dataset_id",
       absl::StrCat("there is no uploaded dataset ", Quote(id), "; there are: ", Enumerate(known)));
 }
 
@@ -300,7 +302,7 @@ absl::Status DatasetStore::CheckFree(int64_t bytes) const {
   if (error) return FileFailed(options_.root, "measure", error.value());
   const auto free = static_cast<int64_t>(std::min<uintmax_t>(space.available, INT64_MAX));
   if (free - bytes >= options_.min_free_bytes) return absl::OkStatus();
-  return Exhausted("DISK_FULL",
+  return Exhausted(reason::kDiskFull,
                    absl::StrCat("the disk of uploaded datasets has ", free, " bytes free; ", bytes,
                                 " more must leave ", options_.min_free_bytes));
 }
@@ -308,7 +310,7 @@ absl::Status DatasetStore::CheckFree(int64_t bytes) const {
 absl::Status DatasetStore::Reserve(const std::string& id) {
   MutexLock lock(mutex_);
   if (uploading_.contains(id)) {
-    return Refuse(absl::StatusCode::kAborted, "UPLOAD_UNDER_WAY", "start.dataset_id",
+    return Refuse(absl::StatusCode::kAborted, reason::kUploadUnderWay, "start.dataset_id",
                   absl::StrCat("another stream is uploading ", Quote(id)));
   }
   if (uploading_.size() >= static_cast<size_t>(options_.max_uploads)) {
@@ -316,7 +318,7 @@ absl::Status DatasetStore::Reserve(const std::string& id) {
                      absl::StrCat(options_.max_uploads,
                                   " uploads are under way, as many as this "
                                   "server takes at once"),
-                     {.reason = "TOO_MANY_UPLOADS", .retry_after = absl::Seconds(5)});
+                     {.reason = reason::kTooManyUploads, .retry_after = absl::Seconds(5)});
   }
   uploading_.insert(id);
   return absl::OkStatus();
@@ -341,32 +343,32 @@ DatasetUpload::~DatasetUpload() {
 absl::Status DatasetUpload::CheckFile(absl::string_view path, int64_t bytes,
                                       absl::string_view sha256) const {
   if (incoming_) {
-    return Invalid("FILE_INCOMPLETE", "file",
+    return Invalid(reason::kFileIncomplete, "file",
                    absl::StrCat(Quote(incoming_->path), " has ", incoming_->got, " of ",
                                 incoming_->bytes, " bytes; its chunks are expected"));
   }
   if (const std::string problem = ProblemOf(path); !problem.empty()) {
-    return Invalid("PATH_INVALID", "file.path", absl::StrCat(Quote(path), " ", problem));
+    return Invalid(reason::kPathInvalid, "file.path", absl::StrCat(Quote(path), " ", problem));
   }
   if (path <= dataset_.last_path) {
-    return Invalid("PATH_NOT_ASCENDING", "file.path",
+    return Invalid(reason::kPathNotAscending, "file.path",
                    absl::StrCat(Quote(path), " does not come after ", Quote(dataset_.last_path),
                                 "; files come in ascending order of their paths' bytes"));
   }
   if (sha256.size() != kDigestBytes) {
-    return Invalid("DIGEST_INVALID", "file.sha256",
+    return Invalid(reason::kDigestInvalid, "file.sha256",
                    absl::StrCat("has ", sha256.size(), " bytes; ", kDigestBytes, " are expected"));
   }
   const DatasetStore::Options& options = store_.options();
   if (bytes < 0 || bytes > options.max_file_bytes) {
-    return Exhausted("FILE_TOO_LARGE",
+    return Exhausted(reason::kFileTooLarge,
                      absl::StrCat("file.size_bytes: ", Quote(path), " has ", bytes,
                                   " bytes; at most ", options.max_file_bytes, " are accepted"));
   }
   if (dataset_.files + 1 > options.max_files ||
       dataset_.bytes + bytes > options.max_dataset_bytes) {
     return Exhausted(
-        "DATASET_TOO_LARGE",
+        reason::kDatasetTooLarge,
         absl::StrCat("with ", Quote(path), " the dataset has more than ", options.max_files,
                      " files or ", options.max_dataset_bytes, " bytes"));
   }
@@ -390,10 +392,11 @@ absl::Status DatasetUpload::StartFile(absl::string_view path, int64_t bytes,
 
 absl::Status DatasetUpload::Append(absl::string_view chunk) {
   if (!incoming_) {
-    return Invalid("CHUNK_WITHOUT_FILE", "chunk", "no file was announced, or it is whole already");
+    return Invalid(reason::kChunkWithoutFile, "chunk",
+                   "no file was announced, or it is whole already");
   }
   if (static_cast<int64_t>(chunk.size()) > incoming_->bytes - incoming_->got) {
-    return Invalid("FILE_TOO_LONG", "chunk",
+    return Invalid(reason::kFileTooLong, "chunk",
                    absl::StrCat(Quote(incoming_->path), " is longer than the ", incoming_->bytes,
                                 " bytes that were announced"));
   }
@@ -411,7 +414,7 @@ absl::Status DatasetUpload::Append(absl::string_view chunk) {
 absl::Status DatasetUpload::EndFile() {
   const std::unique_ptr<Incoming> file = std::exchange(incoming_, nullptr);
   if (file->digest.Hex() != file->sha256) {
-    return Invalid("DIGEST_MISMATCH", "file.sha256",
+    return Invalid(reason::kDigestMismatch, "file.sha256",
                    absl::StrCat("the content of ", Quote(file->path),
                                 " does not have the announced SHA-256; send it again"));
   }
@@ -434,12 +437,12 @@ absl::Status DatasetUpload::EndFile() {
 
 absl::Status DatasetUpload::Finish(int64_t files) {
   if (incoming_) {
-    return Invalid("FILE_INCOMPLETE", "finish",
+    return Invalid(reason::kFileIncomplete, "finish",
                    absl::StrCat(Quote(incoming_->path), " has ", incoming_->got, " of ",
                                 incoming_->bytes, " bytes"));
   }
   if (files != dataset_.files) {
-    return Invalid("FILE_COUNT_MISMATCH", "finish.files",
+    return Invalid(reason::kFileCountMismatch, "finish.files",
                    absl::StrCat(files, " files are announced, ", dataset_.files,
                                 " have come; the upload stays open"));
   }

@@ -7,7 +7,6 @@
 
 #include "absl/status/status.h"
 #include "server/jobs/train_scheduler.h"
-#include "server/util/status_details.h"
 #include "tests/support/fake_trainer.h"
 #include "tests/support/sync.h"
 #include "tests/support/train_scheduler_fixture.h"
@@ -105,7 +104,7 @@ TEST_F(TrainSchedulerTest, AnActivationThatAServerOnItsWayOutRefusesIsTriedByThe
   Event refused;
   activate_ = [&](const std::string&, const std::string&) {
     refused.Set();
-    return MakeError(absl::StatusCode::kUnavailable, "leaving", {.reason = "DRAINING"});
+    return ActivationAttempt(absl::UnavailableError("leaving"), /*stops=*/true);
   };
   options_.concurrency = 2;
   Start();
