@@ -19,11 +19,11 @@ namespace {
 struct RpcRole {
   absl::string_view rpc;
   Role role;
-  bool logged = false;  // who did it is written down
+  bool logged = false;  // the log names the caller of each call
 };
 
-// Looking takes "detect", since who inspects must be able to ask which model does; what changes
-// which model serves, or what is in memory or in the store, takes "admin".
+// Reading calls take "detect": a client that sends images may ask which model serves. Calls that
+// change the active version, the versions in memory or the store take "admin".
 constexpr std::array kRpcRoles = {
     RpcRole{"proad.v1.DetectionService.Detect", Role::kDetect},
     RpcRole{"proad.v1.DetectionService.DetectStream", Role::kDetect},
@@ -45,8 +45,8 @@ constexpr std::array kRpcRoles = {
     RpcRole{"proad.v1.TrainingService.WatchTrainJob", Role::kTrain},
     RpcRole{"proad.v1.TrainingService.UploadDataset", Role::kTrain, true},
 
-    // gRPC's own, which pass no check: load balancers have no token. Reflection tells what stands
-    // in proto/, and can be switched off.
+    // gRPC's own services, without a check: load balancers have no token. Reflection shows the
+    // contents of proto/ only, and the configuration can turn it off.
     RpcRole{"grpc.health.v1.Health.Check", Role::kNone},
     RpcRole{"grpc.health.v1.Health.Watch", Role::kNone},
     RpcRole{"grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo", Role::kNone},
@@ -78,20 +78,21 @@ absl::Status MalformedToken() {
 }
 
 absl::Status UnknownToken() {
-  return Unauthenticated(reason::kTokenUnknown,
-                         "the token is not known to this server: it was mistyped or withdrawn, or "
-                         "is another server's");
+  return Unauthenticated(
+      reason::kTokenUnknown,
+      "this server does not know the token: it is mistyped, withdrawn, or of another "
+      "server");
 }
 
 absl::Status TooLittle(absl::string_view rpc, Role needed, const TokenTable::Entry& entry) {
   if (needed == Role::kNobody) {
     return MakeError(absl::StatusCode::kPermissionDenied,
-                     absl::StrCat(rpc, " has no role in this server; nobody may call it"),
+                     absl::StrCat(rpc, " has no role in this server; no token allows it"),
                      {.reason = reason::kRoleInsufficient});
   }
   return MakeError(absl::StatusCode::kPermissionDenied,
                    absl::StrCat("the token of ", entry.name, " has the role ", NameOf(entry.role),
-                                "; ", rpc, " takes ", NameOf(needed), " here"),
+                                "; ", rpc, " takes ", NameOf(needed)),
                    {.reason = reason::kRoleInsufficient,
                     .metadata = {{"role", std::string(NameOf(entry.role))},
                                  {"needed", std::string(NameOf(needed))}}});

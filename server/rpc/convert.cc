@@ -23,7 +23,7 @@ constexpr size_t kMaxLabels = 16;
 constexpr size_t kMaxLabelKey = 64;
 constexpr size_t kMaxLabelValue = 256;
 
-// Every message starts with the field.
+// The message begins with the field.
 absl::Status Invalid(const std::string& field, absl::string_view reason, absl::string_view message,
                      std::map<std::string, std::string> metadata = {}) {
   return MakeError(
@@ -31,7 +31,8 @@ absl::Status Invalid(const std::string& field, absl::string_view reason, absl::s
       {.reason = std::string(reason), .field = field, .metadata = std::move(metadata)});
 }
 
-// A value of an enum that is refused, by its name without the enum's prefix, or by its number.
+// An error about the value of an enum, named without the prefix of the enum, or by its number when
+// the enum has no such value.
 absl::Status Unsupported(const std::string& field, absl::string_view type, std::string name,
                          absl::string_view prefix, int number, absl::string_view supported) {
   if (name.rfind(std::string(prefix), 0) == 0) name = name.substr(prefix.size());
@@ -110,7 +111,7 @@ absl::StatusOr<model::PixelFormat> ParsePixelFormat(v1::PixelFormat format) {
   }
 }
 
-// Of the encoded file or the frame's data, whose bytes are `field`.
+// `bytes`: the encoded file or the data of the frame.
 absl::Status CheckBytes(const std::string& field, const std::string& bytes, int64_t limit) {
   if (bytes.empty()) return Invalid(field, reason::kImageEmpty, "has no bytes");
   if (static_cast<int64_t>(bytes.size()) > limit) {
@@ -143,7 +144,7 @@ absl::Status ParseImage(const v1::DetectRequest& request, const model::ImageLimi
       break;
   }
   return Invalid("image", reason::kImageMissing,
-                 "is not set; encoded or frame must hold the picture");
+                 "is not set; encoded or frame must hold the image");
 }
 
 absl::Status ParseHeatmap(const v1::Outputs& outputs, DetectOutputs& parsed) {

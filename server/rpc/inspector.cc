@@ -13,7 +13,8 @@
 namespace proad::server {
 namespace {
 
-// Labels are named by clients: their keys become words of the log's own alphabet, "label_lot".
+// Clients choose the keys of labels. In the log a key has only lower-case letters, digits and '_':
+// "label_lot".
 std::string LabelKey(const std::string& key) {
   std::string word = "label_";
   for (const char c : key) {
@@ -44,7 +45,7 @@ void LogDetection(const v1::DetectRequest& request, const v1::DetectResponse& re
   Log(LogLevel::kInfo, "detection", fields);
 }
 
-// Overload and impatience are counted; a line for each would add to the load.
+// Metrics count overload and expired calls. A line for each would add to the load.
 LogLevel LevelOf(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kResourceExhausted:

@@ -1,4 +1,4 @@
-// One request message in, one response message or status out: what Detect and DetectStream share.
+// Handles one DetectRequest, for Detect and for DetectStream.
 #pragma once
 
 #include <proad/v1/detection.pb.h>
@@ -19,9 +19,9 @@ class Inspector {
   // `rpc` names the method in the metrics.
   Inspector(std::string rpc, Detector& detector, Metrics& metrics);
 
-  // Checks the request, has it inspected, fills the response, counts and logs. Calls `done` exactly
-  // once, as Detector::Detect does. The response's request_id is set in any case, the rest of it
-  // with an OK status only. Request and response must stay until then.
+  // Checks the request, runs the detector, fills the response, counts and logs. Calls `done` exactly
+  // once, as Detector::Detect does. Sets request_id of the response in every case, the other fields
+  // with an OK status only. Request and response must live until `done` is called.
   void Inspect(const v1::DetectRequest& request, absl::Time deadline, CancelFlag cancelled,
                v1::DetectResponse& response, Done done);
 

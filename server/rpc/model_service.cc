@@ -28,7 +28,7 @@ bool ComesAfter(const ListedVersion& listed, const ModelName& last) {
   return VersionLess(listed.version, last.version);
 }
 
-// "name@version" of a request, both parts.
+// Parses "name@version". INVALID_ARGUMENT (VERSION_MISSING) without a version.
 absl::StatusOr<ModelName> ParseVersion(const std::string& text) {
   absl::StatusOr<ModelName> model = ModelName::Parse(text);
   if (!model.ok() || !model->version.empty()) return model;
@@ -45,7 +45,7 @@ void Fill(const std::string& name, const std::string& version, const std::string
   to.set_hash(hash);
 }
 
-// What ActivateModel and RollbackModel answer alike.
+// Fills the fields that the answers of ActivateModel and RollbackModel share.
 template <typename Response>
 void FillSwap(const std::string& name, const ModelSwap& swap, Response& response) {
   Fill(name, swap.version, swap.hash, *response.mutable_active());
@@ -139,8 +139,8 @@ grpc::ServerUnaryReactor* ModelService::Calibrate(grpc::CallbackServerContext* c
     return Refuse(
         *context, metrics,
         MakeError(absl::StatusCode::kResourceExhausted,
-                  "a calibration runs already, and there is one at a time; try again "
-                  "when it is over",
+                  "a calibration is running, and the server runs one at a time; try again "
+                  "when it has ended",
                   {.reason = reason::kCalibrationRunning, .retry_after = absl::Seconds(10)}));
   }
   return AnswerAdmitted(*context, calibrating_, metrics, [this, request, response] {
@@ -158,7 +158,7 @@ absl::Status ModelService::List(const v1::ListModelsRequest& request,
                                   kDefaultPageSize, ") to ", kMaxPageSize),
                      {.reason = reason::kPageSizeInvalid, .field = "page_size"});
   }
-  // A token names the last version of the page before: it holds when versions come and go.
+  // A token names the last version of the previous page, so it stays valid when versions come and go.
   std::optional<ModelName> last;
   if (!request.page_token().empty()) {
     const auto parsed = ModelName::Parse(request.page_token());
@@ -238,14 +238,15 @@ absl::Status ModelService::Activate(const v1::ActivateModelRequest& request,
 absl::Status ModelService::RollBack(const v1::RollbackModelRequest& request,
                                     v1::RollbackModelResponse& response) {
   if (!model::IsValidName(request.name())) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     absl::StrCat("name: ", Quote(request.name()),
-                                  " is no model's name; a name without version is expected"),
-                     {.reason = reason::kModelNameInvalid, .field = "name"});
+    return MakeError(
+        absl::StatusCode::kInvalidArgument,
+        absl::StrCat("name: ", Quote(request.name()),
+                     " is not the name of a model; a name without version is expected"),
+        {.reason = reason::kModelNameInvalid, .field = "name"});
   }
   const absl::StatusOr<ReplacedVersion> replaced = models_.lifecycle.Replaced(request.name());
   if (!replaced.ok()) return replaced.status();
-  // Who else changes the model meanwhile makes another version the one before.
+  // Another call may activate a version meanwhile; the version to roll back to is another one then.
   const std::string expected =
       request.has_expected_active_version() ? request.expected_active_version() : replaced->active;
   const absl::StatusOr<ModelSwap> swap = swap_version_(request.name(), replaced->version, expected);

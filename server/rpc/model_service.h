@@ -1,4 +1,4 @@
-// ModelService: which model versions there are, and which of them serve.
+// ModelService: lists, loads, activates, calibrates and deletes versions of models.
 #pragma once
 
 #include <proad/v1/model.grpc.pb.h>
@@ -17,18 +17,18 @@
 
 namespace proad::server {
 
-// Makes a version active and lets the world know; ModelLifecycle::Activate does the work.
+// Activates a version, as ModelLifecycle::Activate, and updates the health service.
 using SwapVersion =
     std::function<absl::StatusOr<ModelSwap>(const std::string& name, const std::string& version,
                                             const std::optional<std::string>& expected_active)>;
 
-// Does what Calibrate says; may take minutes. calibration.h has it.
+// Runs a calibration (calibration.h). May take minutes.
 using RunCalibration = std::function<absl::Status(const v1::CalibrateRequest& request,
                                                   v1::CalibrateResponse& response)>;
 
-// Thread-safety: gRPC calls it from its threads. Looking at the store happens on `pool`, whatever
-// changes something on a thread of its own, one at a time. What it is given by reference must
-// outlive it.
+// Thread-safety: gRPC calls the methods from its threads. Reading calls run on `pool`; calls that
+// change a model run one at a time on a thread of the service. The references given to the
+// constructor must outlive the service.
 class ModelService final : public v1::ModelService::CallbackService {
  public:
   ModelService(ModelServing& models, SwapVersion swap_version, RunCalibration calibrate,
@@ -75,8 +75,8 @@ class ModelService final : public v1::ModelService::CallbackService {
   const SwapVersion swap_version_;
   const RunCalibration run_calibration_;
   ThreadPool& pool_;
-  ThreadPool changing_;     // one at a time: a load takes seconds, and memory for two versions
-  ThreadPool calibrating_;  // one at a time
+  ThreadPool changing_;     // one thread: a load takes seconds, and memory for two versions
+  ThreadPool calibrating_;  // one thread
   std::atomic<bool> calibrates_ = false;
   RpcGuard list_guard_;
   RpcGuard get_guard_;

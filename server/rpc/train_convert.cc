@@ -142,15 +142,15 @@ absl::Status ParseDataset(const v1::TrainJobSpec& from, JobSpec& to) {
   to.dataset_path = from.dataset_path();
   to.dataset_id = from.dataset_id();
   if (to.dataset_path.find('\0') != std::string::npos) {
-    return Invalid("spec.dataset_path", reason::kPathInvalid, "a path has no NUL");
+    return Invalid("spec.dataset_path", reason::kPathInvalid, "a path must not contain NUL");
   }
   const auto format = ToOwn(kFormats, from.dataset_format());
   if (!format) return UnknownEnum("spec.dataset_format", from.dataset_format());
   to.train.dataset_format = *format;
   if (from.categories_size() > kMaxCategories) {
     return Invalid("spec.categories", reason::kTooManyCategories,
-                   absl::StrCat(from.categories_size(), " are given, ", kMaxCategories,
-                                " at most are accepted"));
+                   absl::StrCat(from.categories_size(), " are given; at most ", kMaxCategories,
+                                " are accepted"));
   }
   to.train.categories = {from.categories().begin(), from.categories().end()};
   std::sort(to.train.categories.begin(), to.train.categories.end());
@@ -158,7 +158,7 @@ absl::Status ParseDataset(const v1::TrainJobSpec& from, JobSpec& to) {
   if (std::adjacent_find(names.begin(), names.end()) != names.end() ||
       std::count(names.begin(), names.end(), "") > 0) {
     return Invalid("spec.categories", reason::kCategoryInvalid,
-                   "a category is empty or given twice");
+                   "a category is empty or appears twice");
   }
   to.train.skip_unreadable = from.skip_unreadable();
   return absl::OkStatus();
@@ -189,7 +189,7 @@ absl::Status ApplyOverrides(const v1::RecipeOverrides& from, model::Recipe& to) 
     if (!resize) return UnknownEnum("spec.overrides.position_resize", from.position_resize());
     to.position_resize = *resize;
   }
-  // Kept in range on the way to an int; what is absurd is refused by Validate.
+  // Bounded so that the value fits an int; Validate refuses values out of range.
   const auto small = [](uint32_t value) { return static_cast<int>(std::min(value, 1u << 20)); };
   if (from.has_decoder_layers()) to.decoder_layers = small(from.decoder_layers());
   if (from.has_input_side()) to.input_side = small(from.input_side());
@@ -208,7 +208,7 @@ absl::Status ParseRecipe(const v1::TrainJobSpec& from, JobSpec& to) {
     if (absl::Status status = ApplyOverrides(from.overrides(), to.train.recipe); !status.ok()) {
       return status;
     }
-    // An override of 0 must not read as "not given".
+    // FindRecipe uses 0 for "not set"; an explicit 0 is an error.
     if (from.overrides().has_epochs() && from.overrides().epochs() == 0) {
       return Invalid("spec.overrides.epochs", reason::kOutOfRange,
                      "must be from 1 to 100000, and is 0");
@@ -254,8 +254,7 @@ absl::Status ParseGate(const v1::TrainJobSpec& from, JobSpec& to) {
   to.activate_on_success = from.activate_on_success();
   if (!from.activate_on_success()) {
     if (!from.has_gate()) return absl::OkStatus();
-    return Invalid("spec.gate", reason::kGateWithoutActivation,
-                   "a gate only means something with activate_on_success");
+    return Invalid("spec.gate", reason::kGateWithoutActivation, "a gate needs activate_on_success");
   }
   model::Gate& gate = to.train.gate.emplace();
   gate.not_worse_than_active = from.gate().not_worse_than_active();
@@ -291,7 +290,7 @@ absl::Status ParseLabels(const v1::TrainJobSpec& from, JobSpec& to) {
   if (from.labels_size() > kMaxLabels) {
     return Invalid(
         "spec.labels", reason::kTooManyLabels,
-        absl::StrCat(from.labels_size(), " are given, ", kMaxLabels, " at most are accepted"));
+        absl::StrCat(from.labels_size(), " are given; at most ", kMaxLabels, " are accepted"));
   }
   for (const auto& [key, value] : from.labels()) {
     if (key.empty() || key.size() > kMaxLabelKey || value.size() > kMaxLabelValue) {
@@ -304,13 +303,13 @@ absl::Status ParseLabels(const v1::TrainJobSpec& from, JobSpec& to) {
   return absl::OkStatus();
 }
 
-// Equal for equal requests.
+// Equal specifications have equal digests.
 std::string DigestOf(const v1::TrainJobSpec& spec) {
   std::string bytes;
   {
     google::protobuf::io::StringOutputStream stream(&bytes);
     google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);  // the order of labels, which are a map
+    coded.SetSerializationDeterministic(true);  // labels are a map, without an order of their own
     spec.SerializeToCodedStream(&coded);
   }
   return model::Sha256Hex(bytes);
@@ -430,7 +429,7 @@ void FillOutcome(const TrainJob& job, v1::TrainJob& to) {
     evaluation.set_step(static_cast<uint64_t>(outcome.steps));
     *evaluation.mutable_create_time() = ToProtoTimestamp(job.updated);
     FillMetrics(outcome.evaluation->metrics, *evaluation.mutable_metrics());
-    int64_t images = 0;  // that the means are over
+    int64_t images = 0;  // of the means over categories
     for (const model::Metric& metric : outcome.evaluation->metrics) {
       if (metric.category.empty()) images = std::max(images, metric.images);
     }

@@ -26,11 +26,11 @@ constexpr size_t kMaxRequestId = 128;
 
 absl::Status Draining() {
   return MakeError(absl::StatusCode::kUnavailable,
-                   "the server is shutting down; jobs go on, ask again later or elsewhere",
+                   "the server is shutting down; call again later or call another server",
                    {.reason = reason::kDraining});
 }
 
-// A stream that has not begun its upload holds a message in memory too.
+// A stream that has not begun its upload holds a message in memory as well.
 constexpr size_t kStreamsPerUpload = 2;
 
 absl::Status TooManyUploads(int max_uploads) {
@@ -56,21 +56,21 @@ absl::Status Answer(const absl::StatusOr<TrainJob>& job, Response& response) {
   return absl::OkStatus();
 }
 
-// What a page is asked for with.
+// The parameters of a page of jobs.
 struct Page {
   std::vector<JobState> states;  // sorted; empty: any
   std::string model_name;        // empty: any
   size_t size = kDefaultPageSize;
-  std::string after;  // id of the last job of the page before; empty: this is the first
+  std::string after;  // id of the last job of the previous page; empty: the first page
 
   bool Wants(const TrainJob& job) const {
     return (states.empty() || std::binary_search(states.begin(), states.end(), job.state)) &&
            (model_name.empty() || job.spec.train.model_name == model_name) &&
-           // Ids sort by the time of creation: the place is found although the job may be gone.
+           // Ids sort by the time of creation, so the page continues even when that job is gone.
            (after.empty() || job.id < after);
   }
 
-  // "ID.CHECK", where the check is over the filter too.
+  // "ID.CHECK", with a checksum of the id and the filter.
   std::string TokenAfter(const std::string& id) const {
     constexpr size_t kCheckDigits = 16;
     std::string text = absl::StrCat(id, "\n", model_name);
@@ -164,7 +164,7 @@ grpc::ServerUnaryReactor* TrainingService::OnPool(grpc::CallbackServerContext& c
 grpc::ServerUnaryReactor* TrainingService::CreateTrainJob(grpc::CallbackServerContext* context,
                                                           const v1::CreateTrainJobRequest* request,
                                                           v1::CreateTrainJobResponse* response) {
-  // Else whoever may train could decide what serves.
+  // A client with the role "train" must not change the active version.
   const Role needed =
       request->spec().activate_on_success()
           ? RoleFor(absl::StrCat(v1::ModelService::service_full_name(), ".ActivateModel"))
@@ -274,7 +274,7 @@ absl::Status TrainingService::Create(const v1::CreateTrainJobRequest& request,
   absl::StatusOr<JobSpec> spec = ParseTrainJobSpec(request.spec());
   if (!spec.ok()) return spec.status();
   if (!request.request_id().empty() && !request.validate_only()) {
-    // Before looking at the disk: what the spec resolves to may be something else by now.
+    // Before the planner reads the disk: the spec may resolve to other files by now.
     const auto made = scheduler_.FindRequest(request.request_id(), spec->request_digest);
     if (!made.ok()) return made.status();
     if (made->has_value()) return Answer(absl::StatusOr<TrainJob>(**made), response);

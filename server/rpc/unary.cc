@@ -31,7 +31,7 @@ grpc::ServerUnaryReactor* AnswerAdmitted(grpc::CallbackServerContext& context, T
       pool.TryPost([finish, work = std::move(work)]() mutable { finish(std::move(work)()); });
   if (!posted) {
     finish(MakeError(absl::StatusCode::kResourceExhausted,
-                     "too many calls of this kind wait already; try again in a second",
+                     "too many calls of this kind are waiting; try again in a second",
                      {.reason = reason::kQueueFull, .retry_after = absl::Seconds(1)}));
   }
   return reactor;
