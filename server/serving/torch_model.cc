@@ -17,7 +17,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "model/files/error.h"
 #include "model/network/anomaly_map.h"
 #include "model/network/checkpoint.h"
