@@ -25,7 +25,8 @@ TorchFailure ClassifyTorchException() {
                                             : TorchFailureKind::kDeviceLost,
             FirstLine(what)};
   } catch (const c10::Error& error) {
-    // LibTorch has no type for an allocation that fails on the CPU: only the allocator's name tells.
+    // LibTorch has no type for an allocation that fails on the CPU: only the allocator's name
+    // tells.
     const std::string what = error.what_without_backtrace();
     const bool memory = Contains(what, "DefaultCPUAllocator") || Contains(what, "out of memory");
     return {memory ? TorchFailureKind::kOutOfMemory : TorchFailureKind::kFailed, FirstLine(what)};

@@ -106,7 +106,8 @@ std::vector<absl::string_view> AuthorizationsOf(const grpc::ServerContextBase& c
   return values;
 }
 
-// The token of one "Bearer TOKEN"; nullopt for anything else. HTTP compares the scheme without case.
+// The token of one "Bearer TOKEN"; nullopt for anything else. HTTP compares the scheme without
+// case.
 std::optional<absl::string_view> ParseToken(const std::vector<absl::string_view>& values) {
   if (values.size() != 1 || !absl::StartsWithIgnoreCase(values[0], kScheme)) return std::nullopt;
   const absl::string_view token = values[0].substr(kScheme.size());

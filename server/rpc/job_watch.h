@@ -16,8 +16,8 @@
 
 namespace proad::server {
 
-// Writes the job at once. After a change it writes the job again, at least 250 ms after the previous
-// write: a slow reader misses states in between, but never the last one. The call ends
+// Writes the job at once. After a change it writes the job again, at least 250 ms after the
+// previous write: a slow reader misses states in between, but never the last one. The call ends
 //   OK         after the job was written in a final state
 //   CANCELLED  when the client is gone
 //   as `why`   after Refuse

@@ -158,7 +158,8 @@ absl::Status ModelService::List(const v1::ListModelsRequest& request,
                                   kDefaultPageSize, ") to ", kMaxPageSize),
                      {.reason = reason::kPageSizeInvalid, .field = "page_size"});
   }
-  // A token names the last version of the previous page, so it stays valid when versions come and go.
+  // A token names the last version of the previous page, so it stays valid when versions come and
+  // go.
   std::optional<ModelName> last;
   if (!request.page_token().empty()) {
     const auto parsed = ModelName::Parse(request.page_token());

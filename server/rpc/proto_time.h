@@ -8,8 +8,8 @@
 
 namespace proad::server {
 
-// Rounds to nanoseconds. A negative duration, which appears when the wall clock is set back, becomes
-// 0: readers do not accept it.
+// Rounds to nanoseconds. A negative duration, which appears when the wall clock is set back,
+// becomes 0: readers do not accept it.
 google::protobuf::Duration ToProtoDuration(absl::Duration duration);
 
 google::protobuf::Timestamp ToProtoTimestamp(absl::Time time);

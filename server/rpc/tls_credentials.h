@@ -16,7 +16,8 @@ namespace proad::server {
 // TLS 1.2 and 1.3. gRPC asks for the certificates at every handshake: open connections keep theirs,
 // new connections get those of the last Replace.
 //
-// Thread-safety: Replace may be called from any thread. For one port; must outlive the grpc::Server.
+// Thread-safety: Replace may be called from any thread. For one port; must outlive the
+// grpc::Server.
 class TlsCredentials final : public grpc::ServerCredentials {
  public:
   // `identity` comes from TlsIdentity::Read. When it has a client_ca, clients are asked for a

@@ -38,9 +38,9 @@ class TokenTable {
     std::string sha256;  // of the token, 64 lower-case hexadecimal digits
   };
 
-  // INVALID_ARGUMENT for a line that is not an entry, a token that appears twice, and a table without
-  // entries. The message begins with "source:line: " and never quotes a word of the file, which may
-  // be a token.
+  // INVALID_ARGUMENT for a line that is not an entry, a token that appears twice, and a table
+  // without entries. The message begins with "source:line: " and never quotes a word of the file,
+  // which may be a token.
   static absl::StatusOr<TokenTable> Parse(absl::string_view text, const std::string& source);
 
   // As Parse. NOT_FOUND, with the path, for a file that cannot be read.

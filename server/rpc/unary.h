@@ -15,8 +15,8 @@
 namespace proad::server {
 
 // Runs `work` on `pool` and ends the call, which the guard has admitted, with its status. When the
-// pool is full, ends the call with RESOURCE_EXHAUSTED at once. The objects that `work` refers to must
-// live until the end of the call.
+// pool is full, ends the call with RESOURCE_EXHAUSTED at once. The objects that `work` refers to
+// must live until the end of the call.
 grpc::ServerUnaryReactor* AnswerAdmitted(grpc::CallbackServerContext& context, ThreadPool& pool,
                                          RpcMetrics& metrics,
                                          absl::AnyInvocable<absl::Status() &&> work);
@@ -27,7 +27,8 @@ grpc::ServerUnaryReactor* AnswerOnPool(grpc::CallbackServerContext& context, Thr
                                        RpcGuard& guard, absl::AnyInvocable<absl::Status() &&> work,
                                        Role needed = Role::kNone);
 
-// A call that ends with an error before a message is read. Deletes itself when gRPC has released it.
+// A call that ends with an error before a message is read. Deletes itself when gRPC has released
+// it.
 template <typename Reactor>
 class RefusedCall final : public Reactor {
  public:

@@ -31,8 +31,9 @@ class DatasetUpload {
   //   RESOURCE_EXHAUSTED  the size exceeds a limit, which the message states, or the disk is full
   absl::Status StartFile(absl::string_view path, int64_t bytes, absl::string_view sha256);
 
-  // Writes the next bytes of the file. INVALID_ARGUMENT when no file is announced, when the file has
-  // more bytes than announced, or when its digest differs; RESOURCE_EXHAUSTED when the disk is full.
+  // Writes the next bytes of the file. INVALID_ARGUMENT when no file is announced, when the file
+  // has more bytes than announced, or when its digest differs; RESOURCE_EXHAUSTED when the disk is
+  // full.
   absl::Status Append(absl::string_view chunk);
 
   // Marks the dataset as complete: it does not change any more. INVALID_ARGUMENT when a file is

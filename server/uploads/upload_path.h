@@ -11,8 +11,8 @@
 
 namespace proad::server {
 
-// OK when `path` can be the path of a file in a dataset: relative, UTF-8, at most 512 bytes, no part
-// that begins with a dot, and the extension of an image, a list or a text. INVALID_ARGUMENT
+// OK when `path` can be the path of a file in a dataset: relative, UTF-8, at most 512 bytes, no
+// part that begins with a dot, and the extension of an image, a list or a text. INVALID_ARGUMENT
 // (PATH_INVALID, field "file.path") otherwise. Pure: safe to call from any thread.
 absl::Status CheckUploadPath(absl::string_view path);
 

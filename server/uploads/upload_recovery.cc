@@ -38,8 +38,8 @@ int64_t DropIncomplete(const fs::path& files, UploadRecord& record) {
   return complete == 0 ? 0 : record.ends.back();
 }
 
-// A stream that ends between the rename of a file and its line in the journal leaves such files, and
-// so does a power cut.
+// A stream that ends between the rename of a file and its line in the journal leaves such files,
+// and so does a power cut.
 absl::Status RemoveUnknown(const fs::path& files, const UploadRecord& record) {
   std::set<std::string> known;
   for (const UploadedFile& file : record.files) known.insert(file.path);
