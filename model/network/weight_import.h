@@ -43,9 +43,9 @@ struct ImportedEncoder {
 // and classification heads may be in the file and are left out.
 //
 // Throws PresetMismatch for an encoder of another kind or width, with the preset that fits, and
-// InvalidInput (field "encoder", reason ENCODER_UNKNOWN) for names of no known kind. Throws CorruptFile for every other tensor that is missing, unknown, of another
-// shape or element type, or not finite; the message names each with its shape and the expected one,
-// up to a bound.
+// InvalidInput (field "encoder", reason ENCODER_UNKNOWN) for names of no known kind. Throws
+// CorruptFile for every other tensor that is missing, unknown, of another shape or element type, or
+// not finite; the message names each with its shape and the expected one, up to a bound.
 ImportedEncoder ImportEncoder(const TensorFile& file, const EncoderConfig& config);
 
 // Copies it into `encoder`, converted to float32. Throws InvalidInput (field "encoder", reason

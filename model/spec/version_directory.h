@@ -33,8 +33,9 @@ class VersionExists : public InvalidInput {
 //
 // The parent of `directory` is made when absent; its own parent must exist.
 //
-// Throws VersionExists when `directory` exists, whatever is in it; InvalidInput for a manifest that ReadManifest would refuse; FileError (full
-// disk among others); and what `fill` throws. On any of these nothing is left behind.
+// Throws VersionExists when `directory` exists, whatever is in it; InvalidInput for a manifest that
+// ReadManifest would refuse; FileError (full disk among others); and what `fill` throws. On any of
+// these nothing is left behind.
 Manifest WriteVersion(const std::filesystem::path& directory, Manifest manifest,
                       const std::function<void(const std::filesystem::path& staging)>& fill);
 

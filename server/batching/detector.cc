@@ -8,7 +8,9 @@
 #include "absl/time/clock.h"
 #include "model/picture/frame.h"
 #include "model/picture/heatmap.h"
+#include "model/picture/image_header.h"
 #include "model/picture/preprocess.h"
+#include "server/batching/output_size.h"
 #include "server/util/exception_status.h"
 #include "server/util/reasons.h"
 #include "server/util/status_details.h"
@@ -52,6 +54,42 @@ Admission::Ending EndingOf(const absl::Status& status) {
   return absl::IsDeadlineExceeded(status) ? Admission::Ending::kExpired : Admission::Ending::kOther;
 }
 
+// Reads the size that the image claims, in pixels, without decoding it.
+void ReadSize(const DetectQuery& query, int64_t& width, int64_t& height) {
+  if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
+    width = frame->width;
+    height = frame->height;
+    return;
+  }
+  const model::ImageHeader header =
+      model::ReadImageHeader(std::get<std::span<const uint8_t>>(query.image));
+  width = header.width;
+  height = header.height;
+}
+
+bool IsWithin(const model::ImageLimits& limits, int64_t width, int64_t height) {
+  return width > 0 && height > 0 && width <= limits.max_side && height <= limits.max_side &&
+         width * height <= limits.max_pixels;
+}
+
+absl::Status OutputTooLarge(int64_t width, int64_t height, int64_t limit) {
+  return MakeError(
+      absl::StatusCode::kInvalidArgument,
+      absl::StrCat("outputs.resolution: ORIGINAL asks for ", width, " x ", height,
+                   " pixels; at most ", limit,
+                   " are possible (detect.max_output_pixels); ask for the resolution MODEL"),
+      {.reason = reason::kOutputTooLarge,
+       .field = "outputs.resolution",
+       .metadata = {{"max_output_pixels", absl::StrCat(limit)}}});
+}
+
+int64_t OutputBytes(const Detection& detection) {
+  int64_t bytes = 0;
+  if (detection.heatmap) bytes += static_cast<int64_t>(detection.heatmap->data.size());
+  if (detection.overlay) bytes += static_cast<int64_t>(detection.overlay->png.size());
+  return bytes;
+}
+
 model::Image Decode(const DetectQuery& query, const model::ImageLimits& limits) {
   if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
     return model::UnpackFrame(*frame, limits);
@@ -79,10 +117,12 @@ struct Detector::Call {
 };
 
 Detector::Detector(const Options& options, const ModelCatalog& catalog, Admission& admission,
-                   ThreadPool& pool, DynamicBatcher& batcher, Metrics& metrics)
+                   OutputBudget& output_budget, ThreadPool& pool, DynamicBatcher& batcher,
+                   Metrics& metrics)
     : options_(options),
       catalog_(catalog),
       admission_(admission),
+      output_budget_(output_budget),
       pool_(pool),
       batcher_(batcher),
       metrics_(metrics) {}
@@ -124,6 +164,28 @@ absl::Status Detector::Admit(Call& call) {
                     call.query.category, call.query.threshold);
   if (!threshold.ok()) return threshold.status();
   call.detection.threshold = *threshold;
+  return ReserveOutput(call);
+}
+
+absl::Status Detector::ReserveOutput(Call& call) {
+  const DetectOutputs& outputs = call.query.outputs;
+  if (!outputs.any()) return absl::OkStatus();
+  int64_t width = call.detection.model->map_side();
+  int64_t height = width;
+  if (outputs.grid == Grid::kOriginal) {
+    if (absl::Status status = Guarded([&] { ReadSize(call.query, width, height); }); !status.ok()) {
+      return status;
+    }
+    // Prepare refuses the image: it has no output.
+    if (!IsWithin(options_.image, width, height)) return absl::OkStatus();
+    if (width * height > options_.max_output_pixels) {
+      return OutputTooLarge(width, height, options_.max_output_pixels);
+    }
+  }
+  absl::StatusOr<OutputBudget::Reservation> reserved =
+      output_budget_.Reserve(MaxOutputBytes(outputs, width, height), admission_.drain_time());
+  if (!reserved.ok()) return reserved.status();
+  call.detection.output = *std::move(reserved);
   return absl::OkStatus();
 }
 
@@ -243,6 +305,7 @@ void Detector::Postprocess(Call& call) {
     Finish(call, std::move(status));
     return;
   }
+  detection.output.ShrinkTo(OutputBytes(detection));
   detection.times.postprocess = absl::Now() - start;
   metrics_.stage_seconds.postprocess.Observe(absl::ToDoubleSeconds(detection.times.postprocess));
   Finish(call, std::move(detection));

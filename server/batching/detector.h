@@ -11,6 +11,7 @@
 #include "server/batching/admission.h"
 #include "server/batching/detection.h"
 #include "server/batching/dynamic_batcher.h"
+#include "server/batching/output_budget.h"
 #include "server/serving/model_catalog.h"
 #include "server/telemetry/metrics.h"
 #include "server/util/thread_pool.h"
@@ -26,12 +27,15 @@ class Detector {
 
   struct Options {
     model::ImageLimits image;
+    // Pixels of a heatmap or overlay with the resolution of the image.
+    int64_t max_output_pixels = 25'000'000;
     // For a query without a deadline, so that nothing waits for ever.
     absl::Duration default_deadline = absl::Seconds(30);
   };
 
   Detector(const Options& options, const ModelCatalog& catalog, Admission& admission,
-           ThreadPool& pool, DynamicBatcher& batcher, Metrics& metrics);
+           OutputBudget& output_budget, ThreadPool& pool, DynamicBatcher& batcher,
+           Metrics& metrics);
   Detector(const Detector&) = delete;
   Detector& operator=(const Detector&) = delete;
 
@@ -43,7 +47,9 @@ class Detector {
   // cut; a query that a worker has is answered with its result.
   //   INVALID_ARGUMENT     the picture (field "encoded" or "frame....", reasons of model/picture/image.h)
   //   NOT_FOUND            model, version or category
-  //   RESOURCE_EXHAUSTED   admission (QUEUE_FULL, BYTES_FULL, DEADLINE_UNATTAINABLE), or memory
+  //                        or an answer with too many pixels (OUTPUT_TOO_LARGE)
+  //   RESOURCE_EXHAUSTED   admission (QUEUE_FULL, BYTES_FULL, DEADLINE_UNATTAINABLE), answers that
+  //                        are not yet written (OUTPUT_FULL), or memory
   //   DEADLINE_EXCEEDED, CANCELLED   while it waited
   //   UNAVAILABLE          model not ready, or draining
   //   INTERNAL             the model failed
@@ -63,6 +69,8 @@ class Detector {
   struct Call;
 
   absl::Status Admit(Call& call);
+  // Reserves the memory of heatmap and overlay.
+  absl::Status ReserveOutput(Call& call);
   void Preprocess(std::shared_ptr<Call> call);
   absl::Status Prepare(Call& call) const;
   // The batcher's refusal of an image, with the time after which to try again.
@@ -74,6 +82,7 @@ class Detector {
   const Options options_;
   const ModelCatalog& catalog_;
   Admission& admission_;
+  OutputBudget& output_budget_;
   ThreadPool& pool_;
   DynamicBatcher& batcher_;
   Metrics& metrics_;

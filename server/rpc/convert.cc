@@ -116,7 +116,8 @@ absl::Status CheckBytes(const std::string& field, const std::string& bytes, int6
   if (bytes.empty()) return Invalid(field, reason::kImageEmpty, "has no bytes");
   if (static_cast<int64_t>(bytes.size()) > limit) {
     return Invalid(field, reason::kImageBytesTooLarge,
-                   absl::StrCat("has ", bytes.size(), " bytes; at most ", limit, " are accepted"),
+                   absl::StrCat("has ", bytes.size(), " bytes; at most ", limit,
+                                " are accepted (image.max_bytes)"),
                    {{"max_bytes", absl::StrCat(limit)}});
   }
   return absl::OkStatus();

@@ -92,15 +92,17 @@ void Inspector::Inspect(const v1::DetectRequest& request, absl::Time deadline, C
                  done = std::move(done)](absl::StatusOr<Detection> detection) mutable {
     const absl::Status status = detection.status();
     const absl::Duration took = absl::Now() - start;
+    OutputBudget::Reservation output;
     if (status.ok()) {
       const Verdict verdict = detection->verdict;
+      output = std::move(detection->output);
       FillDetectResponse(*std::move(detection), request.category(), response);
       LogDetection(request, response, verdict, took);
     } else {
       LogRefusal(request, response.request_id(), status);
     }
     metrics_.Answered(status.code(), took);
-    done(status);
+    done(status, std::move(output));
   };
 
   absl::StatusOr<DetectQuery> query = ParseDetectRequest(request, detector_.options().image);

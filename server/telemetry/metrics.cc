@@ -84,6 +84,11 @@ struct Metrics::Families {
                                  "Requests that may be in flight, beyond which all are refused.")),
         inflight_bytes_limit(MakeGauge(registry, "proad_inflight_bytes_limit",
                                        "Bytes of pictures that may be in flight.")),
+        output_bytes(MakeGauge(registry, "proad_output_bytes",
+                               "Bytes reserved for heatmaps and overlays of answers that are not "
+                               "yet written.")),
+        output_bytes_limit(MakeGauge(registry, "proad_output_bytes_limit",
+                                     "Bytes of heatmaps and overlays that may be reserved.")),
         streams(MakeGauge(registry, "proad_streams", "Open DetectStream calls.")),
         ready(MakeGauge(registry, "proad_ready", "1 while the server says that it serves.")),
         worker_busy(MakeCounter(registry, "proad_worker_busy_seconds_total",
@@ -139,6 +144,8 @@ struct Metrics::Families {
   Family<Gauge>& inflight_bytes;
   Family<Gauge>& inflight_limit;
   Family<Gauge>& inflight_bytes_limit;
+  Family<Gauge>& output_bytes;
+  Family<Gauge>& output_bytes_limit;
   Family<Gauge>& streams;
   Family<Gauge>& ready;
   Family<Counter>& worker_busy;
@@ -206,13 +213,10 @@ Metrics::Metrics()
       batch_dispatch{families_->Cause("full"), families_->Cause("delay"),
                      families_->Cause("deadline"), families_->Cause("idle_worker"),
                      families_->Cause("drain")},
-      rejected{families_->Reason("queue_full"),
-               families_->Reason("bytes_full"),
-               families_->Reason("deadline_unattainable"),
-               families_->Reason("deadline_expired"),
-               families_->Reason("cancelled"),
-               families_->Reason("draining"),
-               families_->Reason("no_model"),
+      rejected{families_->Reason("queue_full"),       families_->Reason("bytes_full"),
+               families_->Reason("output_full"),      families_->Reason("deadline_unattainable"),
+               families_->Reason("deadline_expired"), families_->Reason("cancelled"),
+               families_->Reason("draining"),         families_->Reason("no_model"),
                families_->Reason("no_worker")},
       model_swaps{families_->model_swaps.Add({{"result", "ok"}}),
                   families_->model_swaps.Add({{"result", "failed"}})},
@@ -224,6 +228,8 @@ Metrics::Metrics()
       inflight_bytes(families_->inflight_bytes.Add({})),
       inflight_limit(families_->inflight_limit.Add({})),
       inflight_bytes_limit(families_->inflight_bytes_limit.Add({})),
+      output_bytes(families_->output_bytes.Add({})),
+      output_bytes_limit(families_->output_bytes_limit.Add({})),
       streams(families_->streams.Add({})),
       ready(families_->ready.Add({})),
       workers{families_->workers.Add({{"state", "serving"}}),

@@ -51,6 +51,7 @@ struct BatchDispatch {
 struct Rejected {
   prometheus::Counter& queue_full;             // too many requests waiting
   prometheus::Counter& bytes_full;             // too many bytes in flight
+  prometheus::Counter& output_full;            // too many bytes of answers not yet written
   prometheus::Counter& deadline_unattainable;  // the estimated wait exceeds the remaining deadline
   prometheus::Counter& deadline_expired;       // the deadline passed while it waited
   prometheus::Counter& cancelled;              // the client went away while it waited
@@ -133,6 +134,8 @@ class Metrics {
   prometheus::Gauge& inflight_bytes;          // bytes of their pictures
   prometheus::Gauge& inflight_limit;          // requests that admission lets in at once
   prometheus::Gauge& inflight_bytes_limit;    // bytes of pictures that it lets in at once
+  prometheus::Gauge& output_bytes;            // reserved for answers that are not yet written
+  prometheus::Gauge& output_bytes_limit;      // that may be reserved
   prometheus::Gauge& streams;                 // open DetectStream calls
   prometheus::Gauge& ready;                   // 1 while health says SERVING
   const Workers workers;

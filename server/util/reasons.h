@@ -54,6 +54,13 @@ inline constexpr char kCategoryNotFound[] = "CATEGORY_NOT_FOUND";
 inline constexpr char kDeadlineUnattainable[] = "DEADLINE_UNATTAINABLE";
 // Set encoded or frame.
 inline constexpr char kImageMissing[] = "IMAGE_MISSING";
+// Send a smaller image, or raise the limit that the message names. The client found this before
+// sending.
+inline constexpr char kMessageTooLarge[] = "MESSAGE_TOO_LARGE";
+// Read the answers that wait, then send the image again after the retry delay.
+inline constexpr char kOutputFull[] = "OUTPUT_FULL";
+// Ask for a smaller heatmap: the model's resolution, 8 or 16 bits, or no overlay.
+inline constexpr char kOutputTooLarge[] = "OUTPUT_TOO_LARGE";
 // Set frame.pixel_format.
 inline constexpr char kPixelFormatMissing[] = "PIXEL_FORMAT_MISSING";
 // Send the image again; report it when the fault persists.
