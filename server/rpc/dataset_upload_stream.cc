@@ -18,7 +18,7 @@ constexpr size_t kMaxChunk = 1 << 20;
 
 absl::Status OutOfOrder(const std::string& field, const std::string& message) {
   return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat(field, ": ", message),
-                   {.reason = reason::kMessageOutOfOrder, .field = field});
+                   {.reason = reason::kMessageOutOfTurn, .field = field});
 }
 
 // Values above int64_t stay above every limit.
