@@ -20,16 +20,16 @@
 namespace proad::client {
 namespace {
 
-// A server that restarts should be found again at once, not after gRPC's default of 1 to 120
-// seconds.
+// gRPC's default pauses between connection attempts (1 to 120 seconds) are too long to wait for a
+// server that restarts.
 constexpr int kInitialReconnectMilliseconds = 100;
-// What gRPC calls the least pause is how long one attempt may take: a handshake of TLS over a slow
-// line takes longer than the pause.
+// The argument GRPC_ARG_MIN_RECONNECT_BACKOFF_MS also limits the duration of one attempt. A TLS
+// handshake over a slow line takes longer than the pause between attempts.
 constexpr int kConnectMilliseconds = 5000;
 constexpr int kMaxReconnectMilliseconds = 2000;
 
-// Finds out that a server is gone without a word, which a watch would otherwise wait for until TCP
-// gives up. Servers take pings more often than every five minutes for an attack.
+// Keepalive detects a server whose host has disappeared; without it, a watch would block until TCP
+// times out. Servers close connections that send pings more often than every five minutes.
 constexpr int kKeepaliveMilliseconds = 330'000;
 constexpr int kKeepaliveTimeoutMilliseconds = 20'000;
 
@@ -48,7 +48,7 @@ std::shared_ptr<grpc::Channel> Connect(const ChannelOptions& options) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMilliseconds);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMilliseconds);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  // Nobody else's retry policy: RetryDelay decides.
+  // Ignores retry policies from DNS: RetryDelay decides about retries.
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   const Endpoints endpoints = ParseEndpoints(options.address);
   SetBalancing(endpoints, arguments);
@@ -69,13 +69,14 @@ absl::Status WaitUntilReachable(grpc::Channel& channel, const std::string& addre
   if (channel.WaitForConnected(ToDeadline(absl::Now() + timeout))) return absl::OkStatus();
   return absl::UnavailableError(
       absl::StrCat("no server answers at ", address, " (waited ", absl::FormatDuration(timeout),
-                   "): is proad-server running, and is this its gRPC address?"));
+                   "). Check that proad-server runs and that this is its gRPC address."));
 }
 
 absl::StatusOr<Health> CheckHealth(const std::shared_ptr<grpc::Channel>& channel,
                                    const std::string& service, absl::Duration timeout) {
-  // On the wire HealthCheckRequest {string service = 1} is a StringValue, and HealthCheckResponse
-  // {ServingStatus status = 1} an Int32Value: no stubs of the health service are needed.
+  // HealthCheckRequest {string service = 1} has the wire format of StringValue, and
+  // HealthCheckResponse {ServingStatus status = 1} that of Int32Value, so no generated stubs of the
+  // health service are needed.
   grpc::TemplatedGenericStub<google::protobuf::StringValue, google::protobuf::Int32Value> stub(
       channel);
   grpc::ClientContext context;
@@ -107,8 +108,8 @@ absl::Status WaitUntilServing(const std::shared_ptr<grpc::Channel>& channel,
     }
     if (absl::Now() + kHealthPollInterval >= deadline) {
       return absl::UnavailableError(absl::StrCat(
-          "the server is there, but did not serve within ", absl::FormatDuration(timeout),
-          ": it is loading its model, has none, or is shutting down"));
+          "the server answers, but was not serving within ", absl::FormatDuration(timeout),
+          ": it is loading its model, has no model, or is shutting down"));
     }
     absl::SleepFor(kHealthPollInterval);
   }

@@ -1,7 +1,7 @@
-// The connection to a server, and what is common to the calls over it.
+// Channels to a server: connecting, waiting for the server, and calls with retries.
 //
-// A channel is thread-safe, cheap to share and reconnects by itself: one per server, or per group
-// of servers, and process is right; DetectionClient and ModelClient can share it.
+// A channel is thread-safe and reconnects by itself. A process needs one channel per server or per
+// group of servers; DetectionClient, ModelClient and TrainingClient can share it.
 #pragma once
 
 #include <memory>
@@ -22,53 +22,53 @@ namespace proad::client {
 class TokenFile;
 
 struct ChannelOptions {
-  // "host:port", "[::1]:port" or "unix:/path"; or several servers, as client/endpoints.h says:
-  // "dns:///name:port" or "host1:port,host2:port".
+  // One server: "host:port", "[::1]:port" or "unix:/path". Several servers: "dns:///name:port" or
+  // "host1:port,host2:port"; see client/endpoints.h.
   std::string address;
-  // Default: plain text. Secure (client/security.h) sets this and the next two from files.
+  // Null: no encryption. Secure (client/security.h) sets this field and the next two from files.
   std::shared_ptr<grpc::ChannelCredentials> credentials;
-  // That the server's certificate must be for; "": the address's.
+  // Name that the server's certificate must have. Empty: the name in the address.
   std::string server_name;
-  // Sent with every call; null: none.
+  // Token that every call sends. Null: none.
   std::shared_ptr<TokenFile> token;
-  // Largest answer that is accepted, in bytes. gRPC's own 4 MiB would not hold the float heatmap of
-  // a picture of more than a million pixels. What is sent is not limited here: the server states
-  // its limit.
+  // Largest accepted response, in bytes. gRPC's default of 4 MiB is too small for the FLOAT32
+  // heatmap of an image with more than a million pixels. The size of requests is limited by the
+  // server only.
   int max_receive_bytes = 256 << 20;
-  // Use http_proxy and the like from the environment. Off: they are meant for the web, and would
-  // send the traffic to a server in the next hall through the office.
+  // Use the proxy that the environment names (http_proxy and similar variables). Off by default,
+  // because such proxies are meant for web traffic and often cannot reach servers on the local
+  // network.
   bool use_http_proxy = false;
 };
 
-// Never fails: connecting begins with the first call. Blocks only on the names in a list of
-// servers.
+// Creates a channel. Never fails, because the connection is made with the first call. Blocks only
+// to resolve the names in a list of servers.
 std::shared_ptr<grpc::Channel> Connect(const ChannelOptions& options);
 
-// Waits until a connection stands, `timeout` at most. UNAVAILABLE, with what to do, when none does.
+// Blocks until the channel is connected. UNAVAILABLE, with advice in the message, after `timeout`.
 absl::Status WaitUntilReachable(grpc::Channel& channel, const std::string& address,
                                 absl::Duration timeout);
 
-// What a server's grpc.health.v1.Health says of itself.
+// Answer of the server's health service (grpc.health.v1.Health).
 enum class Health { kServing, kNotServing, kUnknownService };
 
-// Asks for the health of `service`, "" for the server as a whole.
+// Returns the health of `service`; "" is the server as a whole.
 absl::StatusOr<Health> CheckHealth(const std::shared_ptr<grpc::Channel>& channel,
                                    const std::string& service, absl::Duration timeout);
 
-// Waits until the server as a whole serves, `timeout` at most: a server that has just been started
-// loads its model first. UNAVAILABLE when it does not. A server without a health service counts as
-// serving.
+// Blocks until the server as a whole is serving: after its start, a server loads its model first.
+// UNAVAILABLE after `timeout`. A server without a health service counts as serving.
 absl::Status WaitUntilServing(const std::shared_ptr<grpc::Channel>& channel,
                               absl::Duration timeout);
 
 struct CallOptions {
-  // For a call with all its attempts; absl::InfiniteDuration() for none.
+  // Longest duration of a call with all its attempts. absl::InfiniteDuration(): no limit.
   absl::Duration deadline = absl::Seconds(30);
   RetryPolicy retry;
 };
 
-// Makes a call, again where RetryDelay allows it, all attempts before one deadline. `attempt` is
-// given a fresh context with the deadline set. Blocks; sleeps between attempts.
+// Makes a call and repeats it as RetryDelay allows. One deadline holds for all attempts. Each call
+// of `attempt` gets a new context with the deadline set. Blocks, and sleeps between attempts.
 absl::Status CallWithRetry(const CallOptions& options,
                            absl::FunctionRef<grpc::Status(grpc::ClientContext&)> attempt);
 

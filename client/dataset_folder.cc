@@ -18,8 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kLongestPath = 512;     // of the contract
-constexpr size_t kLongestIdPrefix = 40;  // an id has 64 characters
+constexpr size_t kLongestPath = 512;     // bytes; UploadFile.path in training.proto
+constexpr size_t kLongestIdPrefix = 40;  // characters; an id has at most 64
 constexpr size_t kIdDigestBytes = 6;
 
 class Sha256 {
@@ -46,7 +46,7 @@ bool IsSent(const fs::path& path) {
   return kExtensions->count(absl::AsciiStrToLower(path.extension().string())) > 0;
 }
 
-// RFC 3629: no surrogates, nothing longer than it need be, nothing above U+10FFFF.
+// RFC 3629: no surrogates, no overlong sequences, nothing above U+10FFFF.
 bool IsUtf8(const std::string& text) {
   for (size_t at = 0; at < text.size();) {
     const auto byte = [&](size_t i) {
@@ -71,20 +71,20 @@ bool IsUtf8(const std::string& text) {
 absl::Status CheckPath(const std::string& path) {
   if (!IsUtf8(path)) {
     return absl::InvalidArgumentError(absl::StrCat("the name of ", absl::CHexEscape(path),
-                                                   " is not UTF-8: rename it, then send again"));
+                                                   " is not UTF-8: rename it and try again"));
   }
   if (path.size() <= kLongestPath) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("the path ", path, " has ", path.size(),
-                                                 " bytes; at most ", kLongestPath, " can be sent"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("the path ", path, " has ", path.size(), " bytes; the limit is ", kLongestPath));
 }
 
-// Sorts everything below `folder` into what is sent and what is left out; without content yet.
+// Fills in the paths of the files to send and of those that are left out; reads no content.
 absl::Status Walk(const fs::path& folder, FolderListing& listing) {
   std::error_code error;
   fs::recursive_directory_iterator entry(folder, error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
     const std::string path = entry->path().lexically_relative(folder).generic_string();
-    std::error_code vanished;  // an entry that is gone is no entry
+    std::error_code vanished;  // ignored: an entry can disappear during the walk
     const bool hidden = entry->path().filename().string().starts_with(".");
     if (entry->is_directory(vanished)) {
       if (!hidden && !entry->is_symlink(vanished)) continue;
@@ -103,7 +103,7 @@ absl::Status Walk(const fs::path& folder, FolderListing& listing) {
       absl::StrCat("cannot read everything below ", folder.string(), ": ", error.message()));
 }
 
-// Size and digest of the file's content.
+// Reads the file and fills in its size and digest.
 absl::Status ReadContent(const fs::path& path, const std::stop_token& stop, FolderFile& file) {
   std::ifstream stream(path, std::ios::binary);
   if (!stream) {
@@ -113,7 +113,7 @@ absl::Status ReadContent(const fs::path& path, const std::stop_token& stop, Fold
   Sha256 digest;
   std::vector<char> buffer(size_t{1} << 18);
   while (stream) {
-    if (stop.stop_requested()) return absl::CancelledError("stopped while the folder was read");
+    if (stop.stop_requested()) return absl::CancelledError("stopped while reading the folder");
     stream.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
     const auto got = static_cast<size_t>(stream.gcount());
     digest.Add(buffer.data(), got);
@@ -124,7 +124,8 @@ absl::Status ReadContent(const fs::path& path, const std::stop_token& stop, Fold
   return absl::OkStatus();
 }
 
-// The folder's name in the letters of an id: every run of others becomes one "-".
+// Converts a folder's name to the characters of a dataset id: each run of other characters becomes
+// one "-".
 std::string IdPrefix(const std::string& name) {
   std::string prefix;
   bool replaced = false;
@@ -132,7 +133,7 @@ std::string IdPrefix(const std::string& name) {
     const auto lower = absl::ascii_tolower(static_cast<unsigned char>(letter));
     const bool plain = absl::ascii_isalnum(static_cast<unsigned char>(lower));
     const bool allowed = plain || lower == '-' || lower == '_' || lower == '.';
-    if (prefix.empty() && !plain) continue;  // it starts with a letter or digit
+    if (prefix.empty() && !plain) continue;  // an id starts with a letter or digit
     if (allowed || !replaced) prefix.push_back(allowed ? lower : '-');
     replaced = !allowed;
   }
@@ -153,9 +154,10 @@ absl::StatusOr<FolderListing> ListFolder(const fs::path& folder, const std::stop
   if (listing.files.empty()) {
     return absl::NotFoundError(
         absl::StrCat("nothing to send in ", folder.string(),
-                     ": looked for .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp, .csv and .json"));
+                     ": it holds no .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp, .csv or .json"));
   }
-  // The contract's order: "a-b/1" comes before "a/1", other than folder by folder.
+  // UploadDataset requires the order of the paths' bytes, in which "a-b/1" comes before "a/1". The
+  // walk goes folder by folder.
   std::sort(listing.files.begin(), listing.files.end(),
             [](const FolderFile& a, const FolderFile& b) { return a.path < b.path; });
   std::sort(listing.left_out.begin(), listing.left_out.end());
@@ -172,7 +174,7 @@ std::string DatasetIdOf(const fs::path& folder, const FolderListing& listing) {
   Sha256 digest;
   for (const FolderFile& file : listing.files) {
     digest.Add(file.path);
-    digest.Add("\0", 1);  // no path holds one
+    digest.Add("\0", 1);  // separator: no path contains NUL
     digest.Add(file.sha256);
   }
   return absl::StrCat(prefix, "-",

@@ -13,9 +13,20 @@
 namespace proad::client {
 namespace {
 
-constexpr size_t kChunkBytes = size_t{1} << 20;  // of the contract
+constexpr size_t kChunkBytes = size_t{1} << 20;  // largest chunk of UploadDataset
 
 }  // namespace
+
+proad::v1::UploadDatasetResponse CompleteDataset(const std::string& dataset_id,
+                                                 const FolderListing& listing) {
+  proad::v1::UploadDatasetResponse response;
+  response.set_dataset_id(dataset_id);
+  response.set_complete(true);
+  response.set_files(listing.files.size());
+  response.set_size_bytes(listing.bytes);
+  response.set_last_path(listing.files.back().path);
+  return response;
+}
 
 DatasetUpload::DatasetUpload(proad::v1::TrainingService::StubInterface& stub,
                              const CallOptions& call, const std::string& dataset_id,
@@ -35,10 +46,12 @@ absl::StatusOr<proad::v1::UploadDatasetResponse> DatasetUpload::Run() {
     absl::StatusOr<proad::v1::UploadDatasetResponse> done = RunOnce();
     if (done.ok()) return done;
     if (options_.stop.stop_requested()) return absl::CancelledError("the upload was stopped");
-    if (finish_sent_ && absl::IsAlreadyExists(done.status())) return Completed();
+    if (finish_sent_ && absl::IsAlreadyExists(done.status())) {
+      return CompleteDataset(dataset_id_, listing_);
+    }
     if (stored_ > furthest) attempts = 1;
     furthest = std::max(furthest, stored_);
-    // Our broken stream may still be open on the server's side: then it holds the dataset.
+    // A broken stream may still be open on the server and hold the dataset: ABORTED is temporary then.
     const absl::Status error = interrupted_ && absl::IsAborted(done.status())
                                    ? absl::UnavailableError(done.status().message())
                                    : done.status();
@@ -52,13 +65,13 @@ absl::StatusOr<proad::v1::UploadDatasetResponse> DatasetUpload::Run() {
 }
 
 absl::StatusOr<proad::v1::UploadDatasetResponse> DatasetUpload::RunOnce() {
-  const absl::StatusOr<proad::v1::UploadDatasetResponse> stored = Ask();
+  const absl::StatusOr<proad::v1::UploadDatasetResponse> stored = GetStored();
   if (!stored.ok()) return stored;
-  if (absl::Status fits = GoOnAfter(*stored); !fits.ok()) return fits;
+  if (absl::Status fits = ContinueAfter(*stored); !fits.ok()) return fits;
   return Send();
 }
 
-absl::StatusOr<proad::v1::UploadDatasetResponse> DatasetUpload::Ask() const {
+absl::StatusOr<proad::v1::UploadDatasetResponse> DatasetUpload::GetStored() const {
   grpc::ClientContext context;
   const std::stop_callback give_up(options_.stop, [&context] { context.TryCancel(); });
   context.set_deadline(ToDeadline(absl::Now() + call_.deadline));
@@ -71,7 +84,7 @@ absl::StatusOr<proad::v1::UploadDatasetResponse> DatasetUpload::Ask() const {
   return stored;
 }
 
-absl::Status DatasetUpload::GoOnAfter(const proad::v1::UploadDatasetResponse& stored) {
+absl::Status DatasetUpload::ContinueAfter(const proad::v1::UploadDatasetResponse& stored) {
   const auto first =
       stored.last_path().empty()
           ? listing_.files.begin()
@@ -83,10 +96,10 @@ absl::Status DatasetUpload::GoOnAfter(const proad::v1::UploadDatasetResponse& st
   const auto files = static_cast<uint64_t>(first - listing_.files.begin());
   if (files != stored.files() || bytes != stored.size_bytes()) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "the server has an unfinished upload named ", dataset_id_, " of ", stored.files(),
-        " files and ", stored.size_bytes(), " bytes up to ", stored.last_path(), "; ",
+        "the server has an unfinished upload named ", dataset_id_, " with ", stored.files(),
+        " files and ", stored.size_bytes(), " bytes up to ", stored.last_path(), ", but ",
         folder_.string(), " has ", files, " files and ", bytes,
-        " bytes up to there, so it is another dataset: send it under another name"));
+        " bytes up to that path. It is another dataset: upload it under another name"));
   }
   stored_ = next_ = files;
   bytes_ = bytes;
@@ -101,7 +114,7 @@ absl::StatusOr<proad::v1::UploadDatasetResponse> DatasetUpload::Send() {
   const absl::Status sent = SendFiles(*stream);
   if (!sent.ok()) context.TryCancel();
   const absl::Status status = ToStatus(stream->Finish(), context);
-  // What is wrong on this side explains more than the cancellation that it caused.
+  // An error of this side caused the cancellation, so it is the better explanation.
   if (!sent.ok()) return sent;
   if (!status.ok()) return status;
   return response;
@@ -111,7 +124,7 @@ absl::Status DatasetUpload::SendFiles(Stream& stream) {
   if (!stream.Write(Start())) return absl::OkStatus();
   for (size_t file = next_; file < listing_.files.size(); ++file) {
     if (absl::Status sent = SendFile(listing_.files[file], stream); !sent.ok()) {
-      // A stream that broke: Finish knows better.
+      // The stream broke: Finish returns the error.
       return absl::IsUnavailable(sent) ? absl::OkStatus() : sent;
     }
   }
@@ -139,7 +152,7 @@ absl::Status DatasetUpload::SendFile(const FolderFile& file, Stream& stream) {
     chunk.resize(std::min<uint64_t>(kChunkBytes, file.bytes - sent));
     if (!content.read(chunk.data(), static_cast<std::streamsize>(chunk.size()))) {
       return absl::FailedPreconditionError(absl::StrCat(
-          (folder_ / file.path).string(), " is gone or has become shorter while it was sent"));
+          (folder_ / file.path).string(), " was removed or became shorter during the upload"));
     }
     if (!stream.Write(message)) return broken;
     sent += chunk.size();
@@ -159,16 +172,6 @@ proad::v1::UploadDatasetRequest DatasetUpload::Start() const {
   request.mutable_start()->set_total_bytes(listing_.bytes);
   request.mutable_start()->set_total_files(listing_.files.size());
   return request;
-}
-
-proad::v1::UploadDatasetResponse DatasetUpload::Completed() const {
-  proad::v1::UploadDatasetResponse response;
-  response.set_dataset_id(dataset_id_);
-  response.set_complete(true);
-  response.set_files(listing_.files.size());
-  response.set_size_bytes(listing_.bytes);
-  response.set_last_path(listing_.files.back().path);
-  return response;
 }
 
 }  // namespace proad::client

@@ -1,4 +1,4 @@
-// One folder on its way to a server: streams, one after the other, until the dataset is complete.
+// Uploads one folder: opens streams, one after the other, until the dataset is complete.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,12 @@
 
 namespace proad::client {
 
-// Belongs to one thread. All references must outlive it.
+// The response for a complete dataset with the files of `listing`, for a dataset that the server has
+// already or whose response was lost.
+proad::v1::UploadDatasetResponse CompleteDataset(const std::string& dataset_id,
+                                                 const FolderListing& listing);
+
+// Not thread-safe. Keeps references to its arguments, which must outlive it.
 class DatasetUpload {
  public:
   DatasetUpload(proad::v1::TrainingService::StubInterface& stub, const CallOptions& call,
@@ -25,17 +30,17 @@ class DatasetUpload {
  private:
   using Stream = grpc::ClientWriterInterface<proad::v1::UploadDatasetRequest>;
 
-  // Asks what the server has, then sends the rest.
+  // Asks which files the server has and sends the others.
   absl::StatusOr<proad::v1::UploadDatasetResponse> RunOnce();
-  absl::StatusOr<proad::v1::UploadDatasetResponse> Ask() const;
-  // Takes over from the server what it has: where to go on.
-  absl::Status GoOnAfter(const proad::v1::UploadDatasetResponse& stored);
+  absl::StatusOr<proad::v1::UploadDatasetResponse> GetStored() const;
+  // Continues after the files that the server has. FAILED_PRECONDITION when they are not the first
+  // files of this folder.
+  absl::Status ContinueAfter(const proad::v1::UploadDatasetResponse& stored);
   absl::StatusOr<proad::v1::UploadDatasetResponse> Send();
-  // All that is left. OK as well when the stream breaks: its status says why.
+  // Sends the remaining files. OK also when the stream breaks: the stream's status has the error.
   absl::Status SendFiles(Stream& stream);
   absl::Status SendFile(const FolderFile& file, Stream& stream);
   proad::v1::UploadDatasetRequest Start() const;
-  proad::v1::UploadDatasetResponse Completed() const;
 
   proad::v1::TrainingService::StubInterface& stub_;
   const CallOptions& call_;
@@ -43,11 +48,11 @@ class DatasetUpload {
   const std::filesystem::path& folder_;
   const FolderListing& listing_;
   const UploadOptions& options_;
-  size_t stored_ = 0;         // whole files that the server had when it was last asked
-  size_t next_ = 0;           // file to send
-  uint64_t bytes_ = 0;        // of the files before it
-  bool interrupted_ = false;  // a stream of ours broke: the server may not have noticed yet
-  bool finish_sent_ = false;  // its answer may have been lost
+  size_t stored_ = 0;         // complete files on the server, according to its last answer
+  size_t next_ = 0;           // index of the next file to send
+  uint64_t bytes_ = 0;        // total size of the files before it
+  bool interrupted_ = false;  // a stream broke; the server may still hold it open
+  bool finish_sent_ = false;  // the response to finish may have been lost
 };
 
 }  // namespace proad::client

@@ -20,7 +20,7 @@ absl::Status DetectStream::Send(proad::v1::DetectRequest request) {
   proad::v1::DetectStreamRequest message;
   *message.mutable_request() = std::move(request);
   if (stream_->Write(message)) return absl::OkStatus();
-  return absl::UnavailableError("the stream has ended: this image was not sent");
+  return absl::UnavailableError("the stream has ended; the image was not sent");
 }
 
 void DetectStream::CloseSending() { stream_->WritesDone(); }
@@ -40,7 +40,7 @@ std::optional<StreamAnswer> DetectStream::Receive() {
     answer.detection = ToStatus(response.error());
   } else {
     answer.detection = absl::InternalError(
-        "the server's answer holds neither a detection nor an error that this client knows");
+        "the response holds neither a detection nor an error that this client knows");
   }
   return answer;
 }

@@ -1,7 +1,8 @@
-// One DetectStream call: many images in flight, each answered with a detection or an error.
+// One DetectStream call: sends many images without waiting for each answer.
 //
-// The server stops reading while its window is full; Send then blocks until answers have been taken
-// out by Receive. So send and receive from two threads:
+// Each image gets one answer, a detection or an error. The server stops reading while its window is
+// full; Send then blocks until Receive has taken answers. Therefore send and receive from two
+// threads:
 //
 //   auto stream = client.OpenStream();
 //   std::jthread sender([&] {
@@ -11,8 +12,8 @@
 //   while (auto answer = stream->Receive()) Use(*answer);
 //   absl::Status status = stream->status();
 //
-// A stream is not retried as a whole: what was sent and not answered when it ends with an error is
-// for the caller to send again, which is safe.
+// A stream is never retried. After an error, the caller can send the unanswered images again on a
+// new stream: inspecting an image twice does no harm.
 #pragma once
 
 #include <memory>
@@ -33,46 +34,46 @@ struct StreamAnswer {
   absl::StatusOr<proad::v1::DetectResponse> detection;
 };
 
-// Thread-safe in this way: one thread calls Send and CloseSending, one calls Receive and status,
-// Cancel may come from any. Answers may come in another order than the requests.
+// Thread-safety: one thread may call Send and CloseSending while another one calls Receive and
+// status. Cancel may be called from any thread. Answers can have another order than the requests.
 class DetectStream {
  public:
   explicit DetectStream(std::shared_ptr<proad::v1::DetectionService::Stub> stub);
-  // Cancels what is not answered yet. No other call may be in progress.
+  // Cancels the unanswered images. No other method may be running.
   ~DetectStream();
 
   DetectStream(const DetectStream&) = delete;
   DetectStream& operator=(const DetectStream&) = delete;
 
-  // Sends one image; blocks while the server takes no more. request.request_id is how the answer is
-  // recognised: set it, and set it apart. UNAVAILABLE when the stream has ended: Receive the rest,
-  // then status() says why.
+  // Sends one image. Blocks while the server reads nothing. request.request_id identifies the
+  // answer: set it to a value that is unique in the stream. UNAVAILABLE when the stream has ended:
+  // call Receive until it returns nullopt, then status() has the error.
   absl::Status Send(proad::v1::DetectRequest request);
 
-  // Says that no more images come: the stream ends when everything sent has been answered.
+  // Announces that no more images follow. The stream ends after the last answer.
   void CloseSending();
 
-  // The next answer; blocks. nullopt: the stream has ended.
+  // Returns the next answer, or nullopt when the stream has ended. Blocks.
   std::optional<StreamAnswer> Receive();
 
-  // How the stream ended, once Receive has returned nullopt. OK: every image that the server read
-  // was answered. A server that shuts down ends streams with OK as well: then Send fails, and what
-  // it sent last may be unanswered.
+  // Status of the stream; valid after Receive has returned nullopt. OK: every image that the server
+  // read was answered. A server that shuts down also ends the stream with OK; then Send fails, and
+  // the last images sent may be unanswered.
   const absl::Status& status() const { return status_; }
 
-  // Gives up what is in flight; Receive then returns nullopt and status() is CANCELLED.
+  // Cancels the stream. Receive then returns nullopt, and status() is CANCELLED.
   void Cancel();
 
  private:
   using Stream =
       grpc::ClientReaderWriter<proad::v1::DetectStreamRequest, proad::v1::DetectStreamResponse>;
 
-  // The stub must outlive the call, which must outlive nothing else.
+  // Declared before the call's members because the stub must outlive the call.
   const std::shared_ptr<proad::v1::DetectionService::Stub> stub_;
   grpc::ClientContext context_;
   const std::unique_ptr<Stream> stream_;
-  bool ended_ = false;  // of the receiving thread
-  absl::Status status_;
+  bool ended_ = false;   // used by the receiving thread only
+  absl::Status status_;  // likewise
 };
 
 }  // namespace proad::client

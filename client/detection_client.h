@@ -1,14 +1,14 @@
-// Asks a server to inspect images, one call each.
+// Inspects images on a server.
 //
-// Requests and answers are the messages of proto/proad/v1/detection.proto themselves: they are
-// documented there field by field and nothing is gained by a copy of them.
+// Requests and responses are the messages of proto/proad/v1/detection.proto, which documents every
+// field.
 //
 //   proad::client::DetectionClient client({.address = "localhost:50051"});
 //   proad::v1::DetectRequest request;
 //   request.set_encoded(bytes_of_a_file);
 //   absl::StatusOr<proad::v1::DetectResponse> detection = client.Detect(request);
 //
-// Errors carry the server's details, see client/error.h. No error ever comes with a verdict.
+// Errors carry the server's details, see client/error.h. An error never carries a verdict.
 #pragma once
 
 #include <memory>
@@ -20,20 +20,22 @@
 
 namespace proad::client {
 
-// Thread-safe: any number of threads may call at once, they share one connection.
+// Thread-safe: concurrent calls share one channel.
 class DetectionClient {
  public:
   explicit DetectionClient(const ChannelOptions& channel, CallOptions call = {});
-  // Over a connection that others use too.
+  // Uses a channel that other clients may share.
   explicit DetectionClient(const std::shared_ptr<grpc::Channel>& channel, CallOptions call = {});
 
-  // Inspects one image; blocks. Retries as RetryDelay says: to inspect twice is to inspect once.
+  // Inspects one image. Blocks. Repeats the call as RetryDelay allows: inspecting an image twice does
+  // no harm.
   absl::StatusOr<proad::v1::DetectResponse> Detect(const proad::v1::DetectRequest& request) const;
-  // The same with a deadline or a retry policy of its own.
+  // The same with another deadline or retry policy.
   absl::StatusOr<proad::v1::DetectResponse> Detect(const proad::v1::DetectRequest& request,
                                                    const CallOptions& call) const;
 
-  // Opens a stream, for many images in flight at once. It may outlive this object.
+  // Opens a stream, which sends many images without waiting for each answer. It may outlive this
+  // object.
   std::unique_ptr<DetectStream> OpenStream() const;
 
  private:

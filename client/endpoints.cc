@@ -20,13 +20,14 @@ namespace {
 
 constexpr absl::string_view kDns = "dns:///";
 
-// New pods are to be found sooner than after gRPC's half minute, once a connection ends.
+// Shortest time between two resolutions of a name. gRPC's default of 30 seconds delays the use of
+// new pods after a connection has ended.
 constexpr int kMinResolutionMilliseconds = 2000;
 
-// What gRPC does with several addresses. Counted are calls that end with an error, whatever it is;
-// of a server that fails 85 in a hundred, and at least five within two seconds, nothing is asked
-// for five seconds, then ten, fifteen, up to five minutes. A third is the bound that leaves half of
-// the servers, since gRPC looks at it before it takes out another.
+// Load balancing over several addresses. Calls that end with any error count as failures. A server
+// with at least 5 calls within 2 seconds, of which 85 % or more fail, is ejected for 5 seconds, then
+// for 10, 15 and so on up to 5 minutes. With maxEjectionPercent 33, at least half of the servers
+// stay, because gRPC compares the share before it ejects one more server.
 constexpr char kServiceConfig[] = R"({
   "healthCheckConfig": {"serviceName": ""},
   "loadBalancingConfig": [
@@ -46,7 +47,7 @@ struct HostPort {
   std::string port;
 };
 
-// "[::1]:50051" -> "::1", "50051"
+// Splits "[::1]:50051" into "::1" and "50051".
 HostPort Split(absl::string_view text) {
   const size_t colon = text.rfind(':');
   if (colon == absl::string_view::npos || absl::EndsWith(text, "]")) {
@@ -57,7 +58,7 @@ HostPort Split(absl::string_view text) {
   return {std::string(host), std::string(text.substr(colon + 1))};
 }
 
-// An address of either kind as IPv6 has it.
+// Formats an IPv4 or IPv6 address as an IPv6 address with port.
 std::string AsIpv6(const sockaddr* address) {
   char text[INET6_ADDRSTRLEN] = {};
   if (address->sa_family == AF_INET6) {
@@ -70,7 +71,8 @@ std::string AsIpv6(const sockaddr* address) {
   return absl::StrCat("[::ffff:", text, "]:", ntohs(ipv4->sin_port));
 }
 
-// The addresses of one entry, all of one kind: of a machine that has both, those of IPv4.
+// Resolves one entry. All addresses are of one family: IPv4 if the host has such addresses, else
+// IPv6, so that a host with both does not count twice.
 std::vector<std::string> Addresses(const HostPort& entry) {
   for (const int family : {AF_INET, AF_INET6}) {
     addrinfo hints = {};
@@ -100,7 +102,7 @@ Endpoints ParseEndpoints(const std::string& address) {
     if (authority.empty()) authority = entry.host;
     for (std::string& found : Addresses(entry)) addresses.push_back(std::move(found));
   }
-  // A list of which nothing can be found is left to gRPC, whose error names it.
+  // gRPC's own resolver fails too, and its error names the address.
   if (addresses.empty()) return {.target = absl::StrCat(kDns, address)};
   return {.target = absl::StrCat("ipv6:", absl::StrJoin(addresses, ",")),
           .authority = authority,

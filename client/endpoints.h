@@ -1,18 +1,19 @@
-// Which servers an address means, and how calls are spread over several of them.
+// Server addresses, and the distribution of calls over several servers.
 //
-//   "host:port", "[::1]:port", "unix:/path"   one server
-//   "dns:///name:port"                        every address that the name has, a headless service
-//   of
-//                                             Kubernetes for example; looked up again when a
-//                                             connection ends
-//   "host1:port,host2:port,..."               these; names are looked up once
+//   "host:port", "[::1]:port", "unix:/path"
+//       One server.
+//   "dns:///name:port"
+//       All addresses of the name, for example of a headless service in Kubernetes. The name is
+//       resolved again when a connection ends.
+//   "host1:port,host2:port,..."
+//       The listed servers. Their names are resolved once.
 //
-// Calls to several servers take turns (round robin) among those that are connected and say by the
-// health service that they serve. One that answers nearly everything with an error, or not in time,
-// is left out for a while, longer each time, but never more than half of them. gRPC's own policies
-// do this; a call that a dying server took down with it is repeated by RetryDelay.
+// gRPC distributes calls round robin over the servers that are connected and whose health service
+// reports SERVING. It ejects a server on which nearly all calls fail or exceed their deadline, for a
+// time that grows with each ejection, but never more than half of the servers. RetryDelay decides
+// about repeating a call whose server crashed.
 //
-// Thread-safety: functions without state. ParseEndpoints may ask the resolver, and block on it.
+// Functions without state: safe to call from any thread. ParseEndpoints may block on the resolver.
 #pragma once
 
 #include <string>
@@ -22,14 +23,16 @@
 namespace proad::client {
 
 struct Endpoints {
-  std::string target;     // as gRPC takes it
-  std::string authority;  // whose certificate is expected; "": the target's
-  bool several = false;
+  std::string target;     // target of the gRPC channel
+  std::string authority;  // name that the certificate must have; empty: the name in `target`
+  bool several = false;   // true when `target` can stand for more than one server
 };
 
+// Never fails. When none of the names in a list can be resolved, the target is left to gRPC, whose
+// error names it.
 Endpoints ParseEndpoints(const std::string& address);
 
-// Makes a channel to several servers spread its calls over them.
+// Makes a channel to several servers distribute its calls. Changes nothing for one server.
 void SetBalancing(const Endpoints& endpoints, grpc::ChannelArguments& arguments);
 
 }  // namespace proad::client

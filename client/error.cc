@@ -18,8 +18,8 @@ absl::StatusCode ToCode(int code) {
   return static_cast<absl::StatusCode>(code);
 }
 
-// HTTP/2's ENHANCE_YOUR_CALM, which gRPC ends calls with whose server's connections take too much
-// memory: any of them, not only who takes it.
+// HTTP/2 error ENHANCE_YOUR_CALM. gRPC ends calls with it when the connections of the server use too
+// much memory; it can hit any call, not only those that use much memory.
 constexpr char kOutOfMemoryReset[] = "RST_STREAM with error code 11";
 
 bool HasRetryInfo(const google::rpc::Status& status) {
@@ -42,7 +42,7 @@ void AddPushback(const grpc::ClientContext& context, google::rpc::Status& status
   const auto found = trailers.find(kPushbackTrailer);
   if (found == trailers.end() || HasRetryInfo(status)) return;
   int64_t milliseconds = 0;
-  // A negative value means "do not retry", which is what no RetryInfo means as well.
+  // A negative value means "do not retry", as a missing RetryInfo does.
   if (!absl::SimpleAtoi(absl::string_view(found->second.data(), found->second.size()),
                         &milliseconds) ||
       milliseconds < 0) {
@@ -56,7 +56,7 @@ void AddPushback(const grpc::ClientContext& context, google::rpc::Status& status
 absl::Status ToStatus(const grpc::Status& status, const grpc::ClientContext& context) {
   if (status.ok()) return absl::OkStatus();
   google::rpc::Status details;
-  // Details that do not parse lose nothing but themselves: code and message stand on their own.
+  // Without valid details, code and message still describe the error.
   if (!details.ParseFromString(status.error_details())) details.Clear();
   AddPushback(context, details);
   if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED && details.details().empty() &&
@@ -71,7 +71,7 @@ absl::Status ToStatus(const grpc::Status& status, const grpc::ClientContext& con
 absl::Status ToStatus(const google::rpc::Status& status) {
   if (status.code() == 0) {
     return absl::InternalError(
-        absl::StrCat("the server answered with an error that says OK: ", status.message()));
+        absl::StrCat("the server sent an error with the code OK: ", status.message()));
   }
   absl::Status result(ToCode(status.code()), status.message());
   result.SetPayload(kPayload, absl::Cord(status.SerializeAsString()));

@@ -1,7 +1,7 @@
-// What a server says about an error besides code and message.
+// Errors of calls with the details that the server attaches: reason, field, retry time.
 //
-// Every error of this library is an absl::Status that carries the server's google.rpc.Status as a
-// payload; DetailsOf reads it. Pure functions: safe to call from any thread.
+// An error of a call is an absl::Status that carries the server's google.rpc.Status as a payload;
+// DetailsOf reads it. Pure functions: safe to call from any thread.
 #pragma once
 
 #include <map>
@@ -17,36 +17,37 @@
 
 namespace proad::client {
 
-// One field of the request that the server found at fault.
+// One invalid field of a request.
 struct FieldViolation {
   std::string field;        // path in the request, for example "frame.stride"
-  std::string description;  // what was wrong with it and what would be right
+  std::string description;  // the error and the valid values
 };
 
 struct ErrorDetails {
-  // Stable, for machines, for example "QUEUE_FULL". "": the error did not come from the service
-  // itself but from the connection or from this side.
+  // Stable code, for example "QUEUE_FULL". Empty when the error does not come from the service but
+  // from the connection or from this client.
   std::string reason;
   std::vector<FieldViolation> fields;
-  // The same call may succeed after this long; nullopt: the server said nothing.
+  // Time after which the same call may succeed. nullopt when the server stated none.
   std::optional<absl::Duration> retry_after;
-  // Limits and known names.
+  // Limits and known names that belong to the error.
   std::map<std::string, std::string> metadata;
 };
 
-// The error that a call ended with; `context` is the finished call's. A trailer
-// "grpc-retry-pushback-ms" stands in for a RetryInfo that is not there, and a call that gRPC ended
-// because the server's connections take too much memory may be made again at once. OK stays OK.
+// Converts the status of a finished call, whose context is `context`. The trailer
+// "grpc-retry-pushback-ms" replaces a missing RetryInfo. A call that gRPC ended because the server's
+// connections use too much memory gets a retry time of zero. OK stays OK.
 absl::Status ToStatus(const grpc::Status& status, const grpc::ClientContext& context);
 
-// The error of one image of a stream. A code outside the known ones becomes UNKNOWN; code 0 becomes
-// INTERNAL, because an error that says OK must not read as success.
+// Converts the error of one image of a stream. An unknown code becomes UNKNOWN. Code 0 (OK) becomes
+// INTERNAL, so that an error is never read as success.
 absl::Status ToStatus(const google::rpc::Status& status);
 
-// What ToStatus put in; all empty for a status of another origin.
+// Returns the details that ToStatus attached. All fields are empty for other statuses.
 ErrorDetails DetailsOf(const absl::Status& status);
 
-// "INVALID_ARGUMENT: frame.stride: 10 is less than a row's 30 bytes": one line for people.
+// Formats a status as one line, for example "INVALID_ARGUMENT: frame.stride: 10 is less than a row's
+// 30 bytes".
 std::string Describe(const absl::Status& status);
 
 }  // namespace proad::client

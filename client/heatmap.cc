@@ -8,7 +8,7 @@
 namespace proad::client {
 namespace {
 
-// A little-endian sample, whatever the machine.
+// Reads a little-endian sample, on machines of any byte order.
 float ReadU8(const char* data) { return static_cast<uint8_t>(data[0]); }
 
 float ReadU16(const char* data) {
@@ -41,14 +41,13 @@ absl::StatusOr<std::vector<float>> DecodeHeatmap(const proad::v1::Heatmap& heatm
       break;
     case proad::v1::HEATMAP_FORMAT_PNG16:
       return absl::UnimplementedError(
-          "a PNG16 heatmap needs a PNG decoder, which this library does not have: ask for "
+          "a PNG16 heatmap needs a PNG decoder, which this library does not have: request "
           "HEATMAP_FORMAT_U16_SCALED, or decode the file and apply scale and offset");
     default:
-      return absl::InvalidArgumentError(absl::StrCat("heatmap format ",
-                                                     static_cast<int>(heatmap.format()),
-                                                     " is none that this client knows"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "heatmap format ", static_cast<int>(heatmap.format()), " is unknown to this client"));
   }
-  // width and height are 32 bit: the product fits, times four it may not.
+  // width * height of 32 bits each fits into 64 bits, but the size in bytes may not.
   const uint64_t samples = static_cast<uint64_t>(heatmap.width()) * heatmap.height();
   if (heatmap.data().size() % bytes != 0 || heatmap.data().size() / bytes != samples) {
     return absl::InvalidArgumentError(

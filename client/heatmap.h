@@ -1,4 +1,4 @@
-// Anomaly maps as numbers. Pure functions: safe to call from any thread.
+// Decodes anomaly maps. Pure functions: safe to call from any thread.
 #pragma once
 
 #include <vector>
@@ -8,10 +8,11 @@
 
 namespace proad::client {
 
-// The map's values `raw * scale + offset`, [height, width] row-major from the top left, in units of
-// score. For FLOAT32, U16_SCALED and U8_SCALED. INVALID_ARGUMENT when the data are not width *
-// height samples; UNIMPLEMENTED for PNG16, which needs a PNG decoder: ask for U16_SCALED, which
-// holds the same numbers, or decode `data` with one and apply scale and offset.
+// Returns the values raw * scale + offset of the map, [height, width], row by row from the top left,
+// in units of score. Supports FLOAT32, U16_SCALED and U8_SCALED.
+//   INVALID_ARGUMENT  The data do not have width * height samples.
+//   UNIMPLEMENTED     The format is PNG16, and this library has no PNG decoder. Request U16_SCALED,
+//                     which has the same values, or decode `data` and apply scale and offset.
 absl::StatusOr<std::vector<float>> DecodeHeatmap(const proad::v1::Heatmap& heatmap);
 
 }  // namespace proad::client

@@ -1,5 +1,5 @@
-// Asks a server which models it has, and says which of them serves. Answers are the messages of
-// proto/proad/v1/model.proto.
+// Lists the model versions of a server and changes which of them serve. Requests and responses are
+// the messages of proto/proad/v1/model.proto.
 #pragma once
 
 #include <memory>
@@ -13,48 +13,49 @@
 
 namespace proad::client {
 
-// Thread-safe: any number of threads may call at once. Errors as of DetectionClient.
+// Thread-safe. Blocking calls. Errors carry the server's details, see client/error.h.
 class ModelClient {
  public:
   explicit ModelClient(const std::shared_ptr<grpc::Channel>& channel, CallOptions call = {});
 
-  // Every version of `name`, "" for those of every model, all pages of them.
+  // Returns all versions of the model `name`; "" stands for all models. Reads all pages.
   absl::StatusOr<std::vector<proad::v1::ModelSummary>> ListModels(
       const std::string& name = "") const;
 
-  // The card of "name@version", of the active version of "name", or of the default model for "".
+  // Returns the card of "name@version", of the active version of "name", or, for "", of the default
+  // model.
   absl::StatusOr<proad::v1::ModelCard> GetModel(const std::string& model) const;
 
-  // Makes "name@version" the version that serves its name; loading it may take a minute. With
-  // `expected` only if that version ("3", without the name) is active now, or none for "": ABORTED
-  // otherwise. Then it is not repeated by itself: the first attempt may have changed what is
-  // expected.
+  // Makes "name@version" the active version of its name. Loading it can take a minute. ABORTED when
+  // `expected` is given and is not the version ("3", without the name) that is active now; "" stands
+  // for no active version. A call with `expected` is not repeated, because its first attempt may
+  // have changed the active version.
   absl::StatusOr<proad::v1::ActivateModelResponse> ActivateModel(
       const std::string& model, const std::optional<std::string>& expected = std::nullopt) const;
 
-  // Lets the version that served `name` before the present one serve again; at once where it is
-  // still in memory. `expected` as of ActivateModel. Never repeated by itself: the first attempt
-  // may have rolled back already.
+  // Activates the version of `name` that was active before the present one; without delay when it is
+  // still in memory. `expected` as for ActivateModel. Never repeated, because the first attempt may
+  // have succeeded.
   absl::StatusOr<proad::v1::RollbackModelResponse> RollbackModel(
       const std::string& name, const std::optional<std::string>& expected = std::nullopt) const;
 
-  // Brings "name@version" into memory without letting it serve its name; may take a minute.
+  // Loads "name@version" into memory without making it active. Can take a minute.
   absl::StatusOr<proad::v1::LoadModelResponse> LoadModel(const std::string& model) const;
 
-  // Takes "name@version" out of memory.
+  // Removes "name@version" from memory.
   absl::StatusOr<proad::v1::UnloadModelResponse> UnloadModel(const std::string& model) const;
 
-  // Sets the thresholds of a version from pictures of good parts; takes as long as to detect on
-  // each of them, one after the other.
+  // Chooses the thresholds of a version from images of good parts. Takes as long as inspecting the
+  // images one after the other.
   absl::StatusOr<proad::v1::CalibrateResponse> Calibrate(
       const proad::v1::CalibrateRequest& request) const;
 
-  // Removes "name@version" from the server's store for good. Never repeated by itself: it would
-  // find nothing.
+  // Deletes "name@version" from the server's store permanently. Never repeated, because a second
+  // attempt would fail with NOT_FOUND.
   absl::StatusOr<proad::v1::DeleteModelResponse> DeleteModel(const std::string& model) const;
 
  private:
-  // One unary call, repeated where that is safe.
+  // One unary call; repeated as RetryDelay allows if `repeat`.
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(grpc::Status (proad::v1::ModelService::Stub::*method)(
                                     grpc::ClientContext*, const Request&, Response*),

@@ -5,6 +5,12 @@
 #include "client/error.h"
 
 namespace proad::client {
+namespace {
+
+// A server that states a longer retry time is not waited for.
+constexpr absl::Duration kLongestDelay = absl::Hours(24);
+
+}  // namespace
 
 std::optional<absl::Duration> RetryDelay(const RetryPolicy& policy, const absl::Status& error,
                                          int attempts_made, absl::Duration remaining,
@@ -19,8 +25,9 @@ std::optional<absl::Duration> RetryDelay(const RetryPolicy& policy, const absl::
     backoff *= policy.multiplier;
   }
   backoff = std::min(backoff, policy.max_backoff) * (0.5 + 0.5 * jitter);
-  const absl::Duration delay = asked.value_or(absl::ZeroDuration()) + backoff;
-  if (delay >= remaining) return std::nullopt;
+  const absl::Duration delay =
+      std::max(asked.value_or(absl::ZeroDuration()), absl::ZeroDuration()) + backoff;
+  if (delay >= std::min(remaining, kLongestDelay)) return std::nullopt;
   return delay;
 }
 

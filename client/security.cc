@@ -20,7 +20,7 @@
 namespace proad::client {
 namespace {
 
-// Where Debian and its relatives keep whom they trust.
+// File of the system's CAs on Debian and similar distributions.
 constexpr char kSystemCas[] = "/etc/ssl/certs/ca-certificates.crt";
 
 absl::StatusOr<std::string> ReadPem(const std::string& path, absl::string_view what) {
@@ -29,9 +29,9 @@ absl::StatusOr<std::string> ReadPem(const std::string& path, absl::string_view w
   if (!in.is_open() || in.bad()) {
     return absl::NotFoundError(absl::StrCat(path, ": cannot be read: ", strerror(errno)));
   }
-  // What else may be wrong with it is gRPC's to say, when it connects.
+  // gRPC checks the rest of the content when it connects.
   if (!absl::StrContains(pem, "-----BEGIN ")) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": holds no ", what, " in PEM"));
+    return absl::InvalidArgumentError(absl::StrCat(path, ": holds no ", what, " in PEM format"));
   }
   return pem;
 }
@@ -39,7 +39,7 @@ absl::StatusOr<std::string> ReadPem(const std::string& path, absl::string_view w
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsOf(const SecurityOptions& options) {
   if (options.certificate.empty() != options.key.empty()) {
     return absl::InvalidArgumentError(
-        "a client's certificate and its key go together: give both or neither");
+        "a client certificate and its key go together: give both or neither");
   }
   std::string ca = options.ca;
   if (ca.empty()) {
@@ -59,7 +59,7 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsOf(const SecurityOp
   }
   std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::SslCredentials(ssl);
   if (credentials == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(ca, ": holds no certificates that can be used"));
+    return absl::InvalidArgumentError(absl::StrCat(ca, ": holds no valid certificates"));
   }
   return credentials;
 }
@@ -95,13 +95,13 @@ absl::Status Secure(const SecurityOptions& options, ChannelOptions& channel) {
     channel.server_name = options.server_name;
   } else if (!options.server_name.empty()) {
     return absl::InvalidArgumentError(
-        "a name is expected of the server's certificate, but TLS is not asked for");
+        "a server name for the certificate is set, but TLS is not enabled");
   }
   if (options.token_file.empty()) return absl::OkStatus();
   if (!options.wants_tls() && !IsLoopback(channel.address)) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the token would go to ", channel.address,
-                     " in plain text, for everybody on the way to read; use TLS"));
+        absl::StrCat("refusing to send the token to ", channel.address,
+                     " in plain text, where others could read it: use TLS"));
   }
   auto token = TokenFile::Open(options.token_file);
   if (!token.ok()) return token.status();

@@ -1,4 +1,4 @@
-// How a client makes sure of the server, and says who it is itself.
+// TLS and authentication of a channel.
 //
 //   proad::client::ChannelOptions options{.address = "inspect.example:50051"};
 //   absl::Status status = proad::client::Secure({.ca = "ca.pem", .token_file = "token"}, options);
@@ -12,26 +12,27 @@
 
 namespace proad::client {
 
-// Paths of PEM files; empty: not used.
+// Empty fields are not used.
 struct SecurityOptions {
-  bool tls = false;         // TLS; a path below means it, too
-  std::string ca;           // who signs servers' certificates; empty: whom this machine trusts
-  std::string certificate;  // of this client, then its intermediates: for servers that ask for one
-  std::string key;          // its private key
-  std::string server_name;  // that the server's certificate must be for, instead of the address's
-  std::string token_file;   // holds one token; read again when it is replaced
+  bool tls = false;         // use TLS; implied by ca, certificate and key
+  std::string ca;           // PEM file of the CAs that sign servers; empty: the system's CAs
+  std::string certificate;  // PEM file of the client's certificate and its intermediates
+  std::string key;          // PEM file of the certificate's private key
+  std::string server_name;  // name in the server's certificate, if not the one in the address
+  std::string token_file;   // file with one token; read again after it is replaced
 
   bool wants_tls() const { return tls || !ca.empty() || !certificate.empty() || !key.empty(); }
 };
 
-// Reads the files and sets credentials, server_name and token of `channel`, whose address is set
-// already. Certificates are read once: a channel that is to show a new one is made anew.
-//   NOT_FOUND, INVALID_ARGUMENT  a file is not there or not what it should be, with its path
-//   FAILED_PRECONDITION          a token would go to another machine in plain text
+// Reads the files and sets credentials, server_name and token of `channel`, whose address must be
+// set before. Certificates are read once; use a new channel for a new certificate.
+//   NOT_FOUND            A file cannot be read. The message has its path.
+//   INVALID_ARGUMENT     A file has the wrong content, or the options contradict each other.
+//   FAILED_PRECONDITION  The token would be sent to another machine without encryption.
 absl::Status Secure(const SecurityOptions& options, ChannelOptions& channel);
 
-// Whether a target of gRPC is on this machine for certain: "localhost:1", "127.0.0.1:1", "[::1]:1",
-// "unix:/path", and these with a scheme. Pure.
+// Returns true when a gRPC target is certainly on this machine: "localhost:1", "127.0.0.1:1",
+// "[::1]:1" or "unix:/path", with or without a scheme. Pure function.
 bool IsLoopback(absl::string_view target);
 
 }  // namespace proad::client

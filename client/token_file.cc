@@ -13,7 +13,7 @@
 namespace proad::client {
 namespace {
 
-constexpr size_t kMaxToken = 512;  // servers look at no longer one
+constexpr size_t kMaxToken = 512;  // characters; the server's limit
 
 bool IsSame(const struct stat& a, const struct stat& b) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_size == b.st_size &&
@@ -22,7 +22,7 @@ bool IsSame(const struct stat& a, const struct stat& b) {
 
 absl::StatusOr<std::string> ReadToken(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);
-  char bytes[kMaxToken + 3];  // a line's end beside it
+  char bytes[kMaxToken + 3];  // room for a line end and one more character
   in.read(bytes, sizeof(bytes));
   if (in.gcount() == 0 && (!in.is_open() || in.bad())) {
     return absl::NotFoundError(absl::StrCat(path.string(), ": cannot be read: ", strerror(errno)));
@@ -32,13 +32,13 @@ absl::StatusOr<std::string> ReadToken(const std::filesystem::path& path) {
   const bool plain = std::all_of(token.begin(), token.end(), absl::ascii_isgraph);
   if (token.empty() || token.size() > kMaxToken || !plain) {
     return absl::InvalidArgumentError(absl::StrCat(
-        path.string(), ": holds no token; one line of up to ", kMaxToken,
-        " printable characters without spaces is expected, as \"proad token new\" prints it"));
+        path.string(), ": holds no token: it must have one line of at most ", kMaxToken,
+        " printable characters without spaces, as \"proad token new\" prints it"));
   }
   return std::string(token);
 }
 
-// Adds the header to what a call sends first.
+// Adds the authorization header to the initial metadata of a call.
 class TokenSender : public grpc::experimental::Interceptor {
  public:
   explicit TokenSender(std::shared_ptr<TokenFile> token) : token_(std::move(token)) {}
@@ -61,7 +61,7 @@ class TokenSenderFactory : public grpc::experimental::ClientInterceptorFactoryIn
 
   grpc::experimental::Interceptor* CreateClientInterceptor(
       grpc::experimental::ClientRpcInfo*) override {
-    return new TokenSender(token_);  // gRPC's
+    return new TokenSender(token_);  // gRPC takes ownership
   }
 
  private:
@@ -72,7 +72,7 @@ class TokenSenderFactory : public grpc::experimental::ClientInterceptorFactoryIn
 
 absl::StatusOr<std::shared_ptr<TokenFile>> TokenFile::Open(const std::filesystem::path& path) {
   struct stat read = {};
-  stat(path.c_str(), &read);  // before it is read: what is replaced meanwhile is read again
+  stat(path.c_str(), &read);  // before reading, so a file replaced meanwhile is read again
   absl::StatusOr<std::string> token = ReadToken(path);
   if (!token.ok()) return token.status();
   return std::shared_ptr<TokenFile>(new TokenFile(path, *std::move(token), read));

@@ -1,4 +1,4 @@
-// A file with one token, which a channel sends with every call.
+// A file with one token that a channel sends with every call.
 #pragma once
 
 #include <sys/stat.h>
@@ -14,27 +14,27 @@
 
 namespace proad::client {
 
-// Thread-safe. The file is looked at for every call and read again when it was replaced, so that a
-// token can be rotated under a client that runs; while the file cannot be read, or holds no token,
-// the one before is sent.
+// Thread-safe. Checks the file at every call and reads it again when it has changed, so a token can be
+// replaced while the client runs. While the file cannot be read or holds no token, the client sends
+// the previous token.
 class TokenFile {
  public:
-  // NOT_FOUND or INVALID_ARGUMENT, with the path and nothing of the token.
+  // NOT_FOUND or INVALID_ARGUMENT. The message has the path, but no part of the token.
   static absl::StatusOr<std::shared_ptr<TokenFile>> Open(const std::filesystem::path& path);
 
-  // As it is to be sent now: "Bearer TOKEN".
+  // Returns the value of the authorization header: "Bearer TOKEN".
   std::string Authorization();
 
  private:
   TokenFile(std::filesystem::path path, std::string token, const struct stat& read);
 
   const std::filesystem::path path_;
-  std::mutex mutex_;  // of what follows
+  std::mutex mutex_;  // guards the members below
   std::string token_;
-  struct stat read_;
+  struct stat read_;  // identifies the file from which token_ was read
 };
 
-// Makes every call of a channel carry the token.
+// Returns interceptors that add the token to every call of a channel.
 std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> SendToken(
     std::shared_ptr<TokenFile> token);
 

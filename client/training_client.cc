@@ -25,17 +25,32 @@ std::string MakeRequestId() {
                          absl::Uniform<uint64_t>(random));
 }
 
-// One stream, to its end.
-absl::Status Follow(TrainingService::Stub& stub, const std::string& job_id,
-                    const std::stop_token& stop, const std::function<void(TrainJob)>& on_report) {
+// Reads one WatchTrainJob stream to its end.
+absl::Status ReadWatch(TrainingService::Stub& stub, const std::string& job_id,
+                       const std::stop_token& stop,
+                       const std::function<void(TrainJob)>& on_report) {
   grpc::ClientContext context;
-  const std::stop_callback leave(stop, [&context] { context.TryCancel(); });
+  const std::stop_callback cancel(stop, [&context] { context.TryCancel(); });
   proad::v1::WatchTrainJobRequest request;
   request.set_job_id(job_id);
   const auto stream = stub.WatchTrainJob(&context, request);
   proad::v1::WatchTrainJobResponse response;
   while (stream->Read(&response)) on_report(std::move(*response.mutable_job()));
   return ToStatus(stream->Finish(), context);
+}
+
+// Makes a call whose response holds a job.
+template <typename Request, typename Response>
+absl::StatusOr<TrainJob> CallForJob(
+    TrainingService::Stub& stub, const CallOptions& call,
+    grpc::Status (TrainingService::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+    const Request& request) {
+  Response response;
+  const absl::Status status = CallWithRetry(call, [&](grpc::ClientContext& context) {
+    return (stub.*method)(&context, request, &response);
+  });
+  if (!status.ok()) return status;
+  return std::move(*response.mutable_job());
 }
 
 }  // namespace
@@ -54,23 +69,13 @@ absl::StatusOr<TrainJob> TrainingClient::CreateTrainJob(
   if (request.request_id().empty() && !request.validate_only()) {
     request.set_request_id(MakeRequestId());
   }
-  proad::v1::CreateTrainJobResponse response;
-  const absl::Status status = CallWithRetry(call_, [&](grpc::ClientContext& context) {
-    return stub_->CreateTrainJob(&context, request, &response);
-  });
-  if (!status.ok()) return status;
-  return std::move(*response.mutable_job());
+  return CallForJob(*stub_, call_, &TrainingService::Stub::CreateTrainJob, request);
 }
 
 absl::StatusOr<TrainJob> TrainingClient::GetTrainJob(const std::string& job_id) const {
   proad::v1::GetTrainJobRequest request;
   request.set_job_id(job_id);
-  proad::v1::GetTrainJobResponse response;
-  const absl::Status status = CallWithRetry(call_, [&](grpc::ClientContext& context) {
-    return stub_->GetTrainJob(&context, request, &response);
-  });
-  if (!status.ok()) return status;
-  return std::move(*response.mutable_job());
+  return CallForJob(*stub_, call_, &TrainingService::Stub::GetTrainJob, request);
 }
 
 absl::StatusOr<std::vector<TrainJob>> TrainingClient::ListTrainJobs(const JobFilter& filter) const {
@@ -94,51 +99,42 @@ absl::StatusOr<std::vector<TrainJob>> TrainingClient::ListTrainJobs(const JobFil
 absl::StatusOr<TrainJob> TrainingClient::CancelTrainJob(const std::string& job_id) const {
   proad::v1::CancelTrainJobRequest request;
   request.set_job_id(job_id);
-  proad::v1::CancelTrainJobResponse response;
-  const absl::Status status = CallWithRetry(call_, [&](grpc::ClientContext& context) {
-    return stub_->CancelTrainJob(&context, request, &response);
-  });
-  if (!status.ok()) return status;
-  return std::move(*response.mutable_job());
+  return CallForJob(*stub_, call_, &TrainingService::Stub::CancelTrainJob, request);
 }
 
 absl::StatusOr<TrainJob> TrainingClient::ResumeTrainJob(const std::string& job_id) const {
   proad::v1::ResumeTrainJobRequest request;
   request.set_job_id(job_id);
-  proad::v1::ResumeTrainJobResponse response;
-  const absl::Status status = CallWithRetry(call_, [&](grpc::ClientContext& context) {
-    return stub_->ResumeTrainJob(&context, request, &response);
-  });
-  if (!status.ok()) return status;
-  return std::move(*response.mutable_job());
+  return CallForJob(*stub_, call_, &TrainingService::Stub::ResumeTrainJob, request);
 }
 
 absl::StatusOr<TrainJob> TrainingClient::Watch(
     const std::string& job_id, const std::function<void(const TrainJob&)>& on_report,
     const WatchOptions& options) const {
-  const absl::Status left = absl::CancelledError("the watch was left; the job goes on");
+  const absl::Status stopped = absl::CancelledError("the watch was stopped; the job continues");
   RetryPolicy policy = options.retry;
   policy.max_attempts = std::numeric_limits<int>::max();
   absl::BitGen random;
   std::optional<TrainJob> last;
-  absl::Time heard = absl::Now();
+  absl::Time last_message = absl::Now();
   for (int attempts = 1;; ++attempts) {
-    absl::Status status = Follow(*stub_, job_id, options.stop, [&](TrainJob job) {
+    absl::Status status = ReadWatch(*stub_, job_id, options.stop, [&](TrainJob job) {
       attempts = 1;
       last = std::move(job);
       on_report(*last);
-      heard = absl::Now();
+      last_message = absl::Now();
     });
     if (last && HasEnded(last->state())) return *std::move(last);
-    if (options.stop.stop_requested()) return left;
+    if (options.stop.stop_requested()) return stopped;
     if (status.ok()) {
       status = absl::UnavailableError("the server ended the watch, but the job has not ended");
     }
-    const auto delay = RetryDelay(policy, status, attempts, heard + options.patience - absl::Now(),
-                                  absl::Uniform(random, 0.0, 1.0));
+    const auto delay =
+        RetryDelay(policy, status, attempts, last_message + options.patience - absl::Now(),
+                   absl::Uniform(random, 0.0, 1.0));
     if (!delay) return status;
     if (options.on_interruption) options.on_interruption(status);
-    if (!WaitFor(*delay, options.stop)) return left;
+    if (!WaitFor(*delay, options.stop)) return stopped;
   }
 }
 

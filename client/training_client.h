@@ -1,6 +1,6 @@
-// Trains models as jobs of a server: create, follow, cancel and resume them, and bring pictures.
+// Training jobs of a server: creates, watches, cancels and resumes jobs, and uploads datasets.
 //
-// Requests and answers are the messages of proto/proad/v1/training.proto themselves.
+// Requests and responses are the messages of proto/proad/v1/training.proto.
 //
 //   proad::client::TrainingClient client(proad::client::Connect({.address = "localhost:50051"}));
 //   proad::v1::CreateTrainJobRequest request;
@@ -25,85 +25,81 @@
 
 namespace proad::client {
 
-// SUCCEEDED, FAILED and CANCELLED: nothing more happens to such a job by itself.
+// Returns true for SUCCEEDED, FAILED and CANCELLED. Such a job changes only when it is resumed.
 bool HasEnded(proad::v1::TrainJobState state);
 
-// Which jobs to list.
+// Selects the jobs to list.
 struct JobFilter {
-  std::vector<proad::v1::TrainJobState> states;  // empty: any
-  std::string model_name;                        // "": any
+  std::vector<proad::v1::TrainJobState> states;  // empty: all states
+  std::string model_name;                        // empty: all models
 };
 
-// How to follow a job.
 struct WatchOptions {
-  // Requesting a stop leaves the watch from another thread; the job goes on.
+  // A stop request from any thread ends the watch. The job continues.
   std::stop_token stop;
-  // How long to keep looking for a server that is gone, from the last time that it was heard.
+  // Longest time without a message from the server. Then the watch fails.
   absl::Duration patience = absl::Minutes(10);
-  // The connection was lost, for this reason; the watch goes on as soon as the server is back.
+  // Called with the error when the connection is lost, before the watch reconnects.
   std::function<void(const absl::Status&)> on_interruption;
-  RetryPolicy retry = {.initial_backoff =
-                           absl::Milliseconds(250)};  // max_attempts is not looked at
+  // max_attempts has no effect: `patience` limits the attempts.
+  RetryPolicy retry = {.initial_backoff = absl::Milliseconds(250)};
 };
 
-// How far an upload is.
 struct UploadProgress {
-  uint64_t files = 0;  // sent, those of earlier uploads included
+  uint64_t files = 0;  // sent files, including those of earlier uploads
   uint64_t total_files = 0;
-  uint64_t bytes = 0;  // likewise
+  uint64_t bytes = 0;  // sent bytes, including those of earlier uploads
   uint64_t total_bytes = 0;
-  std::string path;  // being sent; "" at the end
+  std::string path;  // file in progress; empty at the end
 };
 
-// How to send a folder.
 struct UploadOptions {
-  // Called from the calling thread, after every chunk.
+  // Called by the calling thread after every chunk.
   std::function<void(const UploadProgress&)> on_progress;
-  // The stream broke for this reason; the upload goes on from the last whole file.
+  // Called with the error when the stream breaks, before the upload continues after the last
+  // complete file.
   std::function<void(const absl::Status&)> on_interruption;
-  // Requesting a stop gives up; what is whole stays on the server and can be continued.
+  // A stop request ends the upload. The server keeps complete files, and a later upload continues.
   std::stop_token stop;
-  // max_attempts counts streams that brought no whole file more.
+  // max_attempts counts consecutive streams without a further complete file.
   RetryPolicy retry = {.max_attempts = 6, .initial_backoff = absl::Milliseconds(250)};
 };
 
-// Thread-safe: any number of threads may call at once. Errors as of DetectionClient: they carry the
-// server's details. All calls block.
+// Thread-safe. Blocking calls. Errors carry the server's details, see client/error.h.
 class TrainingClient {
  public:
   explicit TrainingClient(const std::shared_ptr<grpc::Channel>& channel, CallOptions call = {});
 
-  // Makes up a request_id when there is none: so that a call whose answer was lost on the way can
-  // be repeated, and still makes one job.
+  // Generates a request_id if the request has none, so that a repeated call creates one job only.
   absl::StatusOr<proad::v1::TrainJob> CreateTrainJob(
       proad::v1::CreateTrainJobRequest request) const;
 
   absl::StatusOr<proad::v1::TrainJob> GetTrainJob(const std::string& job_id) const;
 
-  // Newest first, all pages of them.
+  // Returns the jobs, newest first. Reads all pages.
   absl::StatusOr<std::vector<proad::v1::TrainJob>> ListTrainJobs(
       const JobFilter& filter = {}) const;
 
   absl::StatusOr<proad::v1::TrainJob> CancelTrainJob(const std::string& job_id) const;
   absl::StatusOr<proad::v1::TrainJob> ResumeTrainJob(const std::string& job_id) const;
 
-  // Calls `on_report` from the calling thread with the job as it is and after every change, and
-  // returns it when it has ended, however it ended. Goes on when the server is away for a while.
-  // CANCELLED after options.stop.
+  // Calls `on_report` with the present state of the job and after changes, in the calling thread.
+  // Returns the job when it has ended, in whichever state. Reconnects when the server is unreachable
+  // for less than options.patience. CANCELLED after a request of options.stop.
   absl::StatusOr<proad::v1::TrainJob> Watch(
       const std::string& job_id, const std::function<void(const proad::v1::TrainJob&)>& on_report,
       const WatchOptions& options = {}) const;
 
-  // Sends the folder as the dataset `dataset_id`, in chunks of 1 MiB at most; continues an upload
-  // of it that was not finished, and by itself when the stream breaks. `listing` is ListFolder's of
-  // the same folder.
-  //   ALREADY_EXISTS       the dataset is complete already
-  //   FAILED_PRECONDITION  the unfinished upload of that name has other files than this folder, or
-  //                        a file of the folder has changed
+  // Uploads the folder as the dataset `dataset_id`, in chunks of at most 1 MiB. Continues an
+  // unfinished upload of this name, and reconnects when the stream breaks. `listing` is the result of
+  // ListFolder for the same folder.
+  //   ALREADY_EXISTS       The dataset is complete.
+  //   FAILED_PRECONDITION  The unfinished upload of this name has other files than the folder, or a
+  //                        file of the folder has changed.
   absl::StatusOr<proad::v1::UploadDatasetResponse> UploadDataset(
       const std::string& dataset_id, const std::filesystem::path& folder,
       const FolderListing& listing, const UploadOptions& options = {}) const;
-  // Lists the folder first.
+  // The same; lists the folder first.
   absl::StatusOr<proad::v1::UploadDatasetResponse> UploadDataset(
       const std::string& dataset_id, const std::filesystem::path& folder,
       const UploadOptions& options = {}) const;

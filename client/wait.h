@@ -1,4 +1,4 @@
-// Waiting that can be ended early, and deadlines as gRPC takes them.
+// Interruptible waiting, and deadlines in the type that gRPC expects.
 //
 // Functions without state: safe to call from any thread.
 #pragma once
@@ -10,10 +10,10 @@
 
 namespace proad::client {
 
-// Blocks for so long, or until `stop` is requested: false.
+// Blocks for `duration` and returns true; returns false at once when `stop` is requested.
 bool WaitFor(absl::Duration duration, const std::stop_token& stop);
 
-// At most a year from now: what lies further away cannot be converted.
+// Converts a time, but at most one year from now: later times may not be representable.
 std::chrono::system_clock::time_point ToDeadline(absl::Time time);
 
 }  // namespace proad::client

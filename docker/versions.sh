@@ -23,7 +23,7 @@ DEBIAN_PACKAGES=(
   # Gloo for training on several processes: headers only, LibTorch contains the library.
   libgloo-dev
   # Images.
-  libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev
+  libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev libjpeg62-turbo-dev libpng-dev libtiff-dev
   # Tools for the project's own packages.
   dpkg-dev file
   # Tests; of systemd only systemd-analyze, which does not need a running systemd.

@@ -13,13 +13,14 @@
 #include "absl/strings/str_join.h"
 #include "model/spec/manifest.h"
 #include "server/batching/output_size.h"
+#include "server/util/control_group.h"
 #include "server/util/cores.h"
 #include "server/util/quote.h"
 
 namespace proad::server {
 namespace {
 
-// A request holds an image, ids, labels and options; all but the image take less than this.
+// A request is its image and ids, labels and options.
 constexpr int64_t kMessageOverheadBytes = 64 << 10;
 
 std::vector<std::pair<std::string, LogLevel>> LogLevels() {
@@ -28,7 +29,7 @@ std::vector<std::pair<std::string, LogLevel>> LogLevels() {
   return levels;
 }
 
-// Whether only this machine reaches "HOST:PORT".
+// Whether only this machine can connect to "HOST:PORT".
 bool IsLoopback(absl::string_view address) {
   const absl::string_view host = address.substr(0, address.rfind(':'));
   if (host == "localhost" || host == "[::1]") return true;
@@ -46,28 +47,42 @@ void CheckSecurity(const Config& config, std::vector<std::string>& errors) {
   }
   if (!tls.client_ca.empty() && tls.certificate.empty()) {
     errors.push_back(
-        "server.tls.client_ca: asks clients for certificates without TLS; expected "
-        "server.tls.certificate and server.tls.key beside it");
+        "server.tls.client_ca: needs TLS; expected server.tls.certificate and server.tls.key "
+        "beside it");
   }
   if (!config.auth.tokens.empty() && !tls.enabled() && !config.auth.allow_plaintext &&
       !IsLoopback(config.endpoint.listen)) {
     errors.push_back(absl::StrCat(
-        "auth.tokens: whoever listens in on ", config.endpoint.listen,
-        " would read the tokens; expected server.tls.certificate and server.tls.key, a loopback "
-        "address in server.listen, or auth.allow_plaintext: true where something else encrypts"));
+        "auth.tokens: clients would send tokens to ", config.endpoint.listen,
+        " without encryption; expected server.tls.certificate and server.tls.key, a loopback "
+        "address in server.listen, or auth.allow_plaintext: true if something else encrypts"));
   }
 }
 
+void ResolvePaths(Config& config) {
+  // "models/" has an empty last part.
+  const std::filesystem::path store = config.store.lexically_normal();
+  const std::filesystem::path parent =
+      (store.has_filename() ? store : store.parent_path()).parent_path();
+  TrainingOptions& training = config.training;
+  if (training.jobs.jobs.empty()) training.jobs.jobs = parent / "jobs";
+  if (training.datasets.root.empty()) training.datasets.root = parent / "datasets";
+  if (training.encoders.empty()) training.encoders = parent / "encoders";
+  std::error_code ignored;
+  const std::filesystem::path programs =
+      std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
+  if (training.jobs.trainer.empty()) training.jobs.trainer = programs / "proad-trainer";
+  if (training.installed_encoders.empty()) {
+    training.installed_encoders = programs.parent_path() / "share/proad/weights";
+  }
+  training.jobs.store = config.store;
+  training.jobs.image = config.detector.image;
+  // What the server may need beyond its present memory while a trainer runs.
+  training.jobs.memory_reserve = config.models.memory_reserve + config.admission.max_bytes +
+                                 config.output.max_bytes + config.endpoint.max_memory / 2 * 3;
+}
+
 }  // namespace
-
-size_t MaxBatch(const Config& config, absl::string_view device) {
-  if (config.batching.batch.max_batch > 0) return config.batching.batch.max_batch;
-  return device == "cpu" ? 4 : 8;
-}
-
-int WorkerCount(const Config& config, absl::string_view device) {
-  return config.workers.workers > 0 ? config.workers.workers : WorkersOn(device);
-}
 
 std::vector<Option> ConfigOptions(Config& c) {
   const absl::Duration zero = absl::ZeroDuration();
@@ -123,6 +138,7 @@ std::vector<Option> ConfigOptions(Config& c) {
       Option::Bytes("admission.max_output_bytes", c.output.max_bytes, 16 << 20, 1LL << 40),
 
       Option::Integer("preprocessing.threads", c.preprocessing_threads, 0, 1024),
+      Option::Bytes("preprocessing.max_bytes", c.detector.pixel_bytes, 0, 1LL << 40),
 
       Option::Integer("batching.max_batch", c.batching.batch.max_batch, 0, 256),
       Option::Time("batching.max_delay", c.batching.batch.max_delay, zero, absl::Seconds(10)),
@@ -149,6 +165,7 @@ std::vector<Option> ConfigOptions(Config& c) {
       Option::Integer("training.nice", jobs.nice, 0, 19),
       Option::Integer("training.threads", jobs.threads, 0, 1024),
       Option::Bytes("training.feature_memory", jobs.feature_memory_bytes, 0, 1LL << 42),
+      Option::Bytes("training.memory_limit", jobs.memory_limit_bytes, 0, 1LL << 42),
       Option::Time("training.checkpoint_interval", jobs.checkpoint_interval, zero, absl::Hours(24)),
       Option::Integer("training.max_crashes", jobs.max_crashes, 1, 1000),
       Option::Time("training.keep_ended", jobs.keep_ended, zero, absl::Hours(24 * 3650)),
@@ -209,7 +226,7 @@ absl::Status Validate(const Config& config) {
   }
   if (config.admission.max_bytes < image_bytes) {
     errors.push_back(absl::StrCat("admission.max_bytes: ", config.admission.max_bytes,
-                                  " could not admit a picture of image.max_bytes (", image_bytes,
+                                  " is too little for an image of image.max_bytes (", image_bytes,
                                   "); expected at least that"));
   }
   if (const int64_t largest = LargestOutputBytes(config.detector.max_output_pixels);
@@ -230,7 +247,7 @@ absl::Status Validate(const Config& config) {
   if (!name.empty() && !model::IsValidName(name)) {
     errors.push_back(
         absl::StrCat("models.default: ", Quote(name),
-                     " is not possible; expected the name of a model without version, "
+                     " is not valid; expected the name of a model without version, "
                      "1 to 64 of a-z, 0-9, '.', '_' and '-', the first a letter or digit, "
                      "or \"\""));
   }
@@ -244,22 +261,28 @@ absl::Status Validate(const Config& config) {
   return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
 }
 
-void ResolvePaths(Config& config) {
-  // Of "models/" too: a path that ends in a separator has an empty last part.
-  const std::filesystem::path store = config.store.lexically_normal();
-  const std::filesystem::path beside =
-      (store.has_filename() ? store : store.parent_path()).parent_path();
-  TrainingOptions& training = config.training;
-  if (training.jobs.jobs.empty()) training.jobs.jobs = beside / "jobs";
-  if (training.datasets.root.empty()) training.datasets.root = beside / "datasets";
-  if (training.encoders.empty()) training.encoders = beside / "encoders";
-  if (training.jobs.trainer.empty()) {
-    std::error_code ignored;
-    training.jobs.trainer =
-        std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / "proad-trainer";
+Machine ThisMachine(const std::string& device, std::vector<MemoryPlace> memory_places) {
+  return {.device = device,
+          .cores = UsableCores(),
+          .memory = UsableMemory(),
+          .memory_places = std::move(memory_places)};
+}
+
+ResolvedConfig Resolve(Config config, const Machine& machine) {
+  size_t& max_batch = config.batching.batch.max_batch;
+  if (max_batch == 0) max_batch = machine.device == "cpu" ? 4 : 8;
+  int& workers = config.workers.workers;
+  if (workers == 0) workers = DefaultWorkers(machine.device, machine.cores);
+  if (config.preprocessing_threads == 0) config.preprocessing_threads = machine.cores;
+  int64_t& pixel_bytes = config.detector.pixel_bytes;
+  if (pixel_bytes == 0) {
+    pixel_bytes = machine.memory > 0 ? static_cast<int64_t>(machine.memory / 8)
+                                     : Detector::Options().pixel_bytes;
   }
-  training.jobs.store = config.store;
-  training.jobs.image = config.detector.image;
+  config.admission.at_once = workers;
+  config.models.memory = machine.memory_places;
+  ResolvePaths(config);
+  return {std::move(config), machine.device};
 }
 
 }  // namespace proad::server

@@ -1,5 +1,5 @@
-// Everything about the server that can be set, with its defaults: one YAML file, documented key by
-// key in deploy/proad-server.yaml, and the command line's overrides.
+// The configuration of the server, with its defaults. It comes from one YAML file, documented key
+// by key in deploy/proad-server.yaml, and from overrides on the command line.
 #pragma once
 
 #include <cstdint>
@@ -25,45 +25,48 @@
 
 namespace proad::server {
 
-// The ports, and what holds for every connection.
+// The ports, and limits of every connection.
 struct EndpointOptions {
   std::string listen = "127.0.0.1:50051";         // gRPC; port 0 picks one
   std::string metrics_listen = "127.0.0.1:9464";  // HTTP, /metrics; port 0 picks one, "" for none
-  int max_message_bytes = 64 << 20;               // of a request; gRPC refuses larger ones unread
-  int max_calls_per_connection = 1024;            // at once; more wait at the client
-  absl::Duration keepalive_time = absl::Minutes(2);      // a silent connection is probed after this
-  absl::Duration keepalive_timeout = absl::Seconds(20);  // and closed after this without an answer
+  int max_message_bytes = 64 << 20;  // of a request; gRPC refuses larger ones without reading them
+  int max_calls_per_connection = 1024;               // at once; further calls wait at the client
+  absl::Duration keepalive_time = absl::Minutes(2);  // a silent connection is pinged after this
+  absl::Duration keepalive_timeout = absl::Seconds(20);  // and closed without an answer within this
   absl::Duration min_ping_interval = absl::Seconds(10);  // clients that ping more often are closed
   int max_metadata_bytes = 16 << 10;                     // of a call
-  absl::Duration handshake_timeout = absl::Seconds(20);  // for a connection to say what it is
-  absl::Duration max_connection_idle = absl::ZeroDuration();   // without calls; zero: for ever
-  absl::Duration max_connection_age = absl::ZeroDuration();    // then asked to go; zero: never
-  absl::Duration max_connection_age_grace = absl::Minutes(1);  // for its calls to end, after that
-  int64_t max_memory = 768 << 20;  // of all connections and messages, about; gRPC's resource quota
-  bool reflection = true;          // tell anyone what RPCs there are
+  absl::Duration handshake_timeout = absl::Seconds(20);  // until HTTP/2 and TLS are set up
+  absl::Duration max_connection_idle = absl::ZeroDuration();  // without calls; zero: no limit
+  absl::Duration max_connection_age = absl::ZeroDuration();   // then asked to close; zero: no limit
+  absl::Duration max_connection_age_grace = absl::Minutes(1);  // for its calls to end after that
+  int64_t max_memory =
+      768 << 20;           // of all connections and messages, roughly; gRPC's resource quota
+  bool reflection = true;  // offer the reflection service
 };
 
-// Who may call.
+// Who may call which RPC.
 struct AuthOptions {
-  std::filesystem::path tokens;  // server/rpc/token_table.h; empty: everybody may do everything
-  bool allow_plaintext = false;  // tokens without TLS beyond this machine
-  // Between looks for replaced certificates and tokens; two make one. Not a key.
+  std::filesystem::path tokens;  // server/rpc/token_table.h; empty: every client may call every RPC
+  bool allow_plaintext = false;  // accept tokens without TLS from other machines
+  // Interval of checks for replaced certificates and tokens. Not a key.
   absl::Duration reload_pause = absl::Seconds(1);
 };
 
-// What SIGTERM does, in this order.
+// The phases after SIGTERM, in this order.
 struct ShutdownOptions {
-  absl::Duration lame_duck = absl::Seconds(5);  // NOT_SERVING, but serves on: balancers learn late
-  absl::Duration drain_grace = absl::Seconds(30);  // for what was accepted to be answered
+  absl::Duration lame_duck =
+      absl::Seconds(5);  // NOT_SERVING, but serves: load balancers react late
+  absl::Duration drain_grace = absl::Seconds(30);  // to answer the accepted calls
 };
 
-// Training jobs. Paths that are empty have a place of their own, see ResolvePaths.
+// Training jobs. Resolve sets the empty paths, except data_root.
 struct TrainingOptions {
   bool enabled = true;              // false: TrainingService answers UNIMPLEMENTED
-  std::filesystem::path data_root;  // jail of dataset_path; empty: no such path is allowed
+  std::filesystem::path data_root;  // root of dataset_path; empty: no such path is allowed
   std::filesystem::path encoders;  // NAME.safetensors or NAME.pth; a preset's own: encoder-tiny, ..
+  std::filesystem::path installed_encoders;  // searched after `encoders`; not a key
   TrainScheduler::Options jobs{.jobs = {}};
-  DatasetStore::Options datasets;  // uploaded ones
+  DatasetStore::Options datasets;  // of uploaded datasets
 };
 
 struct Config {
@@ -75,42 +78,65 @@ struct Config {
   std::filesystem::path store = "/var/lib/proad/models";
   ModelServing::Options models;
   TorchModelOptions torch;
-  int preprocessing_threads = 0;  // decode, resize, draw; 0: one a core
-  Detector::Options detector;
+  int preprocessing_threads = 0;                 // decode, resize, draw; 0: see Resolve
+  Detector::Options detector{.pixel_bytes = 0};  // 0: see Resolve
   Admission::Options admission;
   OutputBudget::Options output;
-  DynamicBatcher::Options batching{.batch = {.max_batch = 0}};  // 0: see MaxBatch
-  WorkerPool::Options workers{.workers = 0};                    // 0: see WorkerCount
-  int stream_window = 16;  // frames of one DetectStream that are read and not yet answered
+  DynamicBatcher::Options batching{.batch = {.max_batch = 0}};  // 0: see Resolve
+  WorkerPool::Options workers{.workers = 0};                    // 0: see Resolve
+  int stream_window = 16;  // frames of one DetectStream that are read and not answered yet
   TrainingOptions training;
 };
 
-// How many images are in a batch at most, where the configuration leaves that open. On a GPU a
-// batch of 8 takes hardly longer than one image. On a CPU it takes as long as its images one after
-// the other, from two on, and whoever comes next waits for all of it: 4.
-size_t MaxBatch(const Config& config, absl::string_view device);
-
-// How many batches are computed at once: WorkersOn(device), where the configuration leaves that
-// open.
-int WorkerCount(const Config& config, absl::string_view device);
-
-// The keys, bound to the members of `config`, which must outlive them.
+// All keys, bound to the members of `config`, which must outlive them.
 std::vector<Option> ConfigOptions(Config& config);
 
-// Reads a file over `config`. NOT_FOUND or INVALID_ARGUMENT, with path and line of every error;
-// `config` may then be half changed.
+// Sets the keys of a YAML file in `config`. NOT_FOUND or INVALID_ARGUMENT, with path and line of
+// every error; `config` may then be partly changed.
 absl::Status ReadConfigFile(const std::filesystem::path& path, Config& config);
 
-// Sets one key, as the command line does. INVALID_ARGUMENT as ReadConfigFile, or for an unknown
-// key.
+// Sets one key, as the command line does. INVALID_ARGUMENT for an unknown key or a bad value.
 absl::Status SetOption(Config& config, absl::string_view key, absl::string_view value);
 
-// What the range of a single key cannot say. INVALID_ARGUMENT naming the keys that contradict.
+// Checks keys against each other. INVALID_ARGUMENT names the keys that contradict.
 absl::Status Validate(const Config& config);
 
-// Fills in what follows from other keys: the folders of training that are empty lie beside the
-// store ("jobs", "datasets", "encoders"), the trainer "proad-trainer" beside this program, the
-// store of the jobs is models.store, and their pictures have the limits of `image`.
-void ResolvePaths(Config& config);
+// The machine of a server, as far as the configuration depends on it.
+struct Machine {
+  std::string device = "cpu";  // "cpu" or "cuda:N": where versions run
+  int cores = 1;               // that this process may use
+  uint64_t memory = 0;         // bytes that this process may use; 0: not known
+  std::vector<MemoryPlace> memory_places = {{"cpu", HostMemory}};
+};
+
+// This machine, with the cores and the memory that the control groups of this process allow.
+Machine ThisMachine(const std::string& device,
+                    std::vector<MemoryPlace> memory_places = {{"cpu", HostMemory}});
+
+// A configuration without open values: no count is 0 for "by default", no path of training is
+// empty.
+struct ResolvedConfig {
+  Config values;
+  std::string device;
+};
+
+// Sets every value that the configuration leaves open:
+//   batching.max_batch     4 on a CPU, 8 on a GPU. A batch of 8 takes little longer than one image
+//                          on a GPU; on a CPU it takes as long as its images one after the other,
+//                          and the next image waits for all of them.
+//   batching.workers       DefaultWorkers
+//   preprocessing.threads  one per core
+//   preprocessing.max_bytes
+//                          an eighth of the memory that this process may use
+//   models.torch_threads   stays 0: the cores are divided among the batches in progress
+//   training.jobs, .uploads.datasets, .encoders
+//                          "jobs", "datasets" and "encoders" beside models.store
+//   training.trainer       "proad-trainer" beside this program
+//   the installed encoders ../share/proad/weights of the folder of this program
+// and copies the values that parts share: the workers to admission, models.store and the limits of
+// images to the jobs, the memory places to the models. A computed memory limit of a trainer leaves
+// models.memory_reserve, admission.max_bytes and one and a half times server.max_memory to the
+// server. Pure, except that it reads the path of this program.
+ResolvedConfig Resolve(Config config, const Machine& machine);
 
 }  // namespace proad::server

@@ -17,21 +17,22 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "server/config.h"
+#include "server/memory_bound.h"
 #include "server/rpc/credentials.h"
 #include "server/server.h"
 #include "server/serving/torch_model.h"
 #include "server/telemetry/log.h"
+#include "server/util/control_group.h"
 #include "server/util/cores.h"
 #include "server/util/process_settings.h"
 #include "server/util/time_slice.h"
 #include "server/version.h"
 
-// Read by jemalloc: keep what was freed, but not for long. A base network's activations are blocks
-// of 10 MB; by default jemalloc gives such blocks back to the system at every use, and gets them,
-// page by page, at the next, which costs a tenth of the time. What a burst left behind is given
-// back, by a thread of jemalloc's, as the threads that freed it may have nothing to do any more: of
-// messages that gRPC took and gave up, each thread would otherwise keep some, far beyond
-// server.max_memory.
+// Options that jemalloc reads. Freed memory is kept for two seconds: the activations of a base
+// network are blocks of 10 MB, and by default jemalloc returns such blocks to the system after
+// every use and gets them back page by page, which costs a tenth of the time. A background thread
+// returns freed memory, since the threads that freed it may be idle: otherwise each thread would
+// keep some of the messages that gRPC received and dropped, far beyond server.max_memory.
 extern "C" {
 extern const char* malloc_conf;
 const char* malloc_conf =
@@ -41,7 +42,7 @@ const char* malloc_conf =
 namespace proad::server {
 namespace {
 
-// What is asked of the command line, beside the configuration.
+// The command line.
 struct Arguments {
   std::string config_file;
   bool check_config = false;
@@ -66,7 +67,7 @@ absl::Status ReadConfig(const Arguments& arguments, Config& config) {
   return Validate(config);
 }
 
-// Waits for one of `signals`, at most `timeout`. 0 when it passed.
+// Waits for one of `signals` and returns it; 0 after `timeout`.
 int AwaitSignal(const sigset_t& signals, absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
   while (true) {
@@ -77,32 +78,61 @@ int AwaitSignal(const sigset_t& signals, absl::Duration timeout) {
   }
 }
 
-int Run(Config config, const sigset_t& signals) {
-  SetLogLevel(config.log_level);
+// The configuration in force on this machine. A device that is not there is not an error here, so
+// that a configuration can be checked on another machine than its own.
+ResolvedConfig ResolveHere(const Config& config) {
+  const absl::StatusOr<std::string> device = ResolveTorchDevice(config.torch);
+  if (!device.ok()) return Resolve(config, ThisMachine(config.torch.device));
+  return Resolve(config, ThisMachine(*device, TorchMemory(*device)));
+}
+
+std::string InMiB(uint64_t bytes) { return std::to_string((bytes + (1 << 20) - 1) >> 20) + " MiB"; }
+
+// Resident memory that this configuration needs at most, and of what it consists.
+void PrintMemoryBound(const ResolvedConfig& config) {
+  const MemoryBound bound = ComputeMemoryBound(config, MeasureStore(config.values.store));
+  std::cout << "memory bound: " << InMiB(bound.total()) << " (";
+  const char* separator = "";
+  for (const MemoryBound::Part& part : bound.parts) {
+    std::cout << separator << part.name << " " << InMiB(part.bytes);
+    separator = ", ";
+  }
+  const uint64_t usable = UsableMemory();
+  std::cout << ")\nusable memory: " << InMiB(usable) << "\n";
+  if (bound.total() > usable) {
+    std::cout
+        << "warning: the memory bound is more than the usable memory; requests at the limits of "
+           "image, admission and server.max_memory may exceed it\n";
+  }
+}
+
+int Run(const ResolvedConfig& config, const sigset_t& signals) {
+  SetLogLevel(config.values.log_level);
   Log(LogLevel::kInfo, "starting",
       {{"version", Version()},
        {"commit", Commit()},
        {"compiler", Compiler()},
        {"libtorch", LibTorchVersion()},
        {"cuda", CudaVersion()}});
-  const absl::StatusOr<std::string> device = ResolveTorchDevice(config.torch);
+  const absl::StatusOr<std::string> device = ResolveTorchDevice(config.values.torch);
   if (!device.ok()) return Fail(device.status(), 1);
-  config.batching.batch.max_batch = MaxBatch(config, *device);
-  const auto loader = MakeTorchModelLoader(config.torch, *device,
-                                           static_cast<int>(config.batching.batch.max_batch));
-  config.models.memory = TorchMemory(*device);
+  const size_t max_batch = config.values.batching.batch.max_batch;
+  const auto loader =
+      MakeTorchModelLoader(config.values.torch, config.device, static_cast<int>(max_batch));
+  const int cores = UsableCores();
+  const int torch_threads = config.values.torch.threads;
   Log(LogLevel::kInfo, "threads",
-      {{"cores", UsableCores()},
-       {"preprocess", ThreadsOrCores(config.preprocessing_threads)},
-       {"workers", WorkerCount(config, *device)},
-       {"torch", ThreadsOrCores(config.torch.threads)},
-       {"max_batch", config.batching.batch.max_batch}});
-  // Both lines are for whoever started this: where to find it, and when it serves.
+      {{"cores", cores},
+       {"preprocess", config.values.preprocessing_threads},
+       {"workers", config.values.workers.workers},
+       {"torch", torch_threads > 0 ? torch_threads : cores},
+       {"max_batch", max_batch}});
+  // "listening" is printed before "ready": a script may read the two lines in this order.
   std::promise<void> printed;
   const auto resolve_device = [](const std::string& wanted) {
     return ResolveTorchDevice({.device = wanted});
   };
-  auto server = Server::Start(config, loader, *device, resolve_device, [&printed] {
+  auto server = Server::Start(config, loader, resolve_device, [&printed] {
     printed.get_future().wait();
     std::cout << "ready" << std::endl;
   });
@@ -115,11 +145,11 @@ int Run(Config config, const sigset_t& signals) {
   sigwait(&signals, &signal);
   Log(LogLevel::kInfo, "signal received", {{"signal", strsignal(signal)}});
   (*server)->EnterLameDuck();
-  // A second signal is from somebody who does not want to wait.
-  AwaitSignal(signals, config.shutdown.lame_duck);
+  // A second signal ends the wait.
+  AwaitSignal(signals, config.values.shutdown.lame_duck);
   (*server)->Stop();
   if ((*server)->has_abandoned_workers()) {
-    // One may be anywhere in LibTorch: what it uses is not torn down under it.
+    // An abandoned worker may still use LibTorch, so nothing of it is destroyed.
     std::cout.flush();
     std::_Exit(0);
   }
@@ -128,7 +158,7 @@ int Run(Config config, const sigset_t& signals) {
 
 int Main(int argc, char** argv) {
   Arguments arguments;
-  CLI::App app("Finds defects in pictures of manufactured parts, over gRPC.", "proad-server");
+  CLI::App app("Finds defects in images of manufactured parts. A gRPC server.", "proad-server");
   app.set_version_flag("--version", VersionText("proad-server"));
   app.add_option("--config", arguments.config_file,
                  "YAML file; deploy/proad-server.yaml documents every key");
@@ -141,10 +171,11 @@ int Main(int argc, char** argv) {
            std::string(help) + " (" + key + ")")
         ->type_name("TEXT");
   };
-  add_override("--listen", "server.listen", "Where gRPC listens, HOST:PORT; port 0 picks one");
-  add_override("--metrics-listen", "server.metrics_listen", "Where /metrics is, HOST:PORT or \"\"");
+  add_override("--listen", "server.listen", "Address of gRPC, HOST:PORT; port 0 picks a free port");
+  add_override("--metrics-listen", "server.metrics_listen",
+               "Address of /metrics, HOST:PORT, or \"\" for none");
   add_override("--store", "models.store", "Directory of the model store");
-  add_override("--default-model", "models.default", "Answers requests that name no model");
+  add_override("--default-model", "models.default", "Model of requests that name none");
   add_override("--device", "models.device", "auto, cpu, cuda or cuda:N");
   app.add_flag("--check-config", arguments.check_config,
                "Check the configuration, its certificates and its tokens, and exit");
@@ -158,8 +189,9 @@ int Main(int argc, char** argv) {
 
   Config config;
   if (absl::Status status = ReadConfig(arguments, config); !status.ok()) return Fail(status, 2);
+  ResolvedConfig resolved = ResolveHere(config);
   if (arguments.print_config) {
-    std::cout << ToYaml(ConfigOptions(config));
+    std::cout << ToYaml(ConfigOptions(resolved.values));
     return 0;
   }
   if (arguments.check_config) {
@@ -167,18 +199,19 @@ int Main(int argc, char** argv) {
         Credentials::Check({.tls = config.tls, .tokens = config.auth.tokens});
     if (!status.ok()) return Fail(status, 2);
     std::cout << "the configuration is valid\n";
+    PrintMemoryBound(resolved);
     return 0;
   }
 
   // Of every thread except the workers', so that a refusal does not wait while workers compute.
   SetTimeSlice(absl::Microseconds(300));
-  // Blocked in every thread that comes, so that only the wait in Run receives them.
+  // Blocked in every thread that starts later, so that only the wait in Run receives them.
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  return Run(config, signals);
+  return Run(resolved, signals);
 }
 
 }  // namespace

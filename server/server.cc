@@ -1,7 +1,6 @@
 #include "server/server.h"
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/server_builder_option.h>
 #include <grpcpp/impl/server_builder_plugin.h>
 #include <grpcpp/resource_quota.h>
@@ -15,25 +14,24 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/telemetry/log.h"
-#include "server/util/cores.h"
 #include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
 namespace {
 
-// Calls that look at the disk are rare and may wait for each other.
+// Calls that read the disk are rare and may wait for each other.
 ThreadPool::Options Administration() { return {.name = "admin", .threads = 1, .max_queued = 64}; }
 
-// Between the last answer and the end of the connections. A call that reaches a server that gRPC is
-// shutting down is cut off with CANCELLED, which tells its client nothing; this long, calls are
-// refused in words: try elsewhere.
+// Time between the last answer and the shutdown of gRPC, in which new calls are refused with
+// DRAINING. During the shutdown gRPC ends them with CANCELLED, and clients do not know to try
+// another server.
 constexpr absl::Duration kRefusalTime = absl::Seconds(1);
 
-// Between looks for uploaded datasets that nobody has used for long.
+// Between two searches for unused uploaded datasets.
 constexpr absl::Duration kExpiryInterval = absl::Hours(1);
 
-// For what was answered at the last moment to reach its client.
+// For the last answers to reach their clients.
 constexpr absl::Duration kFlushGrace = absl::Seconds(1);
 
 // "HOST:PORT" with another port.
@@ -45,14 +43,14 @@ int Milliseconds(absl::Duration duration) {
   return static_cast<int>(absl::ToInt64Milliseconds(duration));
 }
 
-// What is zero in the configuration, and without a limit in gRPC.
+// Zero in the configuration means no limit.
 int MillisecondsOrNever(absl::Duration duration) {
   return duration == absl::ZeroDuration() ? INT_MAX : Milliseconds(duration);
 }
 
 void SetChannelArguments(const EndpointOptions& options, grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
-  // Two servers on one port would share its connections without either knowing.
+  // With SO_REUSEPORT two servers would share the connections of one port unnoticed.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_calls_per_connection);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(options.keepalive_time));
@@ -79,7 +77,7 @@ Credentials::Options CredentialOptions(const Config& config) {
   return {.tls = config.tls, .tokens = config.auth.tokens, .pause = config.auth.reload_pause};
 }
 
-// The library of reflection adds itself to every builder of the process.
+// The reflection library adds itself to every ServerBuilder of the process.
 class WithoutReflection : public grpc::ServerBuilderOption {
  public:
   void UpdateArguments(grpc::ChannelArguments*) override {}
@@ -89,25 +87,15 @@ class WithoutReflection : public grpc::ServerBuilderOption {
   }
 };
 
-// With what follows from other keys.
-Config Complete(Config config, absl::string_view device) {
-  ResolvePaths(config);
-  config.batching.batch.max_batch = MaxBatch(config, device);
-  config.workers.workers = WorkerCount(config, device);
-  config.admission.at_once = config.workers.workers;
-  return config;
-}
-
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, ModelLoader loader,
-                                                      const std::string& device,
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ResolvedConfig& config,
+                                                      ModelLoader loader,
                                                       DeviceResolver resolve_device,
                                                       std::function<void()> on_ready) {
-  std::unique_ptr<Server> server(
-      new Server(config, std::move(loader), device, std::move(on_ready)));
+  std::unique_ptr<Server> server(new Server(config, std::move(loader), std::move(on_ready)));
   auto credentials =
-      Credentials::Load(CredentialOptions(config), server->authorizer_, server->metrics_);
+      Credentials::Load(CredentialOptions(config.values), server->authorizer_, server->metrics_);
   if (!credentials.ok()) return credentials.status();
   server->credentials_ = *std::move(credentials);
   if (absl::Status status = server->models_.scanner.Scan(); !status.ok()) return status;
@@ -117,35 +105,39 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config, Mode
   if (absl::Status status = server->Listen(); !status.ok()) return status;
   if (absl::Status status = server->ExposeMetrics(); !status.ok()) return status;
   server->running_ = true;
+  server->health_.Start();
   Log(LogLevel::kInfo, "listening",
       {{"grpc", server->grpc_address_},
        {"metrics", server->metrics_address_},
        {"store", server->store_.root().string()},
-       {"device", device}});
+       {"device", config.device}});
   server->loading_ = std::thread([server = server.get()] {
-    server->models_.follower.LoadActive([server] { server->UpdateHealth(); });
+    server->models_.follower.LoadActive([server] { server->health_.Update(); });
   });
-  if (config.models.follow_interval > absl::ZeroDuration()) server->follower_.Start();
+  if (config.values.models.follow_interval > absl::ZeroDuration()) server->follower_.Start();
   return server;
 }
 
-Server::Server(const Config& config, ModelLoader loader, const std::string& device,
-               std::function<void()> on_ready)
-    : config_(Complete(config, device)),
-      on_ready_(std::move(on_ready)),
+Server::Server(const ResolvedConfig& config, ModelLoader loader, std::function<void()> on_ready)
+    : config_(config.values),
+      health_service_({v1::DetectionService::service_full_name(),
+                       v1::ModelService::service_full_name(),
+                       v1::TrainingService::service_full_name()}),
+      health_([this] { return Ready(); }, [this](bool ready) { PublishHealth(ready); },
+              std::move(on_ready)),
       authorizer_(metrics_),
-      store_(config.store),
-      models_(config.models, store_, std::move(loader), metrics_),
+      store_(config_.store),
+      models_(config_.models, store_, std::move(loader), metrics_),
       admission_(config_.admission, metrics_),
       output_budget_(config_.output, metrics_),
       batcher_(config_.batching, metrics_),
-      preprocessing_(
-          {.name = "preprocess", .threads = ThreadsOrCores(config.preprocessing_threads)}),
+      preprocessing_({.name = "preprocess", .threads = config_.preprocessing_threads}),
       administration_(Administration()),
-      detector_(config.detector, models_.catalog, admission_, output_budget_, preprocessing_,
+      detector_(config_.detector, models_.catalog, admission_, output_budget_, preprocessing_,
                 batcher_, metrics_),
-      workers_(config_.workers, device, batcher_, metrics_, [this] { UpdateHealth(); }),
-      detection_service_({.stream_window = config.stream_window}, detector_, authorizer_, metrics_),
+      workers_(config_.workers, config.device, batcher_, metrics_, [this] { health_.Update(); }),
+      detection_service_({.stream_window = config_.stream_window}, detector_, authorizer_,
+                         metrics_),
       calibration_(models_, Calibrator(detector_),
                    [this](const std::string& path, const std::string& id,
                           const std::vector<std::string>& categories) {
@@ -161,9 +153,9 @@ Server::Server(const Config& config, ModelLoader loader, const std::string& devi
             return calibration_.Run(request, response);
           },
           administration_, authorizer_, metrics_),
-      follower_({.name = "model-follower", .interval = config.models.follow_interval},
+      follower_({.name = "model-follower", .interval = config_.models.follow_interval},
                 [this] {
-                  if (models_.follower.Follow(absl::Now())) UpdateHealth();
+                  if (models_.follower.Follow(absl::Now())) health_.Update();
                 }),
       dataset_expiry_({.name = "dataset-expiry", .interval = kExpiryInterval, .run_at_start = true},
                       [this] { RemoveExpiredDatasets(); }) {
@@ -179,8 +171,9 @@ Server::Training::Training(const TrainingOptions& options, const ModelStore& mod
                            DeviceResolver resolve_device, std::unique_ptr<TrainScheduler> jobs,
                            Authorizer& authorizer, Metrics& metrics)
     : datasets(options.datasets),
-      planner({.data_root = options.data_root, .encoders = options.encoders}, datasets, models,
-              std::move(resolve_device)),
+      planner({.data_root = options.data_root,
+               .encoders = {options.encoders, options.installed_encoders}},
+              datasets, models, std::move(resolve_device)),
       scheduler(std::move(jobs)),
       service(planner, *scheduler, datasets, authorizer, metrics) {}
 
@@ -202,8 +195,7 @@ absl::Status Server::StartTraining(DeviceResolver resolve_device) {
 
 void Server::RemoveExpiredDatasets() {
   for (const TrainJob& job : training_->scheduler->List()) {
-    // Opening it counts as use. One that is gone already is the job's trouble, and its trainer says
-    // so.
+    // Opening a dataset counts as use. The trainer of the job reports a dataset that is missing.
     if (!HasEnded(job.state) && !job.spec.dataset_id.empty()) {
       training_->datasets.Open(job.spec.dataset_id).IgnoreError();
     }
@@ -215,7 +207,7 @@ void Server::RemoveExpiredDatasets() {
 absl::StatusOr<ModelSwap> Server::SwapVersion(const std::string& name, const std::string& version,
                                               const std::optional<std::string>& expected_active) {
   absl::StatusOr<ModelSwap> swap = models_.lifecycle.Activate(name, version, expected_active);
-  if (swap.ok()) UpdateHealth();
+  if (swap.ok()) health_.Update();
   return swap;
 }
 
@@ -232,13 +224,14 @@ absl::StatusOr<model::Dataset> Server::OpenPictures(
 }
 
 absl::Status Server::Listen() {
-  grpc::EnableDefaultHealthCheckService(true);
+  health_.Update();  // before the port opens
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   SetChannelArguments(config_.endpoint, builder);
   if (!config_.endpoint.reflection) builder.SetOption(std::make_unique<WithoutReflection>());
   int port = 0;
   builder.AddListeningPort(config_.endpoint.listen, credentials_->server(), &port);
+  builder.RegisterService(&health_service_);
   builder.RegisterService(&detection_service_);
   builder.RegisterService(&model_service_);
   if (training_ != nullptr) builder.RegisterService(&training_->service);
@@ -246,11 +239,9 @@ absl::Status Server::Listen() {
   if (grpc_server_ == nullptr || port == 0) {
     return absl::UnavailableError(
         absl::StrCat("server.listen: cannot listen on ", config_.endpoint.listen,
-                     ": the port is taken, or the address is not of this machine"));
+                     ": the port is taken, or this machine does not have the address"));
   }
   grpc_address_ = WithPort(config_.endpoint.listen, port);
-  listening_ = true;
-  UpdateHealth();
   return absl::OkStatus();
 }
 
@@ -280,22 +271,12 @@ void Server::MeasureMemory() {
                            models_.catalog.memory_bytes());
 }
 
-void Server::UpdateHealth() {
-  // A job that ended while no server ran may activate its version before there is a port.
-  if (!listening_) return;
-  grpc::HealthCheckServiceInterface& health = *grpc_server_->GetHealthCheckService();
-  const bool ready = Ready();
-  health.SetServingStatus("", ready);
-  health.SetServingStatus(v1::DetectionService::service_full_name(), ready);
-  // They need no model: a client that waits for health must be able to ask why there is none.
-  health.SetServingStatus(v1::ModelService::service_full_name(), true);
-  health.SetServingStatus(v1::TrainingService::service_full_name(), training_ != nullptr);
-  std::function<void()> on_ready;
-  if (ready) {
-    MutexLock lock(health_mutex_);
-    on_ready = std::exchange(on_ready_, nullptr);
-  }
-  if (on_ready) on_ready();
+void Server::PublishHealth(bool ready) {
+  health_service_.SetServing("", ready);
+  health_service_.SetServing(v1::DetectionService::service_full_name(), ready);
+  // These need no model: a client that waits for health must be able to ask why there is none.
+  health_service_.SetServing(v1::ModelService::service_full_name(), true);
+  health_service_.SetServing(v1::TrainingService::service_full_name(), config_.training.enabled);
 }
 
 void Server::EnterLameDuck() {
@@ -303,8 +284,7 @@ void Server::EnterLameDuck() {
   Log(LogLevel::kInfo, "shutting down: not serving",
       {{"lame_duck", config_.shutdown.lame_duck}, {"in_flight", admission_.in_flight()}});
   models_.loader.Stop();
-  // Every name NOT_SERVING, whatever is set later.
-  grpc_server_->GetHealthCheckService()->Shutdown();
+  health_service_.Shutdown();
 }
 
 void Server::Stop() {
@@ -312,13 +292,14 @@ void Server::Stop() {
   running_ = false;
   dataset_expiry_.Stop();
   follower_.Stop();
-  if (training_ != nullptr) training_->scheduler->Stop();
-  batcher_.Close();
-  workers_.Stop();
-  preprocessing_.Stop();
-  administration_.Stop();
   if (loading_.joinable()) loading_.join();
   exposer_.reset();
+  if (training_ != nullptr) training_->scheduler->Stop();
+  batcher_.Close();  // ends the workers
+  workers_.Stop();
+  administration_.Stop();
+  preprocessing_.Stop();
+  health_.Stop();
 }
 
 void Server::Drain() {
@@ -335,6 +316,7 @@ void Server::Drain() {
     workers_.AbandonBusyWorkers();
   }
   absl::SleepFor(kRefusalTime);
+  health_service_.EndWatches();
   grpc_server_->Shutdown(absl::ToChronoTime(std::max(deadline, absl::Now() + kFlushGrace)));
   Log(LogLevel::kInfo, "shutting down: every call has ended");
 }

@@ -1,5 +1,5 @@
-// The composition root: owns every part of the server, starts them in the order in which they stand
-// here and stops them in reverse.
+// The composition root: owns every part of the server, starts them in the order of the members and
+// stops them in reverse.
 #pragma once
 
 #include <grpcpp/server.h>
@@ -12,7 +12,6 @@
 #include <thread>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/batching/admission.h"
@@ -20,12 +19,14 @@
 #include "server/batching/dynamic_batcher.h"
 #include "server/batching/worker_pool.h"
 #include "server/config.h"
+#include "server/health_reporter.h"
 #include "server/jobs/job_planner.h"
 #include "server/jobs/train_scheduler.h"
 #include "server/rpc/auth.h"
 #include "server/rpc/calibration.h"
 #include "server/rpc/credentials.h"
 #include "server/rpc/detection_service.h"
+#include "server/rpc/health_service.h"
 #include "server/rpc/model_service.h"
 #include "server/rpc/training_service.h"
 #include "server/serving/model_serving.h"
@@ -33,39 +34,39 @@
 #include "server/telemetry/exposer.h"
 #include "server/telemetry/metrics.h"
 #include "server/uploads/dataset_store.h"
-#include "server/util/mutex.h"
 #include "server/util/periodic_task.h"
 #include "server/util/thread_pool.h"
 
 namespace proad::server {
 
-// Thread-safety: Start, EnterLameDuck and Stop from one thread.
+// Thread-safety: Start, EnterLameDuck and Stop are called from one thread.
 class Server {
  public:
-  // Listens, then loads the active versions of the store in the background: calls are answered at
-  // once, with UNAVAILABLE while nothing is loaded, and health says NOT_SERVING until the default
-  // model is warm. `device` is where the loader's versions run, for the metrics.
-  // `resolve_device` says where training jobs can run. `on_ready` is called once, from another
-  // thread, when it first says SERVING. Training jobs that were under way are taken up.
-  // NOT_FOUND when the store does not exist, UNAVAILABLE when a port cannot be had, as
-  // Credentials::Load, and as TrainScheduler::Start, unless training is switched off.
+  // Listens, then loads the active versions of the store in the background. Until one is loaded,
+  // calls are answered UNAVAILABLE; health is NOT_SERVING until the default model is warm.
+  // `resolve_device` decides where a training job runs. `on_ready` is called once, from a thread of
+  // its own, after Start has opened the port and health has become SERVING. Unfinished training
+  // jobs are continued.
+  //   NOT_FOUND    the store does not exist
+  //   UNAVAILABLE  a port is taken
+  //   else         as Credentials::Load and, unless training is off, TrainScheduler::Start
   static absl::StatusOr<std::unique_ptr<Server>> Start(
-      const Config& config, ModelLoader loader, const std::string& device,
-      DeviceResolver resolve_device, std::function<void()> on_ready = [] {});
+      const ResolvedConfig& config, ModelLoader loader, DeviceResolver resolve_device,
+      std::function<void()> on_ready = [] {});
   ~Server();  // Stop()
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // "HOST:PORT" with the port that was picked.
+  // "HOST:PORT" with the actual port.
   const std::string& grpc_address() const { return grpc_address_; }
-  // The same for /metrics; "" when it is off.
+  // The same for /metrics; "" without it.
   const std::string& metrics_address() const { return metrics_address_; }
 
-  // Says NOT_SERVING from now on, and serves as before.
+  // Sets health to NOT_SERVING for good. Calls are answered as before.
   void EnterLameDuck();
 
-  // Accepts nothing more (UNAVAILABLE), answers what was accepted, within the configured grace;
-  // what then still waits is answered UNAVAILABLE. Returns when every thread has ended. Idempotent.
+  // Refuses new calls (UNAVAILABLE), answers the accepted ones within shutdown.drain_grace and the
+  // rest with UNAVAILABLE, then stops every part. Returns when every thread has ended. Idempotent.
   void Stop();
 
   // After Stop: whether the thread of an abandoned worker may still run. The process must then end
@@ -73,7 +74,7 @@ class Server {
   bool has_abandoned_workers() const { return workers_.has_abandoned_workers(); }
 
  private:
-  // What TrainingService needs; absent when training is switched off.
+  // The parts of TrainingService; absent when training is off.
   struct Training {
     Training(const TrainingOptions& options, const ModelStore& models,
              DeviceResolver resolve_device, std::unique_ptr<TrainScheduler> jobs,
@@ -85,8 +86,7 @@ class Server {
     TrainingService service;
   };
 
-  Server(const Config& config, ModelLoader loader, const std::string& device,
-         std::function<void()> on_ready);
+  Server(const ResolvedConfig& config, ModelLoader loader, std::function<void()> on_ready);
 
   absl::Status StartTraining(DeviceResolver resolve_device);
   absl::StatusOr<ModelSwap> SwapVersion(const std::string& name, const std::string& version,
@@ -96,21 +96,20 @@ class Server {
   absl::Status Listen();
   absl::Status ExposeMetrics();
   bool Ready() const;
-  void MeasureMemory();  // for a scrape
-  void UpdateHealth();
+  void MeasureMemory();  // for the metrics
+  void PublishHealth(bool ready);
   void RemoveExpiredDatasets();
   void Drain();
 
   const Config config_;
-  Mutex health_mutex_;
-  std::function<void()> on_ready_ ABSL_GUARDED_BY(health_mutex_);  // empty once it was called
   std::string grpc_address_;
   std::string metrics_address_;
-  std::atomic<bool> listening_ = false;  // grpc_server_ is there
-  std::atomic<bool> leaving_ = false;    // EnterLameDuck was called
-  bool running_ = false;                 // Start succeeded and Stop was not called
+  std::atomic<bool> leaving_ = false;  // EnterLameDuck was called
+  bool running_ = false;               // Start succeeded and Stop was not called
 
   Metrics metrics_;
+  HealthService health_service_;
+  HealthReporter health_;
   Authorizer authorizer_;
   std::unique_ptr<Credentials> credentials_;
   const ModelStore store_;
@@ -119,7 +118,7 @@ class Server {
   OutputBudget output_budget_;
   DynamicBatcher batcher_;
   ThreadPool preprocessing_;
-  ThreadPool administration_;  // what looks at the disk for a call
+  ThreadPool administration_;  // calls that read the disk
   Detector detector_;
   WorkerPool workers_;
   DetectionService detection_service_;

@@ -2,8 +2,8 @@
 
 namespace proad {
 
-// The programs bring their own, which is made at every build. This one is for tests, so that none
-// of them is linked anew for every commit.
+// The programs link a definition that is generated at every build. Tests link this one, so that a
+// commit does not relink them.
 __attribute__((weak)) const char* Commit() { return ""; }
 
 namespace server {

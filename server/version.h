@@ -1,14 +1,14 @@
-// What this program is.
+// The version of this program.
 //
-// Thread-safety: pure functions; what they return lives as long as the process.
+// Pure functions: safe to call from any thread. Returned pointers stay valid.
 #pragma once
 
 #include <string>
 
 namespace proad {
 
-// Commit that the program was built from, "-dirty" behind it when files differed; "" when it was
-// not built from a checkout, and in tests.
+// The commit that the program was built from, with "-dirty" appended when files differed; "" in
+// tests and when it was not built from a checkout.
 const char* Commit();
 
 }  // namespace proad
@@ -18,10 +18,10 @@ namespace proad::server {
 // "MAJOR.MINOR.PATCH".
 const char* Version();
 
-// Name and version of the compiler that built it.
+// Name and version of the compiler.
 const char* Compiler();
 
-// Versions of LibTorch and CUDA that it was built with; "" without them.
+// Versions of LibTorch and CUDA of the build; "" without them.
 const char* LibTorchVersion();
 const char* CudaVersion();
 

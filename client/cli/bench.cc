@@ -1,4 +1,4 @@
-// proad bench: puts load on a server and says how it took it.
+// proad bench: sends images at a given load and measures latencies and throughput.
 #include <iostream>
 #include <map>
 #include <memory>
@@ -7,14 +7,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "client/cli/bench_load.h"
+#include "client/cli/bench_report.h"
 #include "client/cli/command.h"
 #include "client/cli/connection.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/images.h"
 #include "client/cli/interrupt.h"
-#include "client/cli/load.h"
-#include "client/cli/load_report.h"
 #include "client/cli/options.h"
-#include "client/cli/pictures.h"
 #include "client/cli/table.h"
 #include "client/cli/terminal.h"
 
@@ -24,16 +24,16 @@ namespace {
 struct BenchOptions {
   ServerOptions server;
   std::vector<std::string> inputs;
-  int frame = 0;  // side; 0: the inputs
+  int frame = 0;  // side of generated frames, in pixels; 0: send `inputs`
   std::string model;
   std::vector<std::string> categories;
   LoadPlan load;
   int connections = 1;
-  int sweep = 0;  // most clients; 0: no sweep
+  int sweep = 0;  // highest number of clients; 0: no sweep
   bool json = false;
 };
 
-// Pixels that are all alike would be answered as fast; these are no worse to send.
+// The pixel values do not influence the duration of a call.
 proad::v1::DetectRequest FrameRequest(int side) {
   proad::v1::DetectRequest request;
   proad::v1::Frame& frame = *request.mutable_frame();
@@ -46,24 +46,25 @@ proad::v1::DetectRequest FrameRequest(int side) {
 }
 
 absl::StatusOr<std::vector<proad::v1::DetectRequest>> MakeRequests(const BenchOptions& options) {
-  std::vector<proad::v1::DetectRequest> pictures;
-  if (options.frame > 0) pictures.push_back(FrameRequest(options.frame));
-  for (const Picture& picture : CollectPictures(options.inputs)) {
-    if (!picture.problem.ok()) return picture.problem;
-    absl::StatusOr<std::string> encoded = ReadPicture(picture.path);
+  std::vector<proad::v1::DetectRequest> images;
+  if (options.frame > 0) images.push_back(FrameRequest(options.frame));
+  for (const InputImage& image : CollectImages(options.inputs).images) {
+    if (!image.problem.ok()) return image.problem;
+    absl::StatusOr<std::string> encoded = ReadImage(image.path);
     if (!encoded.ok()) return encoded.status();
-    pictures.emplace_back().set_encoded(*std::move(encoded));
+    images.emplace_back().set_encoded(*std::move(encoded));
   }
-  if (pictures.empty()) {
-    return absl::InvalidArgumentError("name pictures to send, or --frame SIDE for made-up ones");
+  if (images.empty()) {
+    return absl::InvalidArgumentError(
+        "name images to send, or give --frame SIDE for generated ones");
   }
   std::vector<proad::v1::DetectRequest> requests;
   const size_t categories = std::max<size_t>(options.categories.size(), 1);
-  for (size_t i = 0; i < pictures.size() * categories; ++i) {
-    requests.push_back(pictures[i % pictures.size()]);
+  for (size_t i = 0; i < images.size() * categories; ++i) {
+    requests.push_back(images[i % images.size()]);
     requests.back().set_model(options.model);
     if (!options.categories.empty()) {
-      requests.back().set_category(options.categories[i / pictures.size()]);
+      requests.back().set_category(options.categories[i / images.size()]);
     }
   }
   return requests;
@@ -87,7 +88,7 @@ class Bench {
     return MakeLoadReport(plan, result);
   }
 
-  // More and more clients, until there are as many as asked for.
+  // Measures with 1, 2, 4 ... clients up to options_.sweep. Returns the exit code.
   int Sweep(LoadPlan plan) {
     const Table table({{"clients", 0, true},
                        {"images/s", 9, true},
@@ -114,7 +115,8 @@ class Bench {
     }
     if (reports.empty()) return kInterrupted;
     if (!options_.json) {
-      std::cout << "\nmore than " << KneeOf(reports) << " clients only make them wait\n";
+      std::cout << "\nmore than " << KneeOf(reports)
+                << " clients increase the latency, but not the throughput\n";
     }
     return std::any_of(reports.begin(), reports.end(),
                        [](const auto& entry) { return entry.second.ok < entry.second.sent; })
@@ -154,32 +156,37 @@ void AddLoadOptions(CLI::App& command, BenchOptions& options) {
   CLI::Option* const rate =
       command
           .add_option("--rate", options.load.rate,
-                      "images a second, sent whether or not those before are answered")
+                      "images per second, sent without waiting for earlier answers")
           ->check(CLI::PositiveNumber);
   command
       .add_flag("!--even", options.load.poisson,
-                "at equal intervals instead of at random ones; with --rate")
+                "with --rate: equal intervals instead of random ones")
       ->needs(rate);
   CLI::Option* const clients =
       command
           .add_option("--clients", options.load.clients,
-                      "without --rate: images in flight, each followed by the next when it is "
-                      "answered; streams with --stream")
+                      "without --rate: number of clients, each of which sends its next image "
+                      "after the answer; with --stream: number of streams")
           ->check(CLI::Range(1, 10'000))
           ->capture_default_str();
-  command.add_flag("--stream", options.load.stream, "over DetectStream, one stream a client");
+  command.add_flag("--stream", options.load.stream,
+                   "use DetectStream, with one stream per client, instead of Detect");
   command
-      .add_option("--sweep", options.sweep,
-                  "1, 2, 4 ... clients up to this number, to find how many are enough")
+      .add_option(
+          "--sweep", options.sweep,
+          "measure with 1, 2, 4 ... clients up to this number, to find the lowest sufficient "
+          "one")
       ->check(CLI::Range(1, 10'000))
       ->excludes(rate)
       ->excludes(clients);
-  command.add_option("--connections", options.connections, "connections to share")
+  command.add_option("--connections", options.connections, "number of connections")
       ->check(CLI::Range(1, 1'000))
       ->capture_default_str();
-  AddDuration(command, "--duration", options.load.duration, "how long to measure");
-  AddDuration(command, "--warmup", options.load.warmup, "how long to send before that");
-  command.add_option("--seed", options.load.seed, "of the random intervals")->capture_default_str();
+  AddDuration(command, "--duration", options.load.duration, "duration of the measurement");
+  AddDuration(command, "--warmup", options.load.warmup,
+              "duration of the load before the measurement");
+  command.add_option("--seed", options.load.seed, "seed of the random intervals")
+      ->capture_default_str();
 }
 
 }  // namespace
@@ -187,19 +194,25 @@ void AddLoadOptions(CLI::App& command, BenchOptions& options) {
 void AddBenchCommand(CLI::App& app, Command& run) {
   const auto options = std::make_shared<BenchOptions>();
   CLI::App* const command =
-      app.add_subcommand("bench", "Put load on a server and measure how it takes it");
+      app.add_subcommand("bench", "Measure latencies and throughput of a server under load");
   command->footer(
-      "Latencies count from when an image was due, so a server that stands still is seen to.\n"
-      "Nothing is sent again. Exit codes: 0 ok, 1 some images failed, 2 usage, 3 no server.\n");
-  command->add_option("inputs", options->inputs, "pictures and folders, sent one after the other")
+      "A latency starts at the time planned for the image, so it includes delays of the sender.\n"
+      "Failed calls are not repeated.\n"
+      "Exit codes: 0 success, 1 some images failed, 2 invalid usage, 3 no server.\n");
+  command->add_option("inputs", options->inputs, "images and folders to send in turn")
       ->type_name("FILE|DIR");
-  command->add_option("--frame", options->frame, "send frames of so many pixels a side instead")
+  command
+      ->add_option("--frame", options->frame,
+                   "send generated square frames with this side, in pixels, instead of files")
+      ->type_name("SIDE")
       ->check(CLI::Range(1, 10'000));
-  command->add_option("--model", options->model, "name or name@version");
-  command->add_option("--category", options->categories, "product class; several take turns");
+  command->add_option("--model", options->model,
+                      "name or name@version (default: the server's default model)");
+  command->add_option("--category", options->categories,
+                      "product class; with several, each image is sent with each of them");
   AddServerOptions(*command, options->server);
   AddLoadOptions(*command, *options);
-  command->add_flag("--json", options->json, "one JSON object a line");
+  command->add_flag("--json", options->json, "print one JSON object per measurement");
   command->callback([options, &run] { run = [options] { return RunBench(*options); }; });
 }
 

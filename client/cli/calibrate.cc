@@ -1,4 +1,4 @@
-// proad calibrate: sets the thresholds of a version from pictures of good parts.
+// proad calibrate: chooses the thresholds of a version from images of good parts.
 #include <iostream>
 #include <memory>
 #include <string>
@@ -19,7 +19,7 @@
 namespace proad::client {
 namespace {
 
-// Pictures are scored one after the other, beside those of others.
+// The server inspects the images one after the other, with lower priority than Detect.
 constexpr absl::Duration kCalibrationDeadline = absl::Hours(1);
 
 struct CalibrateOptions {
@@ -47,13 +47,14 @@ void Print(const proad::v1::CalibrateResponse& response) {
                       rows)
             << "\n"
             << VersionName(response.model_version())
-            << (response.applied() ? " decides by these from now on\n"
-                                   : " decides as before: nothing was changed\n");
+            << (response.applied() ? " uses these thresholds from now on\n"
+                                   : " keeps its thresholds: nothing was changed\n");
 }
 
 int RunCalibrate(CalibrateOptions options) {
   if (options.dataset.empty() == (options.dataset_id.empty() || options.upload)) {
-    std::cerr << "proad calibrate: name a folder, or an uploaded dataset by --dataset-id\n";
+    std::cerr
+        << "proad calibrate: give either a folder or the --dataset-id of an uploaded dataset\n";
     return kUsage;
   }
   const auto channel = Open(options.server);
@@ -89,32 +90,34 @@ void AddCalibrateCommand(CLI::App& app, Command& run) {
   const auto options = std::make_shared<CalibrateOptions>();
   options->server.deadline = kCalibrationDeadline;
   CLI::App* const command =
-      app.add_subcommand("calibrate", "Set a version's thresholds from pictures of good parts");
+      app.add_subcommand("calibrate", "Choose a version's thresholds from images of good parts");
   command->footer(
-      "Use pictures that the version was not trained on: those give thresholds that are too low.\n"
-      "Pictures that the dataset knows to be bad are not used. Takes effect at once and lasts.\n");
+      "Use images on which the version was not trained: training images lead to thresholds that\n"
+      "are too low. Images that the dataset labels as defective are not used. The new thresholds\n"
+      "apply at once and are stored.\n"
+      "Exit codes: 0 success, 1 failed, 2 invalid usage, 3 no server.\n");
   command->add_option("dataset", options->dataset,
-                      "folder of good parts, below the server's data root");
+                      "folder with images of good parts, below the server's data root");
   command->add_option("--dataset-id", options->dataset_id,
-                      "an uploaded dataset; with --upload its name");
-  command->add_flag("--upload", options->upload, "send the folder first");
+                      "id of an uploaded dataset; with --upload: the id to upload it under");
+  command->add_flag("--upload", options->upload, "upload the folder first");
   command
       ->add_option_function<std::string>(
           "--model", [options](const std::string& model) { options->request.set_model(model); },
           "name or name@version (default: the server's default model)")
       ->type_name("NAME[@VERSION]");
   command->add_option("--category", options->categories,
-                      "only these product classes (default: all that are in the dataset)");
+                      "product classes to calibrate (default: all in the dataset)");
   command
       ->add_option("--false-reject-budget", options->budget,
-                   "share of good parts that may be rejected")
+                   "share of good parts that the thresholds may reject")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command->add_flag_callback(
       "--dry-run", [options] { options->request.set_validate_only(true); },
-      "say the thresholds without putting them into effect");
+      "print the thresholds without applying them");
   AddServerOptions(*command, options->server);
-  command->add_flag("--json", options->json, "one JSON object");
+  command->add_flag("--json", options->json, "print one JSON object");
   command->callback([options, &run] { run = [options] { return RunCalibrate(*options); }; });
 }
 

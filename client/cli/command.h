@@ -1,5 +1,6 @@
-// The commands of `proad`, one file each. Each adds its options to the application; when its words
-// are on the command line, parsing sets `run` to what it does, which returns an ExitCode.
+// The commands of `proad`. AddXCommand is defined in x.cc: it adds the command and its options to
+// the application. When the command line names the command, the parser sets `run` to a function that
+// executes the command and returns an ExitCode.
 #pragma once
 
 #include <CLI/App.hpp>

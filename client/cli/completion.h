@@ -1,4 +1,4 @@
-// Shell completion, made from the commands and options themselves.
+// Completion scripts for shells, generated from the commands and options of the application.
 //
 // Functions without state: safe to call from any thread.
 #pragma once
@@ -8,14 +8,16 @@
 
 namespace proad::client {
 
-// The script that completes the words of `app` in bash: to be sourced, needs nothing else.
+// Returns a script that completes the words of `app` in bash. A shell sources it; it needs no other
+// file.
 std::string BashCompletion(CLI::App& app);
 
-// The same for zsh, with descriptions: a file _NAME in a folder of fpath, or to be sourced.
+// The same for zsh, with descriptions. A shell sources it, or loads it as _NAME from a folder of
+// fpath.
 std::string ZshCompletion(CLI::App& app);
 
-// The words that an option's value can be, as AddChoice keeps them; the option's validator of this
-// name is asked by the two above.
+// Returns the validator name under which AddChoice stores the possible values of an option,
+// separated by spaces. The two functions above read them from the name.
 std::string ChoicesName(const std::string& words);
 
 }  // namespace proad::client

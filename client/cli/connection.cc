@@ -14,32 +14,34 @@ namespace proad::client {
 namespace {
 
 constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
-constexpr absl::Duration kReasonTimeout = absl::Seconds(1);
+constexpr absl::Duration kErrorTimeout = absl::Seconds(1);
 
 void AddSecurityOptions(CLI::App& command, SecurityOptions& options) {
   constexpr char kGroup[] = "TLS and tokens";
-  command.add_flag("--tls", options.tls, "speak TLS with a server whose CA this machine trusts")
+  command.add_flag("--tls", options.tls, "use TLS and trust the CAs of this machine")
       ->group(kGroup);
   const auto add = [&](const char* flag, std::string& value, const char* variable, const char* type,
                        const char* description) {
     command.add_option(flag, value, description)->envname(variable)->type_name(type)->group(kGroup);
   };
   add("--tls-ca", options.ca, "PROAD_TLS_CA", "FILE",
-      "speak TLS with a server whose certificate comes from a CA in this file (PEM)");
+      "use TLS and trust the CAs in this file (PEM)");
   add("--tls-cert", options.certificate, "PROAD_TLS_CERT", "FILE",
-      "certificate to show to a server that asks for one (PEM)");
-  add("--tls-key", options.key, "PROAD_TLS_KEY", "FILE", "its private key (PEM)");
+      "client certificate, for servers that require one (PEM)");
+  add("--tls-key", options.key, "PROAD_TLS_KEY", "FILE",
+      "private key of the client certificate (PEM)");
   add("--tls-server-name", options.server_name, "PROAD_TLS_SERVER_NAME", "NAME",
-      "name that the server's certificate must have, instead of the address's");
+      "name that the server's certificate must have (default: the name in the address)");
   add("--token-file", options.token_file, "PROAD_TOKEN_FILE", "FILE",
-      "file with the token to send ('proad token new' makes one)");
+      "file with the token to send ('proad token new' creates one)");
 }
 
-// Why nobody could be reached, as far as gRPC says: a refused connection, a certificate.
-std::string WhyUnreachable(const std::shared_ptr<grpc::Channel>& channel) {
-  const absl::StatusOr<Health> health = CheckHealth(channel, "", kReasonTimeout);
+// Returns the cause of a failed connection as gRPC reports it, for example a refused connection or
+// an invalid certificate. Empty when unknown.
+std::string ConnectionError(const std::shared_ptr<grpc::Channel>& channel) {
+  const absl::StatusOr<Health> health = CheckHealth(channel, "", kErrorTimeout);
   if (health.ok() || !absl::IsUnavailable(health.status())) return "";
-  return absl::StrCat(" The last attempt: ", health.status().message(), ".");
+  return absl::StrCat(" Last attempt: ", health.status().message(), ".");
 }
 
 }  // namespace
@@ -47,14 +49,13 @@ std::string WhyUnreachable(const std::shared_ptr<grpc::Channel>& channel) {
 void AddServerOptions(CLI::App& command, ServerOptions& options) {
   command
       .add_option("--server", options.address,
-                  "host:port of the server; or of several that take turns: host:port,host:port, or "
-                  "dns:///name:port for all that a name means")
+                  "address of the server, host:port; of several servers that share the calls: "
+                  "host:port,host:port, or dns:///name:port for all addresses of a name")
       ->envname("PROAD_SERVER")
       ->type_name("ADDRESS")
       ->capture_default_str()
       ->check([](const std::string& address) -> std::string {
-        // The word after --server is taken whatever it is: without this check another option would
-        // be.
+        // The parser takes any word after --server as its value, even another option.
         const bool option = address.empty() || address[0] == '-';
         const bool dns = absl::StartsWith(address, "dns:///");
         if (!option && (dns || !absl::StrContains(address, "://"))) return "";
@@ -63,7 +64,7 @@ void AddServerOptions(CLI::App& command, ServerOptions& options) {
                             "localhost:50051");
       });
   AddDuration(command, "--deadline", options.deadline,
-              "longest wait for one answer, retries included, for example 500ms or 2m");
+              "longest time for one answer, including retries, for example 500ms or 2m");
   AddSecurityOptions(command, options.security);
 }
 
@@ -74,8 +75,9 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Open(const ServerOptions& options
   const absl::Status status =
       WaitUntilReachable(*channel, options.address, std::min(options.deadline, kConnectTimeout));
   if (!status.ok()) {
-    return absl::UnavailableError(absl::StrCat(
-        status.message(), " Give it with --server or PROAD_SERVER.", WhyUnreachable(channel)));
+    return absl::UnavailableError(absl::StrCat(status.message(),
+                                               " Set the address with --server or PROAD_SERVER.",
+                                               ConnectionError(channel)));
   }
   return channel;
 }

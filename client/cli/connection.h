@@ -1,4 +1,4 @@
-// What every command that speaks to a server has in common.
+// Connection to a server, as the commands of `proad` open it from their options.
 #pragma once
 
 #include <CLI/App.hpp>
@@ -19,17 +19,18 @@ struct ServerOptions {
   SecurityOptions security;
 };
 
-// Adds --server (or PROAD_SERVER), --deadline, --tls and the like, and --token-file.
+// Adds --server (or PROAD_SERVER), --deadline, the options of TLS, and --token-file.
 void AddServerOptions(CLI::App& command, ServerOptions& options);
 
-// A connection that stands; UNAVAILABLE, with why, when there is none within the deadline, or
-// within five seconds. Errors of client/security.h.
+// Returns a connected channel. UNAVAILABLE, with the cause, when the connection fails within the
+// deadline or 5 seconds, whichever is shorter. Also returns the errors of Secure.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Open(const ServerOptions& options);
 
-// UNAVAILABLE that did not come from the service itself: nobody is there.
+// Returns true for UNAVAILABLE without a reason of the service, which means that no server was
+// reached.
 bool IsUnreachable(const absl::Status& status);
 
-// Prints the error to standard error; returns the exit code that it deserves.
+// Prints the error to standard error. Returns the matching exit code.
 int Fail(const absl::Status& status);
 
 }  // namespace proad::client

@@ -1,4 +1,4 @@
-// proad dataset: looks through a dataset, or brings one to a server.
+// proad dataset: checks a dataset, or uploads one to a server.
 #include <iostream>
 #include <memory>
 
@@ -7,7 +7,7 @@
 #include "client/cli/exit_code.h"
 #include "client/cli/json.h"
 #include "client/cli/table.h"
-#include "client/cli/trainer_commands.h"
+#include "client/cli/trainer_command.h"
 #include "client/cli/upload.h"
 
 namespace proad::client {
@@ -31,7 +31,7 @@ int RunUpload(const UploadCommandOptions& options) {
   if (options.json) {
     std::cout << ToJson(*uploaded);
   } else {
-    std::cout << "Train on it: proad train --dataset-id " << Printable(uploaded->dataset_id())
+    std::cout << "To train on it: proad train --dataset-id " << Printable(uploaded->dataset_id())
               << "\n";
   }
   return kOk;
@@ -40,19 +40,23 @@ int RunUpload(const UploadCommandOptions& options) {
 }  // namespace
 
 void AddDatasetCommand(CLI::App& app, Command& run) {
-  CLI::App* const dataset = app.add_subcommand("dataset", "Check a dataset, or upload one");
-  HandOver(*dataset->add_subcommand("check",
-                                    "Count pictures, find unreadable and repeated ones (done by "
-                                    "proad-trainer, on this machine)"),
-           {"dataset", "check"}, run);
+  CLI::App* const dataset =
+      app.add_subcommand("dataset", "Check a dataset, or upload one to a server");
+  ForwardToTrainer(*dataset->add_subcommand(
+                       "check",
+                       "Report a dataset's layout, counts and unreadable or duplicate images "
+                       "(runs proad-trainer on this machine)"),
+                   {"dataset", "check"}, run);
   const auto options = std::make_shared<UploadCommandOptions>();
   CLI::App* const upload = dataset->add_subcommand(
-      "upload", "Send the pictures and lists of a folder; goes on where an earlier try ended");
-  upload->add_option("folder", options->folder, "folder to send")->required()->type_name("PATH");
+      "upload", "Upload the images and lists of a folder; continues an unfinished upload");
+  upload->footer(
+      "Exit codes: 0 success, 1 failed, 2 invalid usage, 3 no server, 130 interrupted.\n");
+  upload->add_option("folder", options->folder, "folder to upload")->required()->type_name("PATH");
   upload->add_option("--id", options->dataset_id,
-                     "name on the server (default: the folder's name and a digest of its content)");
+                     "id on the server (default: the folder's name and a digest of its content)");
   AddServerOptions(*upload, options->server);
-  upload->add_flag("--json", options->json, "one JSON document");
+  upload->add_flag("--json", options->json, "print one JSON object");
   upload->callback([options, &run] { run = [options] { return RunUpload(*options); }; });
 }
 

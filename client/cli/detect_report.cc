@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "client/cli/connection.h"
 #include "client/error.h"
@@ -14,7 +15,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr size_t kWidestFile = 60;
+constexpr size_t kMaxFileWidth = 60;
 
 std::string ToLine(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -81,11 +82,73 @@ std::string JsonRow(const DetectRow& row) {
 size_t FileWidth(const std::vector<std::string>& files) {
   size_t width = 0;
   for (const std::string& file : files) width = std::max(width, DisplayWidth(Printable(file)));
-  return std::min(width, kWidestFile);
+  return std::min(width, kMaxFileWidth);
 }
 
 std::string Score(std::optional<double> value) {
   return value ? absl::StrFormat("%.4f", *value) : "-";
+}
+
+// Lists the skipped files and folders by reason.
+std::string SkippedText(const SkippedFiles& skipped) {
+  if (skipped.count() == 0) return "";
+  std::string text = absl::StrCat("\nskipped ", skipped.count(), " files and folders:\n");
+  for (const auto& [reason, group] : skipped.groups()) {
+    absl::StrAppend(&text, "  ", group.count, " ", DescriptionOf(reason), ": ",
+                    Printable(absl::StrJoin(group.paths, ", ")),
+                    group.count > group.paths.size() ? ", ...\n" : "\n");
+  }
+  return text;
+}
+
+Json SkippedToJson(const SkippedFiles& skipped) {
+  Json json = Json::object();
+  for (const auto& [reason, group] : skipped.groups()) {
+    json[NameOf(reason)] = {{"count", group.count}, {"paths", group.paths}};
+  }
+  return json;
+}
+
+std::string FolderNames(const AurocReport& auroc, FolderMeaning meaning) {
+  const auto found = auroc.folders.find(meaning);
+  return found == auroc.folders.end() ? "" : Printable(absl::StrJoin(found->second, ", "));
+}
+
+std::string AurocText(const AurocReport& auroc) {
+  std::string text = "\n";
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& [category, of_category] : auroc.categories) {
+    rows.push_back(
+        {Printable(category), absl::StrCat(of_category.images),
+         of_category.auroc ? Score(of_category.auroc) : "- (needs good and defective images)"});
+  }
+  if (auroc.mean) rows.push_back({"mean", "", Score(auroc.mean)});
+  if (!rows.empty()) {
+    text +=
+        Format({{"category"}, {"images", 0, true}, {"image AUROC (labels from folders)"}}, rows);
+  }
+  const std::string good = FolderNames(auroc, FolderMeaning::kGood);
+  const std::string defective = FolderNames(auroc, FolderMeaning::kDefective);
+  const std::string ambiguous = FolderNames(auroc, FolderMeaning::kAmbiguous);
+  if (!good.empty()) absl::StrAppend(&text, "good folders: ", good, "\n");
+  if (!defective.empty()) absl::StrAppend(&text, "defective folders: ", defective, "\n");
+  if (!ambiguous.empty()) {
+    absl::StrAppend(&text, "folders without a label: ", ambiguous,
+                    ". The name can mean good or defective: rename the folder to good, or to the "
+                    "name of the defect\n");
+  }
+  return text;
+}
+
+Json LabelsToJson(const AurocReport& auroc) {
+  Json json;
+  for (const auto& [meaning, name] :
+       {std::pair(FolderMeaning::kGood, "good"), std::pair(FolderMeaning::kDefective, "defective"),
+        std::pair(FolderMeaning::kAmbiguous, "ambiguous")}) {
+    const auto found = auroc.folders.find(meaning);
+    json[name] = found == auroc.folders.end() ? Json::array() : Json(found->second);
+  }
+  return json;
 }
 
 }  // namespace
@@ -142,13 +205,7 @@ std::string DetectReport::TableRow(const DetectRow& row) const {
   return line + "\n";
 }
 
-std::string DetectReport::Footer(absl::Duration elapsed,
-                                 const std::optional<AurocReport>& auroc) const {
-  return style_ == Style::kJson ? JsonFooter(elapsed, auroc) : TableFooter(elapsed, auroc);
-}
-
-std::string DetectReport::TableFooter(absl::Duration elapsed,
-                                      const std::optional<AurocReport>& auroc) const {
+std::string DetectReport::SummaryText(absl::Duration elapsed) const {
   const int inspected = summary_.normal + summary_.anomalous + summary_.undecided;
   std::string text = absl::StrFormat(
       "\n%d inspected in %.1f s%s%s: %d normal, %d anomalous, %d undecided; %d failed\n", inspected,
@@ -156,26 +213,22 @@ std::string DetectReport::TableFooter(absl::Duration elapsed,
       summary_.normal, summary_.anomalous, summary_.undecided, summary_.failed);
   if (summary_.undecided > 0) {
     text +=
-        "undecided: no threshold is known. Calibrate the model, or give one with --threshold.\n";
+        "undecided: the version has no threshold. Calibrate it, or give one with --threshold.\n";
   }
-  if (!auroc) return text;
-  std::vector<std::vector<std::string>> rows;
-  for (const auto& [category, of_category] : auroc->categories) {
-    rows.push_back({Printable(category), absl::StrCat(of_category.pictures),
-                    of_category.auroc ? Score(of_category.auroc) : "- (needs good and bad)"});
-  }
-  if (auroc->mean) rows.push_back({"mean", "", Score(auroc->mean)});
-  return text + "\n" +
-         Format({{"category"}, {"pictures", 0, true}, {"image AUROC (labels from folders)"}}, rows);
+  return text;
 }
 
-std::string DetectReport::JsonFooter(absl::Duration elapsed,
+std::string DetectReport::Footer(absl::Duration elapsed, const SkippedFiles& skipped,
+                                 const std::optional<AurocReport>& auroc) const {
+  if (style_ == Style::kJson) return JsonFooter(elapsed, skipped, auroc);
+  return absl::StrCat(SummaryText(elapsed), SkippedText(skipped), auroc ? AurocText(*auroc) : "");
+}
+
+std::string DetectReport::JsonFooter(absl::Duration elapsed, const SkippedFiles& skipped,
                                      const std::optional<AurocReport>& auroc) const {
-  Json summary = {{"normal", summary_.normal},
-                  {"anomalous", summary_.anomalous},
-                  {"undecided", summary_.undecided},
-                  {"failed", summary_.failed},
-                  {"seconds", absl::ToDoubleSeconds(elapsed)}};
+  Json summary = {{"normal", summary_.normal},         {"anomalous", summary_.anomalous},
+                  {"undecided", summary_.undecided},   {"failed", summary_.failed},
+                  {"skipped", SkippedToJson(skipped)}, {"seconds", absl::ToDoubleSeconds(elapsed)}};
   if (auroc) {
     Json categories = Json::object();
     for (const auto& [category, of_category] : auroc->categories) {
@@ -183,6 +236,7 @@ std::string DetectReport::JsonFooter(absl::Duration elapsed,
     }
     summary["image_auroc"] = {{"categories", categories}};
     if (auroc->mean) summary["image_auroc"]["mean"] = *auroc->mean;
+    summary["labels"] = LabelsToJson(*auroc);
   }
   return ToLine({{"summary", summary}});
 }

@@ -1,4 +1,4 @@
-// What `proad detect` prints: rows as they come and a summary, for people or for machines.
+// Output of `proad detect`: one row per image and a summary, as a table or as JSON.
 #pragma once
 
 #include <optional>
@@ -9,24 +9,25 @@
 #include "absl/time/time.h"
 #include "client/cli/folder_labels.h"
 #include "client/cli/map_files.h"
+#include "client/cli/skipped_files.h"
 #include "client/cli/table.h"
 #include "proad/v1/detection.pb.h"
 
 namespace proad::client {
 
-// The result of one picture.
+// The result of one image.
 struct DetectRow {
   std::string file;
-  absl::StatusOr<proad::v1::DetectResponse> detection;  // its maps are on disk, not in here
-  absl::Duration elapsed;  // from the request to the answer, as seen here
+  absl::StatusOr<proad::v1::DetectResponse> detection;  // without its maps, which are on disk
+  absl::Duration elapsed;  // time from the request to the response, measured by the client
   MapFiles maps;
-  absl::Status saved;  // whether the maps could be written
+  absl::Status saved;  // error of writing the maps
 };
 
-// Counts what went past.
+// Counts of the results.
 struct DetectSummary {
   int normal = 0, anomalous = 0, undecided = 0, failed = 0;
-  int unreachable = 0;  // of failed: nobody was there to answer
+  int unreachable = 0;  // those of `failed` for which no server was reached
 };
 
 // Not thread-safe.
@@ -34,26 +35,28 @@ class DetectReport {
  public:
   enum class Style { kTable, kColouredTable, kJson };
 
-  // `files` are the names of the rows to come, for the width of their column.
+  // `files` are the names in all later rows; they determine the width of the first column.
   DetectReport(Style style, const std::vector<std::string>& files);
 
-  // Lines with newlines, "" for none.
+  // Return lines with newlines, or "".
   std::string Header() const;
   std::string Add(const DetectRow& row);
-  // `auroc` when the folders of the pictures say which are good.
-  std::string Footer(absl::Duration elapsed, const std::optional<AurocReport>& auroc) const;
+  // `auroc`: nullopt when the folders' names are no labels.
+  std::string Footer(absl::Duration elapsed, const SkippedFiles& skipped,
+                     const std::optional<AurocReport>& auroc) const;
 
   const DetectSummary& summary() const { return summary_; }
 
  private:
   std::string TableRow(const DetectRow& row) const;
-  std::string TableFooter(absl::Duration elapsed, const std::optional<AurocReport>& auroc) const;
-  std::string JsonFooter(absl::Duration elapsed, const std::optional<AurocReport>& auroc) const;
+  std::string SummaryText(absl::Duration elapsed) const;
+  std::string JsonFooter(absl::Duration elapsed, const SkippedFiles& skipped,
+                         const std::optional<AurocReport>& auroc) const;
 
   const Style style_;
   const Table table_;
   DetectSummary summary_;
-  std::string model_;  // of the last answer
+  std::string model_;  // name@version in the last response
 };
 
 }  // namespace proad::client

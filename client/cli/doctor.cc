@@ -1,4 +1,5 @@
-// proad doctor: what hardware, libraries and precision there are, and what to fix.
+// proad doctor: reports hardware, libraries and numeric precision of this machine, and problems with
+// their solutions.
 #include <google/protobuf/stubs/common.h>
 
 #include <CLI/Version.hpp>
@@ -28,7 +29,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr uint64_t kGibibyte = uint64_t{1} << 30;
-// Starting LibTorch with CUDA on a cold disk takes a while.
+// Starting LibTorch with CUDA from an uncached disk can take a minute.
 constexpr absl::Duration kTrainerTimeout = absl::Minutes(2);
 
 // One line of the report.
@@ -36,7 +37,7 @@ struct Check {
   std::string name;
   std::string level;  // "ok", "warn" or "fail"
   std::string found;
-  std::string fix;  // "" when there is nothing to do
+  std::string fix;  // advice; empty without a problem
 };
 
 using Checks = std::vector<Check>;
@@ -56,9 +57,10 @@ void CheckProcessor(const Machine& machine, Checks& checks) {
   if (machine.simd.count("avx2")) {
     checks.push_back({"vector units", "ok", simd, ""});
   } else {
-    checks.push_back({"vector units", "warn", simd.empty() ? "none known" : simd,
-                      "inference on this processor is very slow without AVX2: use another machine, "
-                      "or let the virtual machine pass the host's features through"});
+    checks.push_back(
+        {"vector units", "warn", simd.empty() ? "none known" : simd,
+         "inference is very slow without AVX2: use another machine, or let the virtual "
+         "machine use the host's processor features"});
   }
 }
 
@@ -74,7 +76,7 @@ void CheckMemory(const Machine& machine, Checks& checks) {
   const bool enough = usable >= 2 * kGibibyte;
   checks.push_back(
       {"memory", enough ? "ok" : "warn", found,
-       enough ? "" : "a server with one model wants 2 GiB: free some, or raise the limit"});
+       enough ? "" : "a server with one model needs 2 GiB: free memory or raise the limit"});
 }
 
 void CheckGpus(const Machine& machine, Checks& checks) {
@@ -96,20 +98,9 @@ void CheckLibraries(Checks& checks) {
                     ""});
 }
 
-// What `proad-trainer doctor` printed: facts; what they mean is said here.
-void AddTrainerReport(const Json& report, const Machine& machine, Checks& checks) {
-  const std::string version = report.value("version", PROAD_VERSION);
-  if (version != PROAD_VERSION) {
-    checks.push_back({"proad-trainer", "warn",
-                      absl::StrCat("version ", version, ", and this is ", PROAD_VERSION),
-                      "install proad and proad-trainer together"});
-  }
-  const std::string cuda = report.value("cuda", "");
-  checks.push_back({"libtorch", "ok",
-                    absl::StrCat(report.value("libtorch", "version unknown"), ", ",
-                                 cuda.empty() ? "no CUDA" : absl::StrCat("CUDA ", cuda)),
-                    ""});
-  const Json gpus = report.value("gpus", Json::array());
+// Compares the GPUs that LibTorch can use with those of the driver.
+void CheckUsableGpus(const Json& gpus, const std::string& cuda, const Machine& machine,
+                     Checks& checks) {
   for (const Json& gpu : gpus) {
     checks.push_back({"usable gpu", "ok",
                       absl::StrCat(gpu.value("name", ""), ", ",
@@ -118,18 +109,23 @@ void AddTrainerReport(const Json& report, const Machine& machine, Checks& checks
                       ""});
   }
   if (gpus.empty() && !machine.gpus.empty()) {
-    checks.push_back({"usable gpu", "warn", "none, although the driver has one",
+    checks.push_back({"usable gpu", "warn", "none, but the driver reports one",
                       cuda.empty() ? "this build has no CUDA: build with a CUDA toolkit installed"
                                    : absl::StrCat("the driver may be too old for CUDA ", cuda,
                                                   ", or the GPU is hidden from this process")});
   }
+}
+
+// Reports kernels, precision and threads of inference.
+void CheckInference(const Json& report, Checks& checks) {
   const std::string vectors = report.value("cpu_capability", "unknown");
   const bool slow = vectors == "DEFAULT" || vectors == "NO AVX";
   checks.push_back(
       {"kernels", slow ? "warn" : "ok",
        absl::StrCat(vectors, report.value("mkl", false) ? ", MKL" : "",
                     report.value("onednn", false) ? ", oneDNN" : ""),
-       slow ? "LibTorch uses no vector instructions here: inference is very slow" : ""});
+       slow ? "inference is very slow because LibTorch uses no vector instructions on this machine"
+            : ""});
   checks.push_back(
       {"inference", "ok",
        absl::StrCat("on ", report.value("device", "cpu"), " in ", report.value("precision", "fp32"),
@@ -139,23 +135,39 @@ void AddTrainerReport(const Json& report, const Machine& machine, Checks& checks
   if (threads.empty()) return;
   checks.push_back(
       {"server threads", "ok",
-       absl::StrCat(threads.value("preprocess", 0), " to decode and draw, ",
-                    threads.value("workers", 0), " to compute, one batch alone with ",
-                    threads.value("torch", 0), " of LibTorch, and gRPC's own, on ",
-                    threads.value("cores", 0), " usable cores; unless configured otherwise"),
+       absl::StrCat("defaults on ", threads.value("cores", 0),
+                    " usable cores: ", threads.value("preprocess", 0), " to decode and draw, ",
+                    threads.value("workers", 0), " workers, ", threads.value("torch", 0),
+                    " LibTorch threads for a single batch, and gRPC's threads"),
        ""});
+}
+
+// Adds the facts that `proad-trainer doctor` printed, with advice.
+void AddTrainerReport(const Json& report, const Machine& machine, Checks& checks) {
+  const std::string version = report.value("version", PROAD_VERSION);
+  if (version != PROAD_VERSION) {
+    checks.push_back({"proad-trainer", "warn",
+                      absl::StrCat("version ", version, ", but proad has version ", PROAD_VERSION),
+                      "install proad and proad-trainer of the same version"});
+  }
+  const std::string cuda = report.value("cuda", "");
+  checks.push_back({"libtorch", "ok",
+                    absl::StrCat(report.value("libtorch", "version unknown"), ", ",
+                                 cuda.empty() ? "no CUDA" : absl::StrCat("CUDA ", cuda)),
+                    ""});
+  CheckUsableGpus(report.value("gpus", Json::array()), cuda, machine, checks);
+  CheckInference(report, checks);
 }
 
 void CheckTrainer(const Machine& machine, Checks& checks) {
   const auto trainer = FindTrainer();
   if (!trainer.ok()) {
     checks.push_back({"proad-trainer", "warn", std::string(trainer.status().message()),
-                      "only 'proad import' and training need it here"});
+                      "install it on this machine to import, evaluate or distil models"});
     return;
   }
   const auto output = RunTrainer(*trainer, {"doctor"}, kTrainerTimeout);
-  const std::string fix =
-      absl::StrCat("run '", trainer->string(), " doctor' by hand and read its error");
+  const std::string fix = absl::StrCat("run '", trainer->string(), " doctor' and read its error");
   if (!output.ok()) {
     checks.push_back({"proad-trainer", "fail", std::string(output.status().message()), fix});
     return;
@@ -164,7 +176,7 @@ void CheckTrainer(const Machine& machine, Checks& checks) {
   if (!report.is_object()) {
     checks.push_back({"proad-trainer", "fail",
                       absl::StrCat(trainer->string(), " exited with ", output->exit_code,
-                                   " and said nothing that can be read"),
+                                   " and printed no valid report"),
                       fix});
     return;
   }
@@ -172,34 +184,34 @@ void CheckTrainer(const Machine& machine, Checks& checks) {
   try {
     AddTrainerReport(report, machine, checks);
   } catch (const Json::exception& error) {
-    checks.push_back({"proad-trainer", "fail", absl::StrCat("its report: ", error.what()),
-                      "proad and proad-trainer are of different versions: install them together"});
+    checks.push_back({"proad-trainer", "fail", absl::StrCat("invalid report: ", error.what()),
+                      "install proad and proad-trainer of the same version"});
   }
 }
 
-// Returns false when nobody is there.
+// Returns false when the server cannot be reached.
 bool CheckServer(const ServerOptions& options, Checks& checks) {
   const auto channel = Open(options);
   if (!channel.ok()) {
     checks.push_back({"server", "fail", std::string(channel.status().message()),
-                      "start proad-server, or correct the address"});
+                      "start proad-server or correct the address"});
     return false;
   }
   const auto health = CheckHealth(*channel, "", options.deadline);
   if (!health.ok()) {
     checks.push_back({"server", "fail",
                       absl::StrCat(options.address, ": ", Describe(health.status())),
-                      "does a proad-server listen there?"});
+                      "check that the address is that of a proad-server"});
   } else if (*health != Health::kServing) {
-    checks.push_back({"server", "fail", absl::StrCat(options.address, " answers: not serving"),
-                      "it has no model ready, or it is shutting down: read its log"});
+    checks.push_back({"server", "fail", absl::StrCat(options.address, " is not serving"),
+                      "it has no model ready or is shutting down: read its log"});
   } else {
-    checks.push_back({"server", "ok", absl::StrCat(options.address, " serves"), ""});
+    checks.push_back({"server", "ok", absl::StrCat(options.address, " is serving"), ""});
   }
   const auto card = ModelClient(*channel, {.deadline = options.deadline}).GetModel("");
   if (!card.ok()) {
     checks.push_back({"default model", "warn", Describe(card.status()),
-                      "'proad models list' shows what there is"});
+                      "list the models with 'proad models list'"});
     return true;
   }
   const auto& version = card->model_version();
@@ -209,8 +221,8 @@ bool CheckServer(const ServerOptions& options, Checks& checks) {
        absl::StrCat(version.name(), "@", version.version(), ", ", card->network().preset(), ", ",
                     card->calibrations_size(), " thresholds"),
        decides ? ""
-               : "without a threshold every verdict is UNDECIDED: calibrate it, or send "
-                 "one with the request"});
+               : "without a threshold every verdict is UNDECIDED: calibrate the version, or send "
+                 "a threshold with each request"});
   return true;
 }
 
@@ -220,7 +232,7 @@ void Print(const Checks& checks) {
     rows.push_back({check.level, Printable(check.name), Printable(check.found)});
     if (!check.fix.empty()) rows.push_back({"", "", absl::StrCat("-> ", Printable(check.fix))});
   }
-  std::cout << Format({{""}, {"what"}, {"found"}}, rows);
+  std::cout << Format({{""}, {"check"}, {"found"}}, rows);
 }
 
 int RunDoctor(const std::optional<ServerOptions>& server, bool json) {
@@ -252,8 +264,8 @@ int RunDoctor(const std::optional<ServerOptions>& server, bool json) {
   return failed ? kSomeFailed : kOk;
 }
 
-// One question to the server's health service, one line, at once: for probes. `service` is "" for
-// the server as a whole.
+// Asks the server's health service once and prints one line, for container probes. `service` is ""
+// for the server as a whole.
 int RunHealth(ServerOptions options, const std::string& service, absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
   options.deadline = timeout;
@@ -266,7 +278,7 @@ int RunHealth(ServerOptions options, const std::string& service, absl::Duration 
     return kSomeFailed;
   }
   const bool serving = *health == Health::kServing;
-  std::cout << options.address << (serving ? " serves" : " does not serve")
+  std::cout << options.address << (serving ? " is serving" : " is not serving")
             << (service.empty() ? "" : " ") << service << "\n";
   return serving ? kOk : kSomeFailed;
 }
@@ -283,21 +295,24 @@ void AddDoctorCommand(CLI::App& app, Command& run) {
   };
   const auto options = std::make_shared<Options>();
   CLI::App* const command = app.add_subcommand(
-      "doctor", "Say what hardware, libraries and precision there are, and what to fix");
+      "doctor", "Report hardware, libraries and precision of this machine, and problems to fix");
   command->footer(
-      "Looks at a server too when one is named.\n"
-      "With --health it asks a server whether it serves, and nothing else.\n"
-      "Exit codes: 0 nothing is broken, 1 something is, 2 usage, 3 no server.\n");
+      "Also checks a server when --server or PROAD_SERVER names one.\n"
+      "With --health, only asks whether the server is serving.\n"
+      "Exit codes: 0 no failure, 1 a check failed, 2 invalid usage, 3 no server.\n");
   AddServerOptions(*command, options->server);
-  CLI::Option* const json = command->add_flag("--json", options->json, "one JSON object");
+  CLI::Option* const json = command->add_flag("--json", options->json, "print one JSON object");
   CLI::Option* const health =
       command->add_flag("--health", options->health,
-                        "exit with 0 only if the server serves; for probes of containers");
+                        "exit with 0 only if the server is serving, for container probes");
   health->excludes(json);
-  command->add_option("--service", options->service, "of --health: one service, by its full name")
+  command
+      ->add_option("--service", options->service,
+                   "with --health: full name of one service (default: the server as a whole)")
       ->type_name("NAME")
       ->needs(health);
-  AddDuration(*command, "--timeout", options->timeout, "longest wait of --health")->needs(health);
+  AddDuration(*command, "--timeout", options->timeout, "with --health: longest wait")
+      ->needs(health);
   command->callback([=, &run] {
     const bool named = command->count("--server") > 0;
     run = [=] {

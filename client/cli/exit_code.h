@@ -1,15 +1,15 @@
-// What `proad` tells the shell.
+// Exit codes of `proad`.
 #pragma once
 
 namespace proad::client {
 
 enum ExitCode : int {
   kOk = 0,
-  kSomeFailed = 1,
-  kUsage = 2,
-  kUnreachable = 3,
-  kAnomaly = 10,       // with --fail-on-anomaly; stands above kSomeFailed
-  kInterrupted = 130,  // by Ctrl-C: what was begun goes on, or can be continued
+  kSomeFailed = 1,     // an image or a call failed
+  kUsage = 2,          // invalid command line
+  kUnreachable = 3,    // no server was reached
+  kAnomaly = 10,       // an image is anomalous, with --fail-on-anomaly; has precedence over 1
+  kInterrupted = 130,  // Ctrl-C; a job continues, and an upload can be continued
 };
 
 }  // namespace proad::client

@@ -2,37 +2,64 @@
 
 #include <algorithm>
 
-namespace proad::client {
+#include "client/cli/label_words.h"
 
-std::optional<FolderLabel> LabelOf(const std::filesystem::path& picture, bool loose) {
-  const std::filesystem::path folder =
-      std::filesystem::absolute(picture).lexically_normal().parent_path();
-  const std::filesystem::path above = folder.parent_path();
-  const bool anomalous = folder.filename() != "good";
-  if (above.filename() == "test") {
-    return FolderLabel{above.parent_path().filename().string(), anomalous};
+namespace proad::client {
+namespace {
+
+FolderMeaning MeaningOf(const std::string& folder) {
+  switch (ReadLabelWord(folder)) {
+    case LabelWord::kGood:
+      return FolderMeaning::kGood;
+    case LabelWord::kAmbiguous:
+      return FolderMeaning::kAmbiguous;
+    default:
+      return FolderMeaning::kDefective;  // a word for defective parts, or the name of a defect
   }
-  if (!loose || above.filename() == "train" || folder.filename() == "train") return std::nullopt;
-  return FolderLabel{above.filename().string(), anomalous};
+}
+
+bool IsNamed(const std::filesystem::path& folder, std::string_view name) {
+  return NormalizeLabel(folder.filename().string()) == name;
+}
+
+}  // namespace
+
+std::optional<FolderLabel> LabelOf(const std::filesystem::path& image, bool loose) {
+  const std::filesystem::path folder =
+      std::filesystem::absolute(image).lexically_normal().parent_path();
+  const std::filesystem::path above = folder.parent_path();
+  const std::string name = folder.filename().string();
+  if (IsNamed(above, "test")) {
+    return FolderLabel{above.parent_path().filename().string(), name, MeaningOf(name)};
+  }
+  if (!loose || IsNamed(above, "train") || IsNamed(folder, "train")) return std::nullopt;
+  return FolderLabel{above.filename().string(), name, MeaningOf(name)};
 }
 
 std::optional<double> Auroc(const std::vector<LabelledScore>& scores) {
-  std::vector<double> good, bad;
-  for (const LabelledScore& one : scores) (one.label.anomalous ? bad : good).push_back(one.score);
-  if (good.empty() || bad.empty()) return std::nullopt;
+  std::vector<double> good, defective;
+  for (const LabelledScore& one : scores) {
+    if (one.label.meaning == FolderMeaning::kGood) good.push_back(one.score);
+    if (one.label.meaning == FolderMeaning::kDefective) defective.push_back(one.score);
+  }
+  if (good.empty() || defective.empty()) return std::nullopt;
   std::sort(good.begin(), good.end());
   double wins = 0;
-  for (const double score : bad) {
+  for (const double score : defective) {
     const auto [below, above] = std::equal_range(good.begin(), good.end(), score);
     wins += static_cast<double>(below - good.begin()) + 0.5 * static_cast<double>(above - below);
   }
-  return wins / (static_cast<double>(good.size()) * static_cast<double>(bad.size()));
+  return wins / (static_cast<double>(good.size()) * static_cast<double>(defective.size()));
 }
 
 AurocReport MakeAurocReport(const std::vector<LabelledScore>& scores) {
-  std::map<std::string, std::vector<LabelledScore>> by_category;
-  for (const LabelledScore& one : scores) by_category[one.label.category].push_back(one);
   AurocReport report;
+  std::map<std::string, std::vector<LabelledScore>> by_category;
+  for (const LabelledScore& one : scores) {
+    report.folders[one.label.meaning].insert(one.label.folder);
+    if (one.label.meaning == FolderMeaning::kAmbiguous) continue;
+    by_category[one.label.category].push_back(one);
+  }
   double sum = 0;
   int counted = 0;
   for (const auto& [category, of_category] : by_category) {

@@ -12,21 +12,21 @@ namespace proad::client {
 namespace {
 
 constexpr std::array<int, 2> kSignals = {SIGINT, SIGTERM};
-constexpr char kSignalled = 's';
-constexpr char kOver = 'o';
+constexpr char kSignal = 's';
+constexpr char kQuit = 'q';
 
-// A signal handler may do next to nothing: it writes a letter to this pipe, and a thread reads it.
+// A signal handler may call few functions only. It writes a byte to this pipe, and a thread reads it.
 std::array<int, 2> pipe_ends;
-std::array<struct sigaction, kSignals.size()> before;
+std::array<struct sigaction, kSignals.size()> previous_actions;
 
-void Tell(char letter) {
-  const int kept = errno;
-  while (write(pipe_ends[1], &letter, 1) < 0 && errno == EINTR) {
+void WriteByte(char byte) {
+  const int saved = errno;  // the interrupted code may use errno
+  while (write(pipe_ends[1], &byte, 1) < 0 && errno == EINTR) {
   }
-  errno = kept;
+  errno = saved;
 }
 
-void OnSignal(int) { Tell(kSignalled); }
+void OnSignal(int) { WriteByte(kSignal); }
 
 }  // namespace
 
@@ -35,11 +35,11 @@ Interrupt::Interrupt() {
     throw std::system_error(errno, std::generic_category(), "pipe");
   }
   listener_ = std::thread([source = source_]() mutable {
-    char letter = 0;
+    char byte = 0;
     for (;;) {
-      const ssize_t got = read(pipe_ends[0], &letter, 1);
+      const ssize_t got = read(pipe_ends[0], &byte, 1);
       if (got < 0 && errno == EINTR) continue;
-      if (got != 1 || letter == kOver) return;
+      if (got != 1 || byte == kQuit) return;
       source.request_stop();
     }
   });
@@ -47,15 +47,16 @@ Interrupt::Interrupt() {
   action.sa_handler = OnSignal;
   action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
   for (size_t i = 0; i < kSignals.size(); ++i) {
-    sigaction(kSignals[i], nullptr, &before[i]);
-    // What a shell or nohup had this process ignore stays ignored.
-    if (before[i].sa_handler != SIG_IGN) sigaction(kSignals[i], &action, nullptr);
+    sigaction(kSignals[i], nullptr, &previous_actions[i]);
+    // A shell or nohup can start the process with ignored signals: they stay ignored.
+    if (previous_actions[i].sa_handler != SIG_IGN) sigaction(kSignals[i], &action, nullptr);
   }
 }
 
 Interrupt::~Interrupt() {
-  for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &before[i], nullptr);
-  Tell(kOver);
+  for (size_t i = 0; i < kSignals.size(); ++i)
+    sigaction(kSignals[i], &previous_actions[i], nullptr);
+  WriteByte(kQuit);
   listener_.join();
   close(pipe_ends[0]);
   close(pipe_ends[1]);

@@ -1,4 +1,4 @@
-// Ctrl-C as a request to stop, for commands that have something to say before they end.
+// Converts Ctrl-C to a stop request, for commands that print a message before they exit.
 #pragma once
 
 #include <stop_token>
@@ -6,8 +6,8 @@
 
 namespace proad::client {
 
-// While it lives, the first SIGINT or SIGTERM requests a stop; a second one ends the process as
-// usual. Signals that are ignored stay so. One at a time in a process.
+// During its lifetime, the first SIGINT or SIGTERM requests a stop, and a second one ends the process.
+// Ignored signals stay ignored. A process can have one instance at a time.
 class Interrupt {
  public:
   Interrupt();

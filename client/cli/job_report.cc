@@ -16,9 +16,9 @@ namespace {
 using Metrics = google::protobuf::RepeatedPtrField<proad::v1::Metric>;
 using Rows = std::vector<std::vector<std::string>>;
 
-constexpr int kMostSkippedShown = 10;
+constexpr int kMaxSkippedShown = 10;
 
-// The figure that lists show.
+// The metric that the table of jobs shows.
 std::string ImageAuroc(const proad::v1::TrainJob& job) {
   for (const proad::v1::Metric& metric : job.evaluation().metrics()) {
     if (metric.name() == "image_auroc" && metric.category().empty()) {
@@ -55,8 +55,8 @@ const proad::v1::Metric* Find(const Metrics& metrics, const std::string& name,
   return nullptr;
 }
 
-// One row of figures; `category` as the metrics have it, `title` as it is shown.
-std::vector<std::string> FigureRow(const Metrics& metrics, const std::vector<std::string>& names,
+// One row of metrics for `category`, with the first cell `title`.
+std::vector<std::string> MetricRow(const Metrics& metrics, const std::vector<std::string>& names,
                                    const std::string& category, const std::string& title) {
   std::vector<std::string> row = {Printable(title), "-"};
   uint64_t images = 0;
@@ -69,7 +69,7 @@ std::vector<std::string> FigureRow(const Metrics& metrics, const std::vector<std
   return row;
 }
 
-std::string FigureTable(const proad::v1::TrainJob& job) {
+std::string MetricTable(const proad::v1::TrainJob& job) {
   const Metrics& metrics = job.evaluation().metrics();
   std::vector<std::string> names, categories;
   for (const proad::v1::Metric& metric : metrics) {
@@ -84,22 +84,22 @@ std::string FigureTable(const proad::v1::TrainJob& job) {
   for (const std::string& name : names) columns.push_back({Printable(name), 0, true});
   Rows rows;
   for (const std::string& category : categories) {
-    rows.push_back(FigureRow(metrics, names, category, category));
+    rows.push_back(MetricRow(metrics, names, category, category));
   }
-  rows.push_back(FigureRow(metrics, names, "", "mean"));
+  rows.push_back(MetricRow(metrics, names, "", "mean"));
   if (const proad::v1::GateResult& gate = job.gate_result(); gate.has_compared_with()) {
-    rows.push_back(FigureRow(gate.compared_metrics(), names, "",
+    rows.push_back(MetricRow(gate.compared_metrics(), names, "",
                              absl::StrCat("mean of ", VersionName(gate.compared_with()))));
   }
   return "\n" + Format(std::move(columns), rows);
 }
 
 std::string ThresholdTable(const proad::v1::ModelCard& card) {
-  if (card.calibrations().empty()) return "\nno thresholds: verdicts will be UNDECIDED\n";
+  if (card.calibrations().empty()) return "\nno thresholds: verdicts are UNDECIDED\n";
   Rows rows;
   for (const proad::v1::Calibration& calibration : card.calibrations()) {
     rows.push_back(
-        {calibration.category().empty() ? "(every other)" : Printable(calibration.category()),
+        {calibration.category().empty() ? "(all others)" : Printable(calibration.category()),
          absl::StrFormat("%.4f", calibration.threshold()),
          absl::StrCat(calibration.rejected(), " of ", calibration.images()),
          absl::StrFormat("%g%%", 100 * calibration.false_reject_budget())});
@@ -113,29 +113,30 @@ std::string ThresholdTable(const proad::v1::ModelCard& card) {
 
 std::string GateText(const proad::v1::TrainJob& job, bool active, bool colour) {
   const std::string version = VersionName(job.result_version());
-  if (active) return "\n" + Green(absl::StrCat(version, " is active and serves"), colour) + "\n";
+  if (active) return "\n" + Green(absl::StrCat(version, " is active"), colour) + "\n";
   if (!job.has_gate_result()) {
-    return absl::StrCat("\n", version, " does not serve yet: proad models activate ", version,
-                        "\n");
+    return absl::StrCat("\n", version, " is not active. To activate it: proad models activate ",
+                        version, "\n");
   }
   if (job.gate_result().activated()) {
     return absl::StrCat("\n", version, " was activated\n");
   }
-  return absl::StrCat("\n", Red(Refusal(job), colour),
-                      "\nIt is published and does not serve. To let it serve all the same: proad "
-                      "models activate ",
-                      version, "\n");
+  return absl::StrCat(
+      "\n", Red(Refusal(job), colour),
+      "\nThe version is published, but not active. To activate it anyway: proad models "
+      "activate ",
+      version, "\n");
 }
 
 std::string SkippedText(const proad::v1::TrainJob& job) {
   if (job.skipped_images() == 0) return "";
-  std::string text = absl::StrCat("\nleft out ", job.skipped_images(), " unreadable pictures:\n");
-  const int shown = std::min(job.skipped_paths_size(), kMostSkippedShown);
+  std::string text = absl::StrCat("\nskipped ", job.skipped_images(), " unreadable images:\n");
+  const int shown = std::min(job.skipped_paths_size(), kMaxSkippedShown);
   for (int i = 0; i < shown; ++i) {
     absl::StrAppend(&text, "  ", Printable(job.skipped_paths(i)), "\n");
   }
   const uint64_t more = job.skipped_images() - static_cast<uint64_t>(shown);
-  if (more > 0) absl::StrAppend(&text, "  and ", more, " more\n");
+  if (more > 0) absl::StrAppend(&text, "  ... and ", more, " more\n");
   return text;
 }
 
@@ -180,14 +181,14 @@ std::string JobDetails(const proad::v1::TrainJob& job) {
   add("preset", spec.preset());
   add("recipe", spec.recipe());
   add("overrides", spec.overrides().ShortDebugString());
-  add("start from", spec.init_from());
+  add("init from", spec.init_from());
   add("encoder", spec.encoder());
   add("device", job.progress().device().empty() ? spec.device() : job.progress().device());
   add("labels", Labels(job));
   add("created (UTC)", UtcMinute(job.create_time()));
   add("started (UTC)", UtcMinute(job.start_time()));
   add("ended (UTC)", UtcMinute(job.end_time()));
-  if (job.attempts() > 1) add("started so often", absl::StrCat(job.attempts()));
+  if (job.attempts() > 1) add("attempts", absl::StrCat(job.attempts()));
   if (job.state() == proad::v1::TRAIN_JOB_STATE_QUEUED ||
       job.state() == proad::v1::TRAIN_JOB_STATE_RUNNING) {
     add("progress", ProgressText(job));
@@ -205,20 +206,20 @@ std::string JobResult(const proad::v1::TrainJob& job,
   if (job.state() != proad::v1::TRAIN_JOB_STATE_SUCCEEDED) {
     const std::string code =
         job.reason_code().empty() ? "" : absl::StrCat(" (", job.reason_code(), ")");
-    const bool wanted = job.state() == proad::v1::TRAIN_JOB_STATE_CANCELLED;
+    const bool cancelled = job.state() == proad::v1::TRAIN_JOB_STATE_CANCELLED;
     return absl::StrCat(
         Red(Printable(absl::StrCat(StateName(job.state()), code, RunTime(job), ": ",
                                    job.reason().empty() ? "no reason given" : job.reason())),
-            colour && !wanted),
-        "\n", SkippedText(job), "It goes on from its last checkpoint with: proad jobs resume ",
+            colour && !cancelled),
+        "\n", SkippedText(job), "To continue from its last checkpoint: proad jobs resume ",
         Printable(job.job_id()), "\n");
   }
   std::string text = absl::StrCat(
       Green(absl::StrCat("SUCCEEDED", RunTime(job), ": ", VersionName(job.result_version())),
             colour),
       "\n");
-  const std::string figures = FigureTable(job);
-  text += figures.empty() ? "\nno figures: the dataset has no test split\n" : figures;
+  const std::string metrics = MetricTable(job);
+  text += metrics.empty() ? "\nno metrics: the dataset has no test split\n" : metrics;
   if (card) text += ThresholdTable(*card);
   const bool active = card && card->state() == proad::v1::MODEL_STATE_ACTIVE;
   return text + SkippedText(job) + GateText(job, active && Refusal(job).empty(), colour);
@@ -229,7 +230,7 @@ std::string Refusal(const proad::v1::TrainJob& job) {
   if (!job.has_gate_result() || gate.activated()) return "";
   return Printable(absl::StrCat(
       "NOT ACTIVATED: ", VersionName(job.result_version()),
-      gate.passed() ? " passed the gate, but: " : " missed the gate: ", gate.reason()));
+      gate.passed() ? " passed the gate, but: " : " failed the gate: ", gate.reason()));
 }
 
 }  // namespace proad::client

@@ -1,4 +1,4 @@
-// Training jobs as tables and texts, for people. Pure functions; every text ends with a newline.
+// Formats training jobs as tables and text. Pure functions. Every text ends with a newline.
 #pragma once
 
 #include <optional>
@@ -10,19 +10,20 @@
 
 namespace proad::client {
 
-// One line a job.
+// A table with one line per job.
 std::string JobTable(const std::vector<proad::v1::TrainJob>& jobs);
 
-// What was asked for and where the job is in its life; no result.
+// The job's parameters, state and progress, without its result.
 std::string JobDetails(const proad::v1::TrainJob& job);
 
-// How a job ended: its version, figures by category, thresholds, what became of the gate, what was
-// left out, and what to do next. `card` is its version's, where it could be had: the thresholds
-// stand in it.
+// The result of an ended job: version, metrics per category, thresholds, gate, skipped images, and
+// the next command. `card` is the card of the version, which holds the thresholds; nullopt when it is
+// not available.
 std::string JobResult(const proad::v1::TrainJob& job,
                       const std::optional<proad::v1::ModelCard>& card, bool colour);
 
-// "NOT ACTIVATED: ..." when activation was asked for and did not happen; "" otherwise. One line.
+// One line "NOT ACTIVATED: ..." when the job should have activated its version and did not. Otherwise
+// empty.
 std::string Refusal(const proad::v1::TrainJob& job);
 
 }  // namespace proad::client

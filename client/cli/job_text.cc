@@ -15,13 +15,13 @@
 namespace proad::client {
 namespace {
 
-constexpr size_t kWidestBar = 30;
-constexpr size_t kNarrowestBar = 8;
+constexpr size_t kMaxBar = 30;
+constexpr size_t kMinBar = 8;
 constexpr size_t kPercent = 6;  // "  100%"
-constexpr int kBarRank = 4;     // what ranks higher makes room for the bar
+constexpr int kBarRank = 4;     // pieces of a higher rank are omitted before the bar
 constexpr char kGap[] = "  ";
 
-// A piece of a progress line; those of the highest rank are left out first.
+// A piece of a progress line. Pieces of the highest rank are omitted first.
 struct Piece {
   int rank;
   std::string text;
@@ -32,7 +32,7 @@ bool IsTraining(const proad::v1::TrainJob& job) {
          job.progress().phase() == proad::v1::TRAIN_PHASE_TRAINING;
 }
 
-// The share of the steps that is done, while they are what the job does.
+// The share of completed steps, in the training phase only.
 std::optional<double> Done(const proad::v1::TrainJob& job) {
   const proad::v1::TrainProgress& progress = job.progress();
   if (!IsTraining(job) || progress.steps() == 0) return std::nullopt;
@@ -40,7 +40,7 @@ std::optional<double> Done(const proad::v1::TrainJob& job) {
                   static_cast<double>(progress.step()) / static_cast<double>(progress.steps()));
 }
 
-// The bar goes where the pieces of rank 1 end.
+// The bar is inserted after the pieces of rank 1.
 std::vector<Piece> Pieces(const proad::v1::TrainJob& job) {
   std::vector<Piece> pieces = {{0, Activity(job)}};
   const auto add = [&](int rank, const std::string& text) { pieces.push_back({rank, text}); };
@@ -71,7 +71,7 @@ std::string Join(const std::vector<Piece>& pieces) {
   return line;
 }
 
-// "[#####.....]  50%", `width` columns in all.
+// "[#####.....]  50%", with `width` columns in total.
 std::string Bar(double done, size_t width) {
   const std::string percent = absl::StrFormat("%s%3.0f%%", kGap, std::floor(done * 100));
   const size_t inside = width - percent.size() - 2;
@@ -131,19 +131,19 @@ std::string ProgressBar(const proad::v1::TrainJob& job, size_t width) {
   while (pieces.size() > 1) {
     const auto least = std::max_element(
         pieces.begin(), pieces.end(), [](const auto& a, const auto& b) { return a.rank < b.rank; });
-    const size_t bar = done && least->rank > kBarRank ? around_bar + kNarrowestBar : 0;
+    const size_t bar = done && least->rank > kBarRank ? around_bar + kMinBar : 0;
     if (WidthOf(pieces) + bar <= room) break;
     pieces.erase(least);
   }
   const size_t used = WidthOf(pieces) + around_bar;
-  if (done && used + kNarrowestBar <= room) {
-    const size_t bar = std::min(room - used, kWidestBar) + kPercent + 2;
+  if (done && used + kMinBar <= room) {
+    const size_t bar = std::min(room - used, kMaxBar) + kPercent + 2;
     const auto after = std::find_if(pieces.begin(), pieces.end(),
                                     [](const Piece& piece) { return piece.rank > 1; });
     pieces.insert(after, {1, Bar(*done, bar)});
   }
   std::string line = Join(pieces);
-  if (line.size() > room) line.resize(room);  // all of it is ASCII
+  if (line.size() > room) line.resize(room);  // the line is ASCII
   return line;
 }
 

@@ -1,4 +1,4 @@
-// A training job in a line, for people. Pure functions.
+// Formats the values of a training job. Pure functions.
 #pragma once
 
 #include <cstddef>
@@ -14,28 +14,28 @@ namespace proad::client {
 // "QUEUED", "RUNNING", ...
 std::string StateName(proad::v1::TrainJobState state);
 
-// What the job does: "queued, 2 before it", "training", "succeeded".
+// The job's phase or state: "queued, 2 before it", "training", "succeeded".
 std::string Activity(const proad::v1::TrainJob& job);
 
 // "name@version"
 std::string VersionName(const proad::v1::ModelVersion& version);
 
-// What it trains on: the path as sent, or "uploaded ID".
+// The dataset: the path as sent, or "uploaded ID".
 std::string DatasetName(const proad::v1::TrainJobSpec& spec);
 
-// "45s", "1m20s", "2h05m", "3d04h": two units at most.
+// "45s", "1m20s", "2h05m", "3d04h": at most two units.
 std::string ShortDuration(absl::Duration duration);
 absl::Duration FromProto(const google::protobuf::Duration& duration);
 
-// "2026-11-23 20:10" in UTC; "-" when it is not set.
+// "2026-11-23 20:10" in UTC; "-" when not set.
 std::string UtcMinute(const google::protobuf::Timestamp& time);
 
-// How far the job is, for a terminal of `width` columns: activity, epoch, bar, steps, loss,
-// learning rate, speed and time left. What matters least is left out until it fits into one column
-// less; characters that would move the cursor are not in it.
+// The job's progress for a terminal of `width` columns: activity, epoch, bar, steps, loss, learning
+// rate, speed and remaining time. Omits the least important values until the line fits into
+// width - 1 columns. Contains no characters that move the cursor.
 std::string ProgressBar(const proad::v1::TrainJob& job, size_t width);
 
-// The same without bar, whole: a line of a log.
+// The same with all values and without the bar, for a log.
 std::string ProgressText(const proad::v1::TrainJob& job);
 
 }  // namespace proad::client

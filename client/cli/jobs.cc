@@ -1,4 +1,4 @@
-// proad jobs: the training jobs of a server.
+// proad jobs: lists, shows, watches, cancels and resumes the training jobs of a server.
 #include <iostream>
 #include <memory>
 
@@ -8,12 +8,11 @@
 #include "client/cli/exit_code.h"
 #include "client/cli/job_report.h"
 #include "client/cli/job_text.h"
+#include "client/cli/job_watch.h"
 #include "client/cli/json.h"
 #include "client/cli/options.h"
 #include "client/cli/table.h"
 #include "client/cli/terminal.h"
-#include "client/cli/watch.h"
-#include "client/model_client.h"
 #include "client/training_client.h"
 
 namespace proad::client {
@@ -23,12 +22,12 @@ struct JobsOptions {
   ServerOptions server;
   JobFilter filter;
   std::string job;
-  absl::Duration patience = FollowOptions().patience;
+  absl::Duration patience = JobWatchOptions().patience;
   bool watch = false;
   bool json = false;
 };
 
-FollowOptions FollowOf(const JobsOptions& options) {
+JobWatchOptions WatchOptionsOf(const JobsOptions& options) {
   return {.json = options.json, .patience = options.patience, .deadline = options.server.deadline};
 }
 
@@ -43,7 +42,7 @@ int RunList(const JobsOptions& options) {
     return kOk;
   }
   std::cout << JobTable(*jobs);
-  if (jobs->empty()) std::cout << "no jobs: start one with 'proad train DATASET'\n";
+  if (jobs->empty()) std::cout << "no jobs; create one with 'proad train DATASET'\n";
   return kOk;
 }
 
@@ -59,15 +58,10 @@ int RunShow(const JobsOptions& options) {
   }
   std::cout << JobDetails(*job);
   if (HasEnded(job->state())) {
-    std::optional<proad::v1::ModelCard> card;
-    if (job->has_result_version()) {
-      const auto& version = job->result_version();
-      // A version that was deleted since then has no card.
-      const auto found = ModelClient(*channel, call)
-                             .GetModel(absl::StrCat(version.name(), "@", version.version()));
-      if (found.ok()) card = *found;
-    }
-    std::cout << "\n" << JobResult(*job, card, WantsColour());
+    // A version that was deleted has no card.
+    const auto card = ResultCard(*channel, *job, call);
+    std::cout << "\n"
+              << JobResult(*job, card.ok() ? std::optional(*card) : std::nullopt, WantsColour());
   }
   return kOk;
 }
@@ -75,7 +69,7 @@ int RunShow(const JobsOptions& options) {
 int RunWatch(const JobsOptions& options) {
   const auto channel = Open(options.server);
   if (!channel.ok()) return Fail(channel.status());
-  return FollowJob(*channel, options.job, FollowOf(options));
+  return WatchJob(*channel, options.job, WatchOptionsOf(options));
 }
 
 int RunCancel(const JobsOptions& options) {
@@ -90,7 +84,7 @@ int RunCancel(const JobsOptions& options) {
   }
   std::cout << "job " << Printable(job->job_id()) << " is "
             << absl::AsciiStrToLower(StateName(job->state()))
-            << ". It goes on from its last checkpoint with: proad jobs resume "
+            << ". To continue from its last checkpoint: proad jobs resume "
             << Printable(job->job_id()) << "\n";
   return kOk;
 }
@@ -101,18 +95,19 @@ int RunResume(const JobsOptions& options) {
   const auto job =
       TrainingClient(*channel, {.deadline = options.server.deadline}).ResumeTrainJob(options.job);
   if (!job.ok()) return Fail(job.status());
-  if (options.watch) return FollowJob(*channel, job->job_id(), FollowOf(options));
+  if (options.watch) return WatchJob(*channel, job->job_id(), WatchOptionsOf(options));
   if (options.json) {
     std::cout << ToJson(*job);
     return kOk;
   }
   std::cout << "job " << Printable(job->job_id()) << " is "
-            << absl::AsciiStrToLower(StateName(job->state())) << ". Watch it: proad jobs watch "
+            << absl::AsciiStrToLower(StateName(job->state())) << ". To watch it: proad jobs watch "
             << Printable(job->job_id()) << "\n";
   return kOk;
 }
 
-// A subcommand with options of its own: the environment fills those of all, whichever is called.
+// Adds a subcommand with its own options object: the parser fills options from the environment for
+// all subcommands, not only for the called one.
 std::pair<CLI::App*, std::shared_ptr<JobsOptions>> Add(CLI::App& jobs, const std::string& word,
                                                        const std::string& description,
                                                        int (*act)(const JobsOptions&),
@@ -125,7 +120,7 @@ std::pair<CLI::App*, std::shared_ptr<JobsOptions>> Add(CLI::App& jobs, const std
 }
 
 void AddJobOption(CLI::App& command, JobsOptions& options) {
-  command.add_option("job", options.job, "as 'proad jobs list' shows it")
+  command.add_option("job", options.job, "id of the job, as in 'proad jobs list'")
       ->required()
       ->type_name("ID");
 }
@@ -144,10 +139,9 @@ void AddListCommand(CLI::App& jobs, Command& run) {
        {"failed", proad::v1::TRAIN_JOB_STATE_FAILED},
        {"cancelled", proad::v1::TRAIN_JOB_STATE_CANCELLED}},
       [to = options](proad::v1::TrainJobState state) { to->filter.states.push_back(state); },
-      "only jobs that are queued, running, succeeded, failed or cancelled; may be given several "
-      "times");
+      "only jobs in this state: queued, running, succeeded, failed or cancelled; repeatable");
   command->add_option("--model", options->filter.model_name, "only jobs for this model name");
-  AddJson(*command, *options, "one JSON object a line");
+  AddJson(*command, *options, "print one JSON object per job");
 }
 
 }  // namespace
@@ -157,16 +151,24 @@ void AddJobsCommand(CLI::App& app, Command& run) {
       app.add_subcommand("jobs", "List, show, watch, cancel or resume training jobs");
   AddListCommand(*jobs, run);
   for (const auto& [word, description, act] :
-       {std::tuple("show", "Show a job: what was asked for, how far it is, its result", &RunShow),
-        std::tuple("watch", "Follow a job until it has ended", &RunWatch),
+       {std::tuple("show", "Show a job's parameters, progress and result", &RunShow),
+        std::tuple("watch", "Report a job's progress until it ends", &RunWatch),
         std::tuple("cancel", "End a job; it can be resumed", &RunCancel),
-        std::tuple("resume", "Let a failed or cancelled job go on", &RunResume)}) {
+        std::tuple("resume", "Continue a failed or cancelled job", &RunResume)}) {
     const auto [command, options] = Add(*jobs, word, description, act, run);
     AddJobOption(*command, *options);
-    const bool follows = act == &RunWatch || act == &RunResume;
-    AddJson(*command, *options, follows ? "one JSON object a report" : "one JSON document");
-    if (act == &RunResume) command->add_flag("--watch", options->watch, "follow it then");
-    if (follows) AddPatience(*command, options->patience);
+    const bool watches = act == &RunWatch || act == &RunResume;
+    AddJson(*command, *options,
+            watches ? "print one JSON object per report" : "print one JSON object");
+    if (act == &RunResume) {
+      command->add_flag("--watch", options->watch, "report its progress until it ends");
+    }
+    if (watches) {
+      command->footer(
+          "Exit codes: 0 success, 1 the job failed or was cancelled, 2 invalid usage, 3 no server, "
+          "130 interrupted with Ctrl-C; the job continues.\n");
+    }
+    if (watches) AddPatience(*command, options->patience);
   }
 }
 

@@ -1,4 +1,4 @@
-// Messages of the contract as JSON, with the contract's own field names.
+// Formats protobuf messages as JSON, with the field names of the protos.
 #pragma once
 
 #include <google/protobuf/message.h>
@@ -8,11 +8,11 @@
 namespace proad::client {
 
 enum class JsonLayout {
-  kLine,   // one line, every field on it: for machines
-  kLines,  // indented, what is set: for people
+  kLine,   // one line with all fields, for programs
+  kLines,  // indented, with the set fields only, for people
 };
 
-// With a newline at the end.
+// Ends with a newline.
 std::string ToJson(const google::protobuf::Message& message, JsonLayout layout = JsonLayout::kLine);
 
 }  // namespace proad::client

@@ -34,7 +34,7 @@ std::string ValueOf(const std::string& text, const std::string& key) {
   return "";
 }
 
-// "16266740 kB", in bytes.
+// Converts a value such as "16266740 kB" to bytes.
 uint64_t KibibytesOf(const std::string& text, const std::string& key) {
   const std::vector<std::string> words = absl::StrSplit(ValueOf(text, key), ' ');
   uint64_t value = 0;
@@ -52,7 +52,7 @@ void ReadProcessor(const std::string& text, Machine& machine) {
   }
 }
 
-// Control group version 2, as it looks from inside a container.
+// Reads the limits of control group version 2 at the path that a container sees.
 void ReadLimits(const fs::path& root, Machine& machine) {
   const std::vector<std::string> cpu =
       absl::StrSplit(absl::StripAsciiWhitespace(ReadText(root / "sys/fs/cgroup/cpu.max")), ' ');

@@ -1,4 +1,4 @@
-// proad: the command line. Every command is in a file of its own.
+// proad: the command-line client. The file of each command is named after the command.
 #include <google/protobuf/stubs/common.h>
 
 #include <exception>
@@ -12,7 +12,7 @@
 
 namespace proad {
 
-// Commit that the program was built from; "" outside of a checkout. Made at every build.
+// Git commit of the build; empty outside a checkout. Generated at every build.
 const char* Commit();
 
 }  // namespace proad
@@ -34,7 +34,8 @@ std::string Version() {
 }
 
 int Run(int argc, char** argv) {
-  CLI::App app("Finds defects in pictures of manufactured parts, by a proad-server.", "proad");
+  CLI::App app("Command-line client of Pro-AD Server, which detects defects in images of parts.",
+               "proad");
   app.set_version_flag("--version", Version());
   proad::client::Command run;
   proad::client::AddDetectCommand(app, run);
@@ -51,16 +52,18 @@ int Run(int argc, char** argv) {
   proad::client::AddDoctorCommand(app, run);
   proad::client::AddCompletionCommand(app, run);
   app.footer(
-      "'proad COMMAND --help' says more. The server is named by --server or PROAD_SERVER.\n");
+      "Run 'proad COMMAND --help' for the options of a command. --server or PROAD_SERVER names the "
+      "server.\n");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    // Help and version come this way as well, with code 0.
+    // The parser also throws for --help and --version, with code 0.
     return app.exit(error) == 0 ? proad::client::kOk : proad::client::kUsage;
   }
   if (run) return run();
   const std::vector<CLI::App*> named = app.get_subcommands();
-  std::cerr << "proad: a command is missing\n\n" << (named.empty() ? app.help() : named[0]->help());
+  std::cerr << "proad: the command is missing\n\n"
+            << (named.empty() ? app.help() : named[0]->help());
   return proad::client::kUsage;
 }
 

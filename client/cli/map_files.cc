@@ -79,8 +79,8 @@ absl::Status WriteMaps(const proad::v1::DetectResponse& detection, const fs::pat
   std::error_code error;
   fs::create_directories(base.parent_path(), error);
   if (error) {
-    return absl::InternalError(absl::StrCat("cannot make the folder ", base.parent_path().string(),
-                                            ": ", error.message()));
+    return absl::InternalError(absl::StrCat("cannot create the folder ",
+                                            base.parent_path().string(), ": ", error.message()));
   }
   if (overlay) {
     const fs::path path = base.string() + ".overlay.png";

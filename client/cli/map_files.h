@@ -1,4 +1,4 @@
-// Writes the maps of a detection beside each other on disk.
+// Writes the maps of a detection to files.
 #pragma once
 
 #include <filesystem>
@@ -9,16 +9,15 @@
 
 namespace proad::client {
 
-// Where the maps of one picture went; "" for none.
+// Paths of the written maps of one image; empty for a map that was not written.
 struct MapFiles {
   std::string overlay;
   std::string heatmap;
 };
 
-// Writes BASE.overlay.png, and BASE.heatmap.f32, .u16, .u8 or .png (16 bit grey) with
-// BASE.heatmap.json, which says how to read it; folders are made. `base` is the output folder and
-// the picture's relative path. What the detection does not hold is not written. On an error nothing
-// half-written stays.
+// Writes BASE.overlay.png, and BASE.heatmap.f32, .u16, .u8 or .png (grey, 16 bits) with a description
+// in BASE.heatmap.json. `base` is the output folder with the image's relative path. Creates folders.
+// Writes only the maps that the detection holds. After an error, no partial file remains.
 absl::Status WriteMaps(const proad::v1::DetectResponse& detection,
                        const std::filesystem::path& base, MapFiles& files);
 

@@ -1,4 +1,4 @@
-// proad models: which model versions a server has, and what they do.
+// proad models: lists and shows the model versions of a server, and changes which of them serve.
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -18,7 +18,7 @@
 namespace proad::client {
 namespace {
 
-// A version is loaded, warmed up and checked before it serves.
+// The call returns after the server has loaded, run and checked the version.
 constexpr absl::Duration kLoadingDeadline = absl::Minutes(5);
 
 struct ModelsOptions {
@@ -44,7 +44,7 @@ void PrintList(const std::vector<proad::v1::ModelSummary>& models) {
   }
   std::cout << Format({{"model"}, {"state"}, {"preset"}, {"created (UTC)"}, {"thresholds for"}, {}},
                       rows);
-  if (models.empty()) std::cout << "no models: make one with 'proad import'\n";
+  if (models.empty()) std::cout << "no models; create one with 'proad import'\n";
 }
 
 int RunList(const ModelsOptions& options) {
@@ -77,7 +77,7 @@ int RunShow(const ModelsOptions& options) {
   return kOk;
 }
 
-// "; its probe scores ...", where it has one.
+// "; its probe scores ..."; empty without a probe.
 template <typename Response>
 std::string ProbeText(const Response& done) {
   if (!done.has_probe()) return "";
@@ -100,7 +100,7 @@ std::string SwapText(const Response& done) {
 
 std::string Text(const proad::v1::ActivateModelResponse& done) {
   if (done.has_previous() && VersionName(done.previous()) == VersionName(done.active())) {
-    return absl::StrCat(VersionName(done.active()), " serves already");
+    return absl::StrCat(VersionName(done.active()), " serves already; nothing was changed");
   }
   return absl::StrCat(SwapText(done), ProbeText(done));
 }
@@ -115,20 +115,20 @@ std::string Text(const proad::v1::LoadModelResponse& done) {
 
 std::string Text(const proad::v1::UnloadModelResponse& done) {
   return absl::StrCat(VersionName(done.model_version()), " is not in memory; ",
-                      Megabytes(done.freed_bytes()), " of weights became free");
+                      Megabytes(done.freed_bytes()), " of weights were freed");
 }
 
 std::string Text(const proad::v1::DeleteModelResponse& done) {
-  return absl::StrCat(VersionName(done.model_version()), " is removed; ",
-                      Megabytes(done.freed_bytes()), " of disk became free");
+  return absl::StrCat(VersionName(done.model_version()), " is deleted; ",
+                      Megabytes(done.freed_bytes()), " of disk space were freed");
 }
 
-// Asks the server for one change and says what came of it. `ask`: (ModelClient) -> StatusOr
-template <typename Ask>
-int Change(const ModelsOptions& options, const Ask& ask) {
+// Makes one call that changes something and prints its result. `call`: (ModelClient) -> StatusOr.
+template <typename Call>
+int Change(const ModelsOptions& options, const Call& call) {
   const auto channel = Open(options.server);
   if (!channel.ok()) return Fail(channel.status());
-  const auto done = ask(ModelClient(*channel, {.deadline = options.server.deadline}));
+  const auto done = call(ModelClient(*channel, {.deadline = options.server.deadline}));
   if (!done.ok()) return Fail(done.status());
   if (options.json) {
     std::cout << ToJson(*done);
@@ -140,34 +140,36 @@ int Change(const ModelsOptions& options, const Ask& ask) {
 
 void AddOptions(CLI::App& command, ModelsOptions& options) {
   AddServerOptions(command, options.server);
-  command.add_flag("--json", options.json, "one JSON object a line");
+  command.add_flag("--json", options.json, "print JSON, one object per line");
 }
 
 std::string CheckVersion(const std::string& model) {
   const size_t at = model.find('@');
   if (at != std::string::npos && at > 0 && at + 1 < model.size()) return "";
-  return absl::StrCat("'", model, "' does not say which version: give NAME@VERSION, as ",
-                      "'proad models list' shows them");
+  return absl::StrCat("'", model, "' names no version: give NAME@VERSION, as shown by ",
+                      "'proad models list'");
 }
 
-// A command that changes what a version does; `ask` gets the client and the options.
-template <typename Ask>
+// Adds a subcommand that changes something with one call. `call`: (ModelClient, ModelsOptions) ->
+// StatusOr. Each subcommand has its own options object, because the parser fills options from the
+// environment for all subcommands, not only for the called one.
+template <typename Call>
 CLI::App* AddChange(CLI::App& models, Command& run, const std::string& name,
-                    const std::string& what, const std::shared_ptr<ModelsOptions>& options,
-                    Ask ask) {
+                    const std::string& description, const std::shared_ptr<ModelsOptions>& options,
+                    Call call) {
   options->server.deadline = kLoadingDeadline;
-  CLI::App* const command = models.add_subcommand(name, what);
+  CLI::App* const command = models.add_subcommand(name, description);
   AddOptions(*command, *options);
-  command->callback([options, ask, &run] {
-    run = [options, ask] {
-      return Change(*options, [&](const ModelClient& client) { return ask(client, *options); });
+  command->callback([options, call, &run] {
+    run = [options, call] {
+      return Change(*options, [&](const ModelClient& client) { return call(client, *options); });
     };
   });
   return command;
 }
 
-void AddVersion(CLI::App& command, ModelsOptions& options, const std::string& what) {
-  command.add_option("model", options.model, what)
+void AddVersion(CLI::App& command, ModelsOptions& options, const std::string& description) {
+  command.add_option("model", options.model, description)
       ->required()
       ->type_name("NAME@VERSION")
       ->check(CheckVersion);
@@ -176,74 +178,82 @@ void AddVersion(CLI::App& command, ModelsOptions& options, const std::string& wh
 void AddExpected(CLI::App& command, ModelsOptions& options) {
   command
       .add_option("--expect", options.expected,
-                  "only if this version is active now, without the name; '' for none")
+                  "change something only if this version (without the name) is active now; '' for "
+                  "none")
       ->type_name("VERSION");
 }
 
-void AddChanges(CLI::App& models, Command& run) {
-  // One each: the environment fills the options of all, whichever is called.
-  auto options = std::make_shared<ModelsOptions>();
-  CLI::App* command = AddChange(models, run, "activate",
-                                "Let a version serve its name; it is loaded and checked first",
-                                options, [](const ModelClient& client, const ModelsOptions& given) {
-                                  return client.ActivateModel(given.model, given.expected);
-                                });
-  AddVersion(*command, *options, "version that shall serve");
+void AddActivateCommand(CLI::App& models, Command& run) {
+  const auto options = std::make_shared<ModelsOptions>();
+  CLI::App* const command = AddChange(
+      models, run, "activate", "Make a version the active one, after loading and checking it",
+      options, [](const ModelClient& client, const ModelsOptions& given) {
+        return client.ActivateModel(given.model, given.expected);
+      });
+  AddVersion(*command, *options, "version to activate");
   AddExpected(*command, *options);
+}
 
-  options = std::make_shared<ModelsOptions>();
-  command = AddChange(models, run, "rollback",
-                      "Let the version serve again that served before the present one", options,
-                      [](const ModelClient& client, const ModelsOptions& given) {
-                        return client.RollbackModel(given.model, given.expected);
-                      });
+void AddRollbackCommand(CLI::App& models, Command& run) {
+  const auto options = std::make_shared<ModelsOptions>();
+  CLI::App* const command = AddChange(
+      models, run, "rollback", "Activate the version that was active before the present one",
+      options, [](const ModelClient& client, const ModelsOptions& given) {
+        return client.RollbackModel(given.model, given.expected);
+      });
   command->add_option("name", options->model, "model, without version")->required();
   AddExpected(*command, *options);
+}
 
-  options = std::make_shared<ModelsOptions>();
-  command = AddChange(models, run, "load",
-                      "Bring a version into memory without letting it serve its name", options,
-                      [](const ModelClient& client, const ModelsOptions& given) {
-                        return client.LoadModel(given.model);
-                      });
+void AddMemoryCommands(CLI::App& models, Command& run) {
+  auto options = std::make_shared<ModelsOptions>();
+  CLI::App* command =
+      AddChange(models, run, "load", "Load a version into memory without activating it", options,
+                [](const ModelClient& client, const ModelsOptions& given) {
+                  return client.LoadModel(given.model);
+                });
   AddVersion(*command, *options, "version to load");
-
   options = std::make_shared<ModelsOptions>();
-  command = AddChange(models, run, "unload", "Take a version out of memory", options,
+  command = AddChange(models, run, "unload", "Remove a version from memory", options,
                       [](const ModelClient& client, const ModelsOptions& given) {
                         return client.UnloadModel(given.model);
                       });
   AddVersion(*command, *options, "version to unload");
+}
 
-  options = std::make_shared<ModelsOptions>();
-  command = AddChange(models, run, "delete",
-                      "Remove a version that is not in memory from the server's store, for good",
-                      options, [](const ModelClient& client, const ModelsOptions& given) {
-                        return client.DeleteModel(given.model);
-                      });
-  AddVersion(*command, *options, "version to remove");
+void AddDeleteCommand(CLI::App& models, Command& run) {
+  const auto options = std::make_shared<ModelsOptions>();
+  CLI::App* const command =
+      AddChange(models, run, "delete",
+                "Delete a version that is not in memory from the server's store permanently",
+                options, [](const ModelClient& client, const ModelsOptions& given) {
+                  return client.DeleteModel(given.model);
+                });
+  AddVersion(*command, *options, "version to delete");
 }
 
 }  // namespace
 
 void AddModelsCommand(CLI::App& app, Command& run) {
-  // One each: the environment fills the options of both, whichever is called.
   const auto list_options = std::make_shared<ModelsOptions>();
   const auto show_options = std::make_shared<ModelsOptions>();
   CLI::App* const command = app.add_subcommand(
-      "models", "List the model versions of a server, show one, and say which serve");
-  CLI::App* const list = command->add_subcommand("list", "List all versions and what they do");
+      "models", "List, show, activate, load and delete the model versions of a server");
+  CLI::App* const list = command->add_subcommand("list", "List the versions and their states");
   list->add_option("name", list_options->model, "only the versions of this model");
   AddOptions(*list, *list_options);
   list->callback([list_options, &run] { run = [list_options] { return RunList(*list_options); }; });
   CLI::App* const show = command->add_subcommand(
-      "show", "Show a version's card: network, hashes, thresholds, figures of quality");
+      "show", "Show a version's card: network, hashes, thresholds and metrics");
   show->add_option("model", show_options->model,
                    "name or name@version (default: the server's default model)")
       ->type_name("NAME[@VERSION]");
   AddOptions(*show, *show_options);
   show->callback([show_options, &run] { run = [show_options] { return RunShow(*show_options); }; });
-  AddChanges(*command, run);
+  AddActivateCommand(*command, run);
+  AddRollbackCommand(*command, run);
+  AddMemoryCommands(*command, run);
+  AddDeleteCommand(*command, run);
 }
 
 }  // namespace proad::client

@@ -37,13 +37,14 @@ CLI::Option* AddDuration(CLI::App& command, const std::string& name, absl::Durat
       ->check([](const std::string& text) -> std::string {
         absl::Duration parsed;
         if (absl::ParseDuration(text, &parsed) && parsed > absl::ZeroDuration()) return "";
-        return absl::StrCat("'", text, "' is not a duration; give for example 500ms, 10s or 2m");
+        return absl::StrCat("'", text,
+                            "' is not a duration above zero; give for example 500ms, 10s or 2m");
       });
 }
 
 void AddPatience(CLI::App& command, absl::Duration& patience) {
   AddDuration(command, "--patience", patience,
-              "how long to wait for a server that is gone while a job is watched");
+              "while watching a job: longest time to wait for an unreachable server");
 }
 
 }  // namespace proad::client

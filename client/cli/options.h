@@ -1,4 +1,4 @@
-// Options that several commands have.
+// Options that several commands share.
 #pragma once
 
 #include <CLI/App.hpp>
@@ -14,15 +14,15 @@
 
 namespace proad::client {
 
-// "" for a key of `words`, otherwise what is wrong with the word and which there are.
+// Returns "" if `word` is a key of `words`, and otherwise an error that lists the keys.
 template <typename Value>
 std::string CheckChoice(const std::map<std::string, Value>& words, const std::string& word) {
   if (words.count(word) > 0) return "";
   const auto name_of = [](std::string* out, const auto& entry) { out->append(entry.first); };
-  return absl::StrCat("'", word, "' is none of ", absl::StrJoin(words, ", ", name_of));
+  return absl::StrCat("'", word, "' is not one of ", absl::StrJoin(words, ", ", name_of));
 }
 
-// The same as an option's validator, named so that shells can complete the words.
+// The same as a validator. Its name holds the words, for shell completion.
 template <typename Value>
 CLI::Validator OneOf(const std::map<std::string, Value>& words) {
   std::vector<std::string> names;
@@ -31,7 +31,7 @@ CLI::Validator OneOf(const std::map<std::string, Value>& words) {
                         ChoicesName(absl::StrJoin(names, " ")));
 }
 
-// An option whose words stand for values; `set` is called with the value.
+// Adds an option whose words stand for values. Calls `set` with the value.
 template <typename Value>
 void AddChoice(CLI::App& command, const std::string& name,
                const std::map<std::string, Value>& words, const std::function<void(Value)>& set,
@@ -43,7 +43,7 @@ void AddChoice(CLI::App& command, const std::string& name,
       ->check(OneOf(words));
 }
 
-// One that may be given several times; `set` is called with the value of each.
+// The same for an option that can be repeated. Calls `set` with each value.
 template <typename Value>
 void AddChoices(CLI::App& command, const std::string& name,
                 const std::map<std::string, Value>& words, const std::function<void(Value)>& set,
@@ -60,16 +60,16 @@ void AddChoices(CLI::App& command, const std::string& name,
       ->check(OneOf(words));
 }
 
-// --label KEY=VALUE, several times; `add` is called with each.
+// Adds the repeatable option --label KEY=VALUE. Calls `add` with each key and value.
 void AddLabels(CLI::App& command,
                const std::function<void(const std::string&, const std::string&)>& add,
                const std::string& description);
 
-// A duration, for example 500ms, 10s or 2m; above zero. Its default is what `value` holds.
+// Adds an option for a duration above zero, for example 500ms, 10s or 2m. Its default is `value`.
 CLI::Option* AddDuration(CLI::App& command, const std::string& name, absl::Duration& value,
                          const std::string& description);
 
-// --patience: how long a watch waits for a server that is gone.
+// Adds --patience: how long a watch waits for an unreachable server.
 void AddPatience(CLI::App& command, absl::Duration& patience);
 
 }  // namespace proad::client

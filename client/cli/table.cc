@@ -7,7 +7,7 @@
 namespace proad::client {
 namespace {
 
-// One character of a text, or one byte that is not part of any.
+// One character of a text, or one byte that belongs to no valid character.
 struct Character {
   uint32_t code = 0;
   size_t bytes = 1;
@@ -30,7 +30,7 @@ Character Next(const std::string& text, size_t at) {
 
 bool Within(uint32_t code, uint32_t low, uint32_t high) { return code >= low && code <= high; }
 
-// The blocks that matter for file names; not all of Unicode's table.
+// Covers the Unicode blocks that are common in file names, not all of Unicode.
 size_t Width(uint32_t code) {
   if (Within(code, 0x300, 0x36f) || Within(code, 0x200b, 0x200f) || Within(code, 0xfe00, 0xfe0f)) {
     return 0;

@@ -12,7 +12,7 @@
 namespace proad::client {
 namespace {
 
-constexpr size_t kUsualWidth = 80;
+constexpr size_t kDefaultWidth = 80;
 constexpr char kEraseToEnd[] = "\x1b[K";
 
 }  // namespace
@@ -26,7 +26,7 @@ bool WantsColour() { return isatty(STDOUT_FILENO) && std::getenv("NO_COLOR") == 
 
 size_t TerminalWidth() {
   winsize size = {};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kUsualWidth;
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kDefaultWidth;
   return size.ws_col;
 }
 

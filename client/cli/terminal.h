@@ -1,4 +1,4 @@
-// Standard output as a terminal, when it is one.
+// Standard output as a terminal: capabilities, colours and a status line.
 #pragma once
 
 #include <cstddef>
@@ -6,20 +6,20 @@
 
 namespace proad::client {
 
-// A terminal on which a line can be drawn again.
+// Returns true when standard output is a terminal that can redraw a line.
 bool OutputIsTerminal();
 
-// On a terminal, unless NO_COLOR is set.
+// Returns true when standard output is a terminal and NO_COLOR is not set.
 bool WantsColour();
 
-// Columns of the terminal now; 80 when it does not say.
+// Returns the present number of columns of the terminal; 80 when unknown.
 size_t TerminalWidth();
 
-// The text as the escape sequences of a terminal mark it; as it is without `colour`.
+// Return the text with escape sequences for the colour, or unchanged if `colour` is false.
 std::string Red(const std::string& text, bool colour);
 std::string Green(const std::string& text, bool colour);
 
-// A last line of the output that is drawn again and again in its place. Not thread-safe.
+// The last line of the output, which is redrawn in place. Not thread-safe.
 class StatusLine {
  public:
   StatusLine() = default;
@@ -30,7 +30,7 @@ class StatusLine {
 
   // The text must fit into TerminalWidth() - 1 columns.
   void Draw(const std::string& text);
-  // Makes room for other output.
+  // Removes the line, so that other output can follow.
   void Clear();
 
  private:

@@ -1,4 +1,4 @@
-// proad token: makes a token for a client, and the line for the server's file of tokens. Asks no
+// proad token: generates a token for a client and the entry for the server's token file. Uses no
 // server.
 #include <fcntl.h>
 #include <openssl/rand.h>
@@ -33,7 +33,7 @@ struct TokenOptions {
   bool json = false;
 };
 
-// As the server takes names.
+// Checks the name by the rule of the server.
 bool IsName(const std::string& name) {
   if (name.empty() || name.size() > kMaxName ||
       !(absl::ascii_islower(name[0]) || absl::ascii_isdigit(name[0]))) {
@@ -42,8 +42,8 @@ bool IsName(const std::string& name) {
   return name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789._-") == std::string::npos;
 }
 
-// "proad_" and 43 characters, which those who look for leaked secrets can recognise. "": the system
-// has no randomness.
+// Returns "proad_" and 43 random characters; the prefix lets secret scanners recognise leaked tokens.
+// Empty when the random number generator fails.
 std::string MakeToken() {
   std::array<unsigned char, kRandomBytes> random;
   if (RAND_bytes(random.data(), static_cast<int>(random.size())) != 1) return "";
@@ -58,7 +58,7 @@ std::string DigestOf(const std::string& token) {
       absl::string_view(reinterpret_cast<const char*>(digest.data()), digest.size()));
 }
 
-// Writes a new file that only its owner can read.
+// Writes the token to a new file that only its owner can read. On failure, errno has the cause.
 bool WriteSecret(const std::string& path, const std::string& token) {
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return false;
@@ -73,11 +73,11 @@ bool WriteSecret(const std::string& path, const std::string& token) {
 int RunNew(const TokenOptions& options) {
   const std::string token = MakeToken();
   if (token.empty()) {
-    std::cerr << "proad token new: this system gives no randomness\n";
+    std::cerr << "proad token new: the system's random number generator failed\n";
     return kSomeFailed;
   }
   if (!options.out.empty() && !WriteSecret(options.out, token)) {
-    std::cerr << "proad token new: " << options.out << ": cannot be made: " << strerror(errno)
+    std::cerr << "proad token new: cannot create " << options.out << ": " << strerror(errno)
               << "\n";
     return kSomeFailed;
   }
@@ -88,12 +88,12 @@ int RunNew(const TokenOptions& options) {
     std::cout << object.dump() << "\n";
     return kOk;
   }
-  // The line alone on standard output, so that it can be appended to the server's file.
+  // Standard output has the entry only, so that it can be appended to the server's token file.
   std::cout << entry << "\n";
   if (options.out.empty()) {
-    std::cerr << "The token, shown this once, for the client's --token-file:\n"
+    std::cerr << "The token for the client's --token-file; it is not stored anywhere else:\n"
               << token << "\n"
-              << "The line for the server's file (auth.tokens) is on standard output.\n";
+              << "Standard output has the entry for the server's token file (auth.tokens).\n";
   }
   return kOk;
 }
@@ -102,33 +102,35 @@ int RunNew(const TokenOptions& options) {
 
 void AddTokenCommand(CLI::App& app, Command& run) {
   const auto options = std::make_shared<TokenOptions>();
-  CLI::App* const token = app.add_subcommand("token", "Make tokens for clients");
+  CLI::App* const token = app.add_subcommand("token", "Generate tokens for clients");
   token->require_subcommand(1);
   CLI::App* const command = token->add_subcommand(
-      "new", "Make a token, and the line for the server's file of tokens (auth.tokens)");
+      "new", "Generate a token and the entry for the server's token file (auth.tokens)");
   command->footer(
-      "The line goes to standard output, the token to standard error or to --out:\n"
+      "Prints the entry to standard output and the token to standard error or --out:\n"
       "  proad token new --name line-4 --role detect --out line-4.token >> tokens\n"
-      "A server takes the line within two seconds. It knows only the digest: a token that is lost\n"
-      "is made anew, and its old line removed.\n");
-  command->add_option("--name", options->name, "whose token it is; stands in the server's log")
+      "A server reads a changed token file within two seconds. The file holds only digests. If a\n"
+      "token is lost, generate a new one and remove the old entry.\n");
+  command->add_option("--name", options->name, "name of the client, for the server's log")
       ->required()
       ->type_name("NAME")
       ->check([](const std::string& name) -> std::string {
         if (IsName(name)) return "";
         return absl::StrCat("'", name,
-                            "' is not 1 to 64 of a-z, 0-9, '.', '_' and '-', the first a letter "
-                            "or digit");
+                            "' must be 1 to 64 characters of a-z, 0-9, '.', '_' and '-', the first "
+                            "a letter or digit");
       });
   AddChoice<std::string>(
       *command, "--role", {{"detect", "detect"}, {"train", "train"}, {"admin", "admin"}},
       [options](const std::string& role) { options->role = role; },
-      "what it may do: detect (inspect, list models), train (and jobs), admin (and models)");
+      "role of the client: detect (inspect, list models), train (also train models) or admin (also "
+      "change models)");
   command->get_option("--role")->required();
-  command->add_option("--out", options->out, "new file for the token, readable by its owner only")
+  command
+      ->add_option("--out", options->out, "new file for the token, which only its owner can read")
       ->type_name("FILE");
   command->add_flag("--json", options->json,
-                    "one JSON object, with the token unless --out is given");
+                    "print one JSON object, with the token unless --out is given");
   command->callback([=, &run] { run = [=] { return RunNew(*options); }; });
 }
 

@@ -1,4 +1,4 @@
-// proad train: has a server train a model on a dataset.
+// proad train: creates a training job on a server.
 #include <iostream>
 #include <memory>
 
@@ -7,26 +7,27 @@
 #include "client/cli/exit_code.h"
 #include "client/cli/job_report.h"
 #include "client/cli/job_text.h"
+#include "client/cli/job_watch.h"
 #include "client/cli/json.h"
 #include "client/cli/table.h"
 #include "client/cli/train_options.h"
 #include "client/cli/upload.h"
-#include "client/cli/watch.h"
 #include "client/error.h"
 #include "client/training_client.h"
 
 namespace proad::client {
 namespace {
 
-// The error, and for a path that the server did not take what it was and what else can be done.
+// Prints the error. When the server rejected the dataset's path, also prints the path as sent and how
+// to upload the folder. Returns the exit code.
 int FailCreation(const absl::Status& status, const proad::v1::TrainJobSpec& spec) {
   const int code = Fail(status);
   const bool of_path = absl::StrContains(Describe(status), "dataset_path") ||
                        absl::StrContains(status.message(), spec.dataset_path());
   if (of_path && spec.has_dataset_path()) {
-    std::cerr << "proad: the dataset was asked for as " << Printable(spec.dataset_path())
-              << ", as the server sees it. Give a path below its data root, or send the folder "
-                 "with --upload\n";
+    std::cerr << "proad: the path was sent as " << Printable(spec.dataset_path())
+              << " and must exist on the server. Give a path below the server's data root, or "
+                 "upload the folder with --upload\n";
   }
   return code;
 }
@@ -41,11 +42,11 @@ int ShowCreated(const TrainOptions& options, const proad::v1::TrainJob& job) {
   if (options.json) {
     std::cout << ToJson(job);
   } else if (options.request.validate_only()) {
-    std::cout << "this job would be accepted:\n" << JobDetails(job);
+    std::cout << "the job is valid:\n" << JobDetails(job);
   } else {
     PrintCreated(job);
-    std::cout << "Watch it: proad jobs watch " << Printable(job.job_id())
-              << "   End it: proad jobs cancel " << Printable(job.job_id()) << "\n";
+    std::cout << "To watch it: proad jobs watch " << Printable(job.job_id())
+              << "   To cancel it: proad jobs cancel " << Printable(job.job_id()) << "\n";
   }
   return kOk;
 }
@@ -76,7 +77,7 @@ int RunTrain(TrainOptions& options) {
   if (!job.ok()) return FailCreation(job.status(), spec);
   if (!options.watch) return ShowCreated(options, *job);
   if (!options.json) PrintCreated(*job);
-  return FollowJob(
+  return WatchJob(
       *channel, job->job_id(),
       {.json = options.json, .patience = options.patience, .deadline = options.server.deadline});
 }
@@ -88,10 +89,10 @@ void AddTrainCommand(CLI::App& app, Command& run) {
   CLI::App* const command =
       app.add_subcommand("train", "Train a model on a dataset, as a job of the server");
   command->footer(
-      "What is left out takes the recipe's or the server's default.\n"
-      "Exit codes: 0 created, or with --watch succeeded (a version that missed its gate is "
-      "published all the same), 1 refused, failed or cancelled, 2 usage, 3 no server, 130 you left "
-      "with Ctrl-C and the job goes on.\n");
+      "Options that are not given have the default of the recipe or of the server.\n"
+      "Exit codes: 0 created; with --watch: succeeded (also when the version failed its gate), "
+      "1 refused, failed or cancelled, 2 invalid usage, 3 no server, 130 interrupted with Ctrl-C; "
+      "the job continues.\n");
   AddTrainOptions(*command, *options);
   command->callback([options, &run] { run = [options] { return RunTrain(*options); }; });
 }

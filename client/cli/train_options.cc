@@ -16,9 +16,9 @@ namespace {
 
 constexpr char kDefaultPreset[] = "proad-pyramid";
 
-// CLI11 takes -1 for the largest unsigned number.
+// CLI11 converts -1 to the largest unsigned number.
 std::string CheckSign(const std::string& text) {
-  return absl::StartsWith(text, "-") ? absl::StrCat("'", text, "' must not be below 0") : "";
+  return absl::StartsWith(text, "-") ? absl::StrCat("'", text, "' must not be negative") : "";
 }
 
 template <typename Value>
@@ -28,31 +28,33 @@ void AddValue(CLI::App& command, const std::string& name, std::function<void(con
   if constexpr (std::is_unsigned_v<Value>) option->check(CheckSign);
 }
 
-// What to do with the network and how to train it.
+// Adds the options that select network, weights and devices.
 void AddModelOptions(CLI::App& command, TrainOptions& options) {
   proad::v1::TrainJobSpec& spec = *options.request.mutable_spec();
-  command.add_option("--name", options.model_name,
-                     "model that gets the new version (default: the preset's name)");
+  command.add_option(
+      "--name", options.model_name,
+      "name of the model that gets the new version (default: the name in --init-from, "
+      "else the preset)");
   AddValue<std::string>(
       command, "--preset", [&spec](const std::string& preset) { spec.set_preset(preset); },
-      "size of the network: proad-pyramid (default), proad-tiny, proad-small, proad-base or "
-      "proad-large");
+      absl::StrCat("name of a preset, the size of the network (default: ", kDefaultPreset,
+                   "); an unknown name is answered with the list"));
   AddValue<std::string>(
       command, "--recipe", [&spec](const std::string& recipe) { spec.set_recipe(recipe); },
-      "how it is trained: quick (default), lineage, paper-mvtec, paper-visa or paper-realiad");
+      "name of a recipe of the server (default: quick); an unknown name is answered with the list");
   AddValue<std::string>(
       command, "--init-from", [&spec](const std::string& version) { spec.set_init_from(version); },
-      "start from the weights of this version: NAME or NAME@VERSION");
+      "start with the weights of this version: NAME or NAME@VERSION");
   AddValue<std::string>(
       command, "--encoder", [&spec](const std::string& encoder) { spec.set_encoder(encoder); },
-      "frozen encoder, by its name on the server (default: the preset's own)");
+      "name of the frozen encoder on the server (default: the encoder of the preset)");
   AddValue<std::string>(
       command, "--device", [&spec](const std::string& device) { spec.set_device(device); },
-      "auto (default), cpu, cuda or cuda:N");
+      "training device: auto (default), cpu, cuda or cuda:N");
   AddValue<uint32_t>(
       command, "--world-size", [&spec](uint32_t size) { spec.set_world_size(size); },
-      "processes of the server's machine that train together, each on a GPU or a part of the "
-      "cores");
+      "number of processes that train together on the server's machine, each with one GPU or its "
+      "part of the cores (default: 1)");
 }
 
 void AddNumbers(CLI::App& command, TrainOptions& options) {
@@ -60,10 +62,10 @@ void AddNumbers(CLI::App& command, TrainOptions& options) {
   const auto recipe = [spec] { return spec->mutable_overrides(); };
   AddValue<uint32_t>(
       command, "--epochs", [recipe](uint32_t value) { recipe()->set_epochs(value); },
-      "passes over the training pictures");
+      "number of passes over the training images");
   AddValue<uint32_t>(
       command, "--batch-size", [recipe](uint32_t value) { recipe()->set_batch_size(value); },
-      "pictures a step");
+      "images per training step");
   AddValue<double>(
       command, "--learning-rate", [recipe](double value) { recipe()->set_learning_rate(value); },
       "highest learning rate");
@@ -72,19 +74,20 @@ void AddNumbers(CLI::App& command, TrainOptions& options) {
       "weight decay");
   AddValue<uint32_t>(
       command, "--warmup-steps", [recipe](uint32_t value) { recipe()->set_warmup_steps(value); },
-      "steps over which the learning rate rises");
+      "number of steps in which the learning rate rises");
   AddValue<double>(
       command, "--dropout", [recipe](double value) { recipe()->set_dropout(value); },
-      "drop-out probability of the noisy bottleneck");
+      "dropout probability of the noisy bottleneck");
   AddValue<uint64_t>(
       command, "--seed", [recipe](uint64_t value) { recipe()->set_seed(value); },
-      "fixes every random choice");
+      "seed of all random numbers");
   AddValue<uint32_t>(
       command, "--input-side", [recipe](uint32_t value) { recipe()->set_input_side(value); },
-      "rows and columns of the network's input, in pixels");
+      "height and width of the network's input, in pixels");
   AddValue<uint32_t>(
       command, "--decoder-layers",
-      [recipe](uint32_t value) { recipe()->set_decoder_layers(value); }, "decoder layers");
+      [recipe](uint32_t value) { recipe()->set_decoder_layers(value); },
+      "number of decoder layers");
 }
 
 void AddSwitches(CLI::App& command, TrainOptions& options) {
@@ -102,19 +105,19 @@ void AddSwitches(CLI::App& command, TrainOptions& options) {
       {{"official", proad::v1::POSITION_RESIZE_OFFICIAL},
        {"lineage", proad::v1::POSITION_RESIZE_LINEAGE}},
       [recipe](proad::v1::PositionResize resize) { recipe()->set_position_resize(resize); },
-      "how the encoder's positions are resized: official or lineage");
+      "resizing of the encoder's position grid: official or lineage");
   command.add_flag_function(
       "--center-crop,!--no-center-crop",
       [recipe](int64_t count) { recipe()->set_center_crop(count > 0); },
-      "cut the centre out of the pictures as the paper does, or see them whole");
+      "use the centre of the images, as the paper does, or the whole images");
   command.add_flag_function(
       "--principal-start,!--no-principal-start",
       [recipe](int64_t count) { recipe()->set_principal_start(count > 0); },
-      "start from the principal directions of the pictures' features, or from random weights");
+      "start with the principal directions of the images' features, or with random weights");
   const auto without = [&command](const std::string& part, std::function<void()> set) {
     command.add_flag_function(
         absl::StrCat("--no-", part), [set = std::move(set)](int64_t) { set(); },
-        "ablation: train without it");
+        "ablation: train without this part");
   };
   without("adaptive-noisy-bottleneck",
           [recipe] { recipe()->set_adaptive_noisy_bottleneck(false); });
@@ -125,13 +128,14 @@ void AddSwitches(CLI::App& command, TrainOptions& options) {
 void AddDatasetOptions(CLI::App& command, TrainOptions& options) {
   proad::v1::TrainJobSpec& spec = *options.request.mutable_spec();
   command
-      .add_option("dataset", options.dataset,
-                  "folder, or list in CSV or JSON, below the server's data root")
+      .add_option(
+          "dataset", options.dataset,
+          "folder, or CSV or JSON list, below the server's data root; with --upload: folder "
+          "on this machine")
       ->type_name("DATASET");
-  command.add_flag("--upload", options.upload,
-                   "send the folder to the server first; it need not see it then");
+  command.add_flag("--upload", options.upload, "upload the folder to the server first");
   command.add_option("--dataset-id", options.dataset_id,
-                     "train on this uploaded dataset; with --upload: the name it gets");
+                     "id of an uploaded dataset; with --upload: the id to upload it under");
   AddChoice<proad::v1::DatasetFormat>(
       command, "--format",
       {{"mvtec", proad::v1::DATASET_FORMAT_MVTEC},
@@ -141,33 +145,38 @@ void AddDatasetOptions(CLI::App& command, TrainOptions& options) {
        {"folder", proad::v1::DATASET_FORMAT_FOLDER},
        {"csv", proad::v1::DATASET_FORMAT_CSV}},
       [&spec](proad::v1::DatasetFormat format) { spec.set_dataset_format(format); },
-      "layout (default: recognised by itself): mvtec, visa, visa_1cls, real_iad, folder or csv");
+      "layout of the dataset: mvtec, visa, visa_1cls, real_iad, folder or csv (default: recognised "
+      "by the server)");
   command
       .add_option_function<std::vector<std::string>>(
           "--category",
           [&spec](const std::vector<std::string>& categories) {
             for (const std::string& category : categories) spec.add_categories(category);
           },
-          "train on this product class only; may be given several times (default: all)")
+          "train on this product class only; repeatable (default: all)")
       ->type_name("NAME")
       ->allow_extra_args(false);
+  command.add_flag_function(
+      "--skip-unreadable", [&spec](int64_t) { spec.set_skip_unreadable(true); },
+      "skip unreadable images instead of failing");
+}
+
+void AddThresholdOptions(CLI::App& command, TrainOptions& options) {
+  proad::v1::TrainJobSpec& spec = *options.request.mutable_spec();
   AddValue<double>(
       command, "--validation-share", [&spec](double share) { spec.set_validation_share(share); },
-      "share of the good pictures that is held out to set thresholds (default: 0.1)");
+      "share of the good images held out to choose provisional thresholds (default: 0.1)");
   AddValue<double>(
       command, "--false-reject-budget",
       [&spec](double budget) { spec.set_false_reject_budget(budget); },
       "share of good parts that the thresholds may reject (default: 0.01)");
-  command.add_flag_function(
-      "--skip-unreadable", [&spec](int64_t) { spec.set_skip_unreadable(true); },
-      "leave unreadable pictures out instead of failing");
 }
 
 void AddGateOptions(CLI::App& command, TrainOptions& options) {
   proad::v1::TrainJobSpec* const spec = options.request.mutable_spec();
   command.add_flag_function(
       "--activate", [spec](int64_t) { spec->set_activate_on_success(true); },
-      "let the version serve when the job has succeeded and the gate lets it pass");
+      "activate the version when the job has succeeded and the version passes the gate");
   command
       .add_option_function<std::vector<std::string>>(
           "--gate",
@@ -177,8 +186,8 @@ void AddGateOptions(CLI::App& command, TrainOptions& options) {
               *spec->mutable_gate()->add_minimums() = *ParseMinimum(minimum);
             }
           },
-          "figure that the version must reach to be activated, for example 'image_auroc>=0.9' or "
-          "'aupro/pcb>=0.8' (in quotes); may be given several times")
+          "lowest value of a metric for the activation, for example 'image_auroc>=0.9' or "
+          "'aupro/pcb>=0.8' (in quotes); repeatable")
       ->type_name("METRIC[/CATEGORY]>=VALUE")
       ->allow_extra_args(false)
       ->check([](const std::string& text) {
@@ -190,14 +199,14 @@ void AddGateOptions(CLI::App& command, TrainOptions& options) {
         options.gate = true;
         spec->mutable_gate()->set_not_worse_than_active(true);
       },
-      "activate it only if it is not worse than the active version on the same pictures");
+      "activate the version only if it is not worse than the active one on the same images");
   command.add_option_function<double>(
       "--tolerance",
       [&options, spec](double tolerance) {
         options.gate = true;
         spec->mutable_gate()->set_tolerance(tolerance);
       },
-      "how much worse still counts as not worse (default: 0)");
+      "difference up to which a lower metric is not worse (default: 0)");
 }
 
 void AddCallOptions(CLI::App& command, TrainOptions& options) {
@@ -207,23 +216,24 @@ void AddCallOptions(CLI::App& command, TrainOptions& options) {
       [&request](const std::string& key, const std::string& value) {
         (*request.mutable_spec()->mutable_labels())[key] = value;
       },
-      "label of the job, shown in lists; may be given several times");
+      "label of the job, for lists; repeatable");
   AddValue<std::string>(
       command, "--request-id", [&request](const std::string& id) { request.set_request_id(id); },
-      "makes repeating the command safe: the same id makes one job only");
+      "id that makes repeating the command safe: the same id creates one job only");
   command.add_flag_function(
       "--validate-only", [&request](int64_t) { request.set_validate_only(true); },
-      "check everything, create nothing");
-  command.add_flag("--watch", options.watch, "follow the job until it has ended");
+      "check the job without creating it");
+  command.add_flag("--watch", options.watch, "report the job's progress until it ends");
   AddPatience(command, options.patience);
   command.add_flag("--json", options.json,
-                   "the job as one JSON document; with --watch one a report");
+                   "print the job as one JSON object; with --watch: one object per report");
 }
 
 }  // namespace
 
 void AddTrainOptions(CLI::App& command, TrainOptions& options) {
   AddDatasetOptions(command, options);
+  AddThresholdOptions(command, options);
   AddModelOptions(command, options);
   AddNumbers(command, options);
   AddSwitches(command, options);
@@ -234,24 +244,24 @@ void AddTrainOptions(CLI::App& command, TrainOptions& options) {
 
 std::string CheckTrainOptions(const TrainOptions& options) {
   if (options.dataset.empty() && options.dataset_id.empty()) {
-    return "what to train on is missing: give DATASET, or --dataset-id ID for an uploaded one";
+    return "the dataset is missing: give DATASET, or --dataset-id ID for an uploaded dataset";
   }
   if (options.upload && options.dataset.empty()) {
-    return "--upload needs DATASET, the folder to send";
+    return "--upload needs DATASET, the folder to upload";
   }
   if (!options.upload && !options.dataset.empty() && !options.dataset_id.empty()) {
-    return "DATASET and --dataset-id are two datasets: give one of them, or --upload to send "
-           "DATASET under that name";
+    return "DATASET and --dataset-id are two datasets: give one of them, or add --upload to upload "
+           "DATASET under that id";
   }
   if (options.upload && options.request.validate_only()) {
-    return "--validate-only with --upload would send everything to check it: upload it with 'proad "
-           "dataset upload', then check with --dataset-id";
+    return "--validate-only cannot be used with --upload: upload the folder with 'proad dataset "
+           "upload', then check with --dataset-id";
   }
   if (options.gate && !options.request.spec().activate_on_success()) {
-    return "--gate, --not-worse-than-active and --tolerance decide on activation: add --activate";
+    return "--gate, --not-worse-than-active and --tolerance need --activate";
   }
   if (options.watch && options.request.validate_only()) {
-    return "--watch has nothing to follow with --validate-only: no job is created";
+    return "--watch cannot be used with --validate-only, which creates no job";
   }
   return "";
 }
@@ -267,11 +277,11 @@ absl::StatusOr<proad::v1::MetricMinimum> ParseMinimum(const std::string& text) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", text,
                      "' is not METRIC>=VALUE or METRIC/CATEGORY>=VALUE; give for example "
-                     "'image_auroc>=0.9', in quotes: the shell takes > for itself"));
+                     "'image_auroc>=0.9', in quotes, because the shell interprets >"));
   }
   if (!(value >= 0 && value <= 1)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("'", text, "': the value must be within 0 and 1"));
+        absl::StrCat("'", text, "': the value must be between 0 and 1"));
   }
   const std::string metric = text.substr(0, end);
   const size_t slash = metric.find('/');

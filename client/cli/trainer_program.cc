@@ -32,7 +32,7 @@ bool IsProgram(const fs::path& path) {
   return fs::is_regular_file(path, error) && access(path.c_str(), X_OK) == 0;
 }
 
-// The words as execv takes them; they point into `program` and `arguments`.
+// Returns the argument vector for execv. It points into `program` and `arguments`.
 std::vector<char*> ToArgv(const fs::path& program, const std::vector<std::string>& arguments) {
   std::vector<char*> argv = {const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
@@ -40,7 +40,7 @@ std::vector<char*> ToArgv(const fs::path& program, const std::vector<std::string
   return argv;
 }
 
-// Reads until the other side closes; false when `deadline` comes first.
+// Reads until the other side closes. Returns false when the deadline passes first.
 bool ReadAll(int descriptor, absl::Time deadline, std::string& text) {
   char buffer[4096];
   for (;;) {
@@ -56,7 +56,7 @@ bool ReadAll(int descriptor, absl::Time deadline, std::string& text) {
   }
 }
 
-int WaitFor(pid_t child) {
+int ExitCodeOf(pid_t child) {
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
@@ -69,21 +69,22 @@ absl::StatusOr<fs::path> FindTrainer() {
   if (const char* const chosen = std::getenv("PROAD_TRAINER"); chosen && *chosen) {
     if (IsProgram(chosen)) return fs::path(chosen);
     return absl::NotFoundError(
-        absl::StrCat("PROAD_TRAINER is set to ", chosen, ", which is not a program"));
+        absl::StrCat("PROAD_TRAINER is set to ", chosen, ", which is not an executable file"));
   }
   std::error_code error;
   const fs::path own = fs::read_symlink("/proc/self/exe", error).parent_path();
-  std::vector<fs::path> places = {own / kName, own.parent_path() / "server" / kName};
+  std::vector<fs::path> candidates = {own / kName, own.parent_path() / "server" / kName};
   const char* const path = std::getenv("PATH");
   for (const auto& folder : absl::StrSplit(path ? path : "", ':', absl::SkipEmpty())) {
-    places.push_back(fs::path(std::string(folder)) / kName);
+    candidates.push_back(fs::path(std::string(folder)) / kName);
   }
-  for (const fs::path& place : places) {
-    if (IsProgram(place)) return place;
+  for (const fs::path& candidate : candidates) {
+    if (IsProgram(candidate)) return candidate;
   }
-  return absl::NotFoundError(absl::StrCat(
-      kName, " was not found: looked in ", places[0].parent_path().string(), ", ",
-      places[1].parent_path().string(), " and PATH. Install it, or name it with PROAD_TRAINER"));
+  return absl::NotFoundError(
+      absl::StrCat(kName, " was not found in ", candidates[0].parent_path().string(), ", ",
+                   candidates[1].parent_path().string(),
+                   " and PATH: install it, or set PROAD_TRAINER to its path"));
 }
 
 absl::Status ExecuteTrainer(const fs::path& trainer, const std::vector<std::string>& arguments) {
@@ -114,7 +115,7 @@ absl::StatusOr<Output> RunTrainer(const fs::path& trainer,
   const bool ended = ReadAll(ends[0], absl::Now() + timeout, output.text);
   close(ends[0]);
   if (!ended) kill(child, SIGKILL);
-  output.exit_code = WaitFor(child);
+  output.exit_code = ExitCodeOf(child);
   if (ended) return output;
   return absl::DeadlineExceededError(
       absl::StrCat(trainer.string(), " did not answer within ", absl::FormatDuration(timeout)));

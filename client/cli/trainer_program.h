@@ -1,5 +1,5 @@
-// `proad-trainer`, the program that holds the network. `proad` does not link LibTorch: what needs
-// it is run there.
+// Finds and runs the program `proad-trainer`, which contains the network. `proad` does not link
+// LibTorch, so commands that need the network run there.
 #pragma once
 
 #include <filesystem>
@@ -12,21 +12,21 @@
 
 namespace proad::client {
 
-// $PROAD_TRAINER if set; else beside this program, in ../server beside its folder (a build tree),
-// or in PATH. NOT_FOUND lists where it was looked for.
+// Returns the program's path: $PROAD_TRAINER if set; else the program in the folder of `proad`, in
+// ../server (a build tree) or in PATH. NOT_FOUND lists the searched folders.
 absl::StatusOr<std::filesystem::path> FindTrainer();
 
-// Becomes the program: returns only when that failed.
+// Replaces this process by the program. Returns only on failure.
 absl::Status ExecuteTrainer(const std::filesystem::path& trainer,
                             const std::vector<std::string>& arguments);
 
 struct Output {
-  int exit_code = 0;  // 128 + signal when it was killed
-  std::string text;   // of standard output
+  int exit_code = 0;  // 128 + signal number when a signal ended the program
+  std::string text;   // standard output
 };
 
-// Runs it to its end; its standard error goes where ours goes. DEADLINE_EXCEEDED, and it is killed,
-// after `timeout`.
+// Runs the program to its end. Its standard error is that of this process. After `timeout`, kills it
+// and returns DEADLINE_EXCEEDED.
 absl::StatusOr<Output> RunTrainer(const std::filesystem::path& trainer,
                                   const std::vector<std::string>& arguments,
                                   absl::Duration timeout);

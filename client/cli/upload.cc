@@ -10,13 +10,14 @@
 #include "client/cli/interrupt.h"
 #include "client/cli/table.h"
 #include "client/cli/terminal.h"
+#include "client/dataset_upload.h"
 #include "client/error.h"
 #include "client/training_client.h"
 
 namespace proad::client {
 namespace {
 
-constexpr size_t kMostLeftOutShown = 5;
+constexpr size_t kMaxLeftOutShown = 5;
 
 std::string Files(uint64_t files) { return absl::StrCat(files, files == 1 ? " file" : " files"); }
 
@@ -31,23 +32,14 @@ std::string UploadLine(const UploadProgress& progress) {
   return line.substr(0, TerminalWidth() - 1);
 }
 
-void SayWhatIsLeftOut(const FolderListing& listing) {
+void PrintLeftOut(const FolderListing& listing) {
   if (listing.left_out.empty()) return;
-  std::cerr << "proad: left out " << listing.left_out.size() << ", neither pictures nor lists:";
-  for (size_t i = 0; i < std::min(listing.left_out.size(), kMostLeftOutShown); ++i) {
+  std::cerr << "proad: not uploaded (hidden, linked, or neither image nor list): "
+            << listing.left_out.size() << ":";
+  for (size_t i = 0; i < std::min(listing.left_out.size(), kMaxLeftOutShown); ++i) {
     std::cerr << " " << Printable(listing.left_out[i]);
   }
-  std::cerr << (listing.left_out.size() > kMostLeftOutShown ? " ...\n" : "\n");
-}
-
-proad::v1::UploadDatasetResponse ThereAlready(const std::string& id, const FolderListing& listing) {
-  proad::v1::UploadDatasetResponse response;
-  response.set_dataset_id(id);
-  response.set_complete(true);
-  response.set_files(listing.files.size());
-  response.set_size_bytes(listing.bytes);
-  response.set_last_path(listing.files.back().path);
-  return response;
+  std::cerr << (listing.left_out.size() > kMaxLeftOutShown ? " ...\n" : "\n");
 }
 
 }  // namespace
@@ -57,7 +49,7 @@ absl::StatusOr<proad::v1::UploadDatasetResponse> Upload(
   const Interrupt interrupt;
   const auto listing = ListFolder(upload.folder, interrupt.token());
   if (!listing.ok()) return listing.status();
-  SayWhatIsLeftOut(*listing);
+  PrintLeftOut(*listing);
   const std::string id =
       upload.dataset_id.empty() ? DatasetIdOf(upload.folder, *listing) : upload.dataset_id;
   StatusLine line;
@@ -68,14 +60,14 @@ absl::StatusOr<proad::v1::UploadDatasetResponse> Upload(
   }
   options.on_interruption = [&](const absl::Status& status) {
     line.Clear();
-    std::cerr << "proad: " << Describe(status) << "; going on from the last whole file\n";
+    std::cerr << "proad: " << Describe(status) << "; continuing after the last complete file\n";
   };
   const auto uploaded = TrainingClient(channel, {.deadline = upload.deadline})
                             .UploadDataset(id, upload.folder, *listing, options);
   line.Clear();
   if (absl::IsAlreadyExists(uploaded.status()) && upload.dataset_id.empty()) {
     if (!upload.quiet) std::cout << "the server has this dataset already: " << id << "\n";
-    return ThereAlready(id, *listing);
+    return CompleteDataset(id, *listing);
   }
   if (uploaded.ok() && !upload.quiet) {
     std::cout << "uploaded " << Files(uploaded->files()) << ", "
@@ -87,8 +79,8 @@ absl::StatusOr<proad::v1::UploadDatasetResponse> Upload(
 
 int FailUpload(const absl::Status& status) {
   if (!absl::IsCancelled(status)) return Fail(status);
-  std::cerr << "proad: you stopped the upload. The same command goes on with the file that was "
-               "under way\n";
+  std::cerr << "proad: the upload was interrupted. The same command continues after the last "
+               "complete file\n";
   return kInterrupted;
 }
 

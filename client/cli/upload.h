@@ -1,4 +1,4 @@
-// Sending a folder to a server, with what a person wants to see of it.
+// Uploads a folder to a server and reports the progress.
 #pragma once
 
 #include <filesystem>
@@ -13,19 +13,19 @@ namespace proad::client {
 
 struct FolderUpload {
   std::filesystem::path folder;
-  // "": a name that tells the content; then a dataset that is on the server already is taken for
-  // what it is, the same.
+  // Empty: the id depends on the content (DatasetIdOf), and a complete dataset with this id on the
+  // server is the same dataset, so nothing is uploaded.
   std::string dataset_id;
-  bool quiet = false;  // on standard output
+  bool quiet = false;  // print nothing to standard output
   absl::Duration deadline = absl::Seconds(30);
 };
 
-// Sends it, with a bar on a terminal; continues what was sent before. CANCELLED after Ctrl-C, with
-// what to do then.
+// Uploads the folder, with a progress line on a terminal. Continues an unfinished upload. CANCELLED
+// after Ctrl-C.
 absl::StatusOr<proad::v1::UploadDatasetResponse> Upload(
     const std::shared_ptr<grpc::Channel>& channel, const FolderUpload& upload);
 
-// For an error of Upload, as Fail: kInterrupted when it is CANCELLED.
+// Prints an error of Upload and returns the exit code: as Fail, but kInterrupted for CANCELLED.
 int FailUpload(const absl::Status& status);
 
 }  // namespace proad::client

@@ -1,4 +1,4 @@
-"""Makes result.jpg, the README's picture, out of what `deploy/demo.sh` left in out/demo.
+"""Makes result.jpg, the README's figure, from the output of `deploy/demo.sh` in out/demo.
 
     .deps/venv/bin/python deploy/figures/result.py
 """
@@ -14,7 +14,7 @@ WIDTH, HEIGHT, GAP = 210, 150, 6
 
 
 def tile(path):
-    """A picture, cut to the tile's shape around its centre."""
+    """An image, cropped to the tile's shape around its centre."""
     picture = Image.open(path).convert("RGB")
     scale = max(WIDTH / picture.width, HEIGHT / picture.height)
     picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.LANCZOS)

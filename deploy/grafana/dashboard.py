@@ -1,4 +1,4 @@
-"""What a dashboard asks, and Prometheus, which answers."""
+"""Queries of a dashboard, and a client for Prometheus."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 @dataclasses.dataclass(frozen=True)
 class Query:
-    """One query of a panel, variables still in it."""
+    """One query of a panel, with variables not yet expanded."""
 
     panel: str
     expr: str
@@ -24,7 +24,7 @@ class Query:
 
 
 def panels(dashboard: Json) -> list[Json]:
-    """All panels that are no rows, those in collapsed rows too."""
+    """All panels except rows, including those in collapsed rows."""
     found: list[Json] = []
     for panel in dashboard["panels"]:
         found += [panel] if panel["type"] != "row" else panel.get("panels", [])
@@ -32,7 +32,7 @@ def panels(dashboard: Json) -> list[Json]:
 
 
 def queries(dashboard: Json) -> Iterator[Query]:
-    """Everything that a dashboard asks: panels, annotations."""
+    """All queries of a dashboard: panels and annotations."""
     for panel in panels(dashboard):
         for target in panel["targets"]:
             yield Query(panel["title"], target["expr"], target.get("legendFormat", ""), target.get("instant", False))
@@ -41,7 +41,7 @@ def queries(dashboard: Json) -> Iterator[Query]:
 
 
 def variables(dashboard: Json) -> dict[str, str]:
-    """Its variables, each at All."""
+    """The dashboard's variables, each with the value of All."""
     return {each["name"]: each.get("allValue", "") for each in dashboard["templating"]["list"]}
 
 
@@ -57,13 +57,13 @@ def expand(expr: str, values: dict[str, str]) -> str:
 
 
 class Prometheus:
-    """Its HTTP interface, as far as dashboards need it."""
+    """Client for the part of Prometheus' HTTP API that dashboards need."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
 
     def get(self, path: str, **parameters: Any) -> Any:
-        """The `data` of an answer. Raises RuntimeError with Prometheus' words."""
+        """The `data` of an answer. Raises RuntimeError with Prometheus' message."""
         data = urllib.parse.urlencode(parameters, doseq=True)
         try:
             with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{data}", timeout=60) as answer:

@@ -1,4 +1,4 @@
-"""How values look on a page: colours, units, names in legends, ticks of an axis."""
+"""Formatting of values on a page: colours, units, names in legends, ticks of an axis."""
 
 import math
 import re
@@ -25,7 +25,7 @@ def seconds_text(value: float) -> str:
 
 
 def text_of(value: float, unit: str, decimals: Optional[int] = None) -> str:
-    """A value as Grafana would write it, more or less."""
+    """A value in approximately the format of Grafana."""
     if math.isnan(value):
         return "–"
     if unit == "percentunit":
@@ -57,7 +57,7 @@ def legend_of(query: Query, metric: Json) -> str:
 
 
 def ticks(low: float, high: float, unit: str = "", count: int = 4) -> list[float]:
-    """Round numbers between two values; of bytes those that are round in KiB, MiB, GiB."""
+    """Round numbers between two values; for bytes, round in KiB, MiB, GiB."""
     span = (high - low) or 1
     rough = span / count
     power = 10.0 ** math.floor(math.log10(rough))

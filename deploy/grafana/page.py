@@ -1,4 +1,4 @@
-"""The panels of a page: what each shows, drawn as HTML and SVG."""
+"""The panels of a page, drawn as HTML and SVG."""
 
 import dataclasses
 import datetime
@@ -17,7 +17,7 @@ class Series:
 
 
 class Page:
-    """A dashboard at one moment, over the minutes before."""
+    """A dashboard at one time, over a number of minutes before it."""
 
     def __init__(self, prometheus: Prometheus, minutes: float, scrape: float, columns: int = 300) -> None:
         self.prometheus = prometheus
@@ -132,7 +132,7 @@ class Page:
 
     def draw_line(self, each: Series, colour: str, custom: Json, xs: list[float], low: list[float],
                   high: list[float]) -> str:
-        """A line with what is below it; broken where there are no values."""
+        """A line and the area below it, interrupted where there are no values."""
         out = ""
         begin = 0
         for index in range(1, len(xs) + 1):

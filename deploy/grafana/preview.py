@@ -4,7 +4,7 @@
     deploy/grafana/preview.py --prometheus http://127.0.0.1:9090 --minutes 60 --out page.html \\
         deploy/grafana/dashboards/service.json
 
-For where there is no Grafana, and for tests, which ask every query of every panel. Needs nothing but Python.
+For machines without Grafana, and for tests, which run every query of every panel. Needs only Python.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Optional
 from dashboard import Json, Prometheus, expand, panels, queries, variables
 from page import Page
 
-# What tests ask for, wherever it is defined.
+# Names that tests import.
 __all__ = ["Page", "Prometheus", "draw", "expand", "main", "panels", "queries", "variables"]
 
 UNIT_HEIGHT, COLUMN = 38, 60  # pixels of a grid unit
@@ -47,7 +47,7 @@ th,td{text-align:left;padding:6px 10px;border-bottom:1px solid #26292f}
 
 
 def draw(dashboard: Json, page: Page, rows: int) -> str:
-    """The page; `rows`: so many of its rows, 0 for all."""
+    """The page; `rows`: number of rows to draw, 0 for all."""
     body, height, seen = "", 0, 0
     for panel in dashboard["panels"]:
         grid = panel["gridPos"]

@@ -1,6 +1,6 @@
-# Writes OUT, the source that names the commit which the programs are built from: COMMIT if given, otherwise that of
-# the checkout SOURCE with "-dirty" when files differ from it, and nothing outside of a checkout. A file that would not
-# change is left alone, so that nothing is linked anew.
+# Writes the source file OUT with the commit of the programs: COMMIT if given, otherwise the commit of the checkout SOURCE,
+# with "-dirty" if files differ from it; empty outside a checkout. An unchanged file is not written, so that no program
+# is linked again.
 if(NOT COMMIT)
   execute_process(
       COMMAND git -C "${SOURCE}" describe --always --abbrev=12 --exclude=* --dirty

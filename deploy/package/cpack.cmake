@@ -1,11 +1,11 @@
 # Packages: cpack --config BUILD/CPackConfig.cmake -B FOLDER
 #
-#   proad-VERSION-linux-x86_64-FLAVOUR.tar.gz   everything, to be unpacked anywhere
+#   proad-VERSION-linux-x86_64-FLAVOUR.tar.gz   everything, for any folder
 #   proad_VERSION_amd64.deb                     component client
 #   proad-server_VERSION_amd64.deb              component runtime; proad-server-cuda of a CUDA build
 #   libproad-dev_VERSION_amd64.deb              component dev
 #
-# FLAVOUR is cpu or cuda, as the build is. Dependencies are asked of dpkg-shlibdeps.
+# FLAVOUR is cpu or cuda, as in the build. dpkg-shlibdeps determines the dependencies.
 set(flavour cpu)
 if(PROAD_CUDA_VERSION)
   set(flavour cuda)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Prints the manual page of a program, made of what it says of itself with --help and --version.
+"""Prints the manual page of a program, made from its --help and --version.
 
     manual.py PROGRAM SECTION
 
-Every command gets a part of its own, asked for with `PROGRAM COMMAND... --help`.
+Every command has a section, made from `PROGRAM COMMAND... --help`.
 """
 
 import dataclasses
@@ -19,11 +19,11 @@ FILES = {"proad-server": "/etc/proad/proad-server.yaml\nEvery key of the configu
 
 @dataclasses.dataclass
 class Help:
-    """What --help prints, in its parts."""
+    """The output of --help, split into parts."""
 
     summary: str
     usage: str
-    parts: dict[str, list[tuple[str, str]]]  # "Options" and the like -> (word, what it means)
+    parts: dict[str, list[tuple[str, str]]]  # "Options" etc. -> (word, description)
     footer: list[str]
 
 
@@ -80,7 +80,7 @@ def commands(program: str, found: Help, path: tuple[str, ...] = ()) -> list[str]
         name = " ".join((*path, word))
         if "Subcommands" not in below.parts:
             usage = re.sub(r"^\S+", pathlib.Path(program).name, below.usage)
-            if name not in usage:  # a command that another program carries out
+            if name not in usage:  # a command that another program runs
                 words = usage[usage.find("["):] if "[" in usage else ""
                 usage = f"{pathlib.Path(program).name} {name} {words}"
             lines += [f".SS {escaped(name)}", escaped(below.summary + "."), ".PP", f".B {escaped(usage)}"]

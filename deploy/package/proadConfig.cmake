@@ -1,4 +1,4 @@
-# find_package(proad) defines proad::client, the C++ client library, and proad::proto, the contract's messages.
+# find_package(proad) defines proad::client, the C++ client library, and proad::proto, the messages of the API.
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 find_dependency(OpenSSL)

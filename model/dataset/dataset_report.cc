@@ -14,15 +14,15 @@
 
 #include "model/files/error.h"
 #include "model/files/sha256.h"
+#include "model/picture/image_file.h"
 #include "model/picture/image_header.h"
-#include "model/picture/picture_file.h"
 
 namespace proad::model {
 namespace {
 
 namespace fs = std::filesystem;
 
-// The header of a whole picture within the limits. Throws InvalidInput.
+// The header of a complete image within the limits. Throws InvalidInput.
 ImageHeader Inspect(std::span<const uint8_t> bytes, const ImageLimits& limits) {
   const auto refuse = [](const std::string& message) {
     throw InvalidImage("encoded", "IMAGE_TOO_LARGE", message);
@@ -33,9 +33,9 @@ ImageHeader Inspect(std::span<const uint8_t> bytes, const ImageLimits& limits) {
   const ImageHeader header = ReadImageHeader(bytes);
   if (header.width > limits.max_side || header.height > limits.max_side ||
       header.width * header.height > limits.max_pixels) {
-    refuse("the picture is " + std::to_string(header.width) + "x" + std::to_string(header.height) +
+    refuse("the image is " + std::to_string(header.width) + "x" + std::to_string(header.height) +
            "; at most " + std::to_string(limits.max_side) + " a side and " +
-           std::to_string(limits.max_pixels) + " pixels are taken");
+           std::to_string(limits.max_pixels) + " pixels are accepted");
   }
   CheckComplete(bytes, header);
   return header;
@@ -51,13 +51,14 @@ class Checker {
       CategoryReport& category = report_.categories[sample.category];
       Count(sample, sample.split == Split::kTrain ? category.train : category.test);
       std::string digest;
-      const std::optional<ImageHeader> header = CheckPicture(sample, digest);
+      const std::optional<ImageHeader> header = CheckImage(sample, digest);
       if (header) Widen(*header, category);
-      if (sample.mask) CheckMask(sample, header);
-      // The lengths keep names that hold a separator apart.
+      const std::string mask_digest = sample.mask ? CheckMask(sample, header) : "";
+      // Lengths, because a name may contain any separator.
       for (const std::string& part :
            {sample.category, std::string(NameOf(sample.split)), sample.defect, sample.name, digest})
         identity += std::to_string(part.size()) + ":" + part;
+      if (sample.mask) identity += "mask:" + mask_digest;
     }
     report_.fingerprint = Sha256Hex(identity);
     return std::move(report_);
@@ -77,11 +78,10 @@ class Checker {
     category.max_height = std::max(category.max_height, header.height);
   }
 
-  // Also fills the digest of what could be read, and looks for it in the other split: the samples
-  // to train on may come later.
-  std::optional<ImageHeader> CheckPicture(const Sample& sample, std::string& digest) {
+  // Also sets the digest of a file that could be read, and compares it with the other split.
+  std::optional<ImageHeader> CheckImage(const Sample& sample, std::string& digest) {
     try {
-      const std::vector<uint8_t> bytes = ReadUpTo(sample.path, limits_.max_bytes);
+      const std::vector<uint8_t> bytes = ReadFileUpTo(sample.path, limits_.max_bytes);
       digest = Sha256Hex(std::as_bytes(std::span(bytes)));
       const ImageHeader header = Inspect(bytes, limits_);
       FindDuplicate(sample, digest);
@@ -108,24 +108,29 @@ class Checker {
     }
   }
 
-  void CheckMask(const Sample& sample, const std::optional<ImageHeader>& picture) {
+  // Returns the digest of the mask, or "" if it cannot be read.
+  std::string CheckMask(const Sample& sample, const std::optional<ImageHeader>& image) {
     const std::string name = sample.mask->lexically_relative(dataset_.root).generic_string();
+    std::string digest;
     try {
-      const ImageHeader header = Inspect(ReadUpTo(*sample.mask, limits_.max_bytes), limits_);
-      if (picture && (header.width != picture->width || header.height != picture->height)) {
+      const std::vector<uint8_t> bytes = ReadFileUpTo(*sample.mask, limits_.max_bytes);
+      digest = Sha256Hex(std::as_bytes(std::span(bytes)));
+      const ImageHeader header = Inspect(bytes, limits_);
+      if (image && (header.width != image->width || header.height != image->height)) {
         report_.bad_masks.push_back({name, "the mask is " + std::to_string(header.width) + "x" +
-                                               std::to_string(header.height) + ", its picture " +
-                                               std::to_string(picture->width) + "x" +
-                                               std::to_string(picture->height)});
+                                               std::to_string(header.height) + ", its image " +
+                                               std::to_string(image->width) + "x" +
+                                               std::to_string(image->height)});
       }
     } catch (const InvalidInput& error) {
       report_.bad_masks.push_back({name, error.what()});
     } catch (const FileError& error) {
       report_.bad_masks.push_back({name, error.what()});
     }
+    return digest;
   }
 
-  // Pictures of the same content: the first to train on, and those to test on until there is one.
+  // Images with the same bytes: the first training image, and the test images seen before it.
   struct Copies {
     std::string train;
     std::vector<std::string> test;

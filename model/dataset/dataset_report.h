@@ -1,6 +1,6 @@
-// What a look into every file of a dataset tells, before a job depends on it.
+// Reads every file of a dataset and reports its problems, before a job depends on it.
 //
-// No LibTorch. A pure function; safe to call from any thread.
+// No LibTorch. Safe to call from any thread.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct SplitReport {
   bool operator==(const SplitReport&) const = default;
 };
 
-// Of the pictures of one category; sides are those of the readable ones, 0 when there are none.
+// The images of one category. The sides are those of the readable images, or 0 if there are none.
 struct CategoryReport {
   SplitReport train;
   SplitReport test;
@@ -33,13 +33,13 @@ struct CategoryReport {
   bool mixed_sizes() const { return min_width != max_width || min_height != max_height; }
 };
 
-// A file and what is wrong with it.
+// A file and its problem.
 struct FileFinding {
   std::string name;  // below the dataset's root
   std::string problem;
 };
 
-// The same bytes in both splits: figures on them would flatter.
+// A test image with the same bytes as a training image. Figures on it would be too good.
 struct SplitDuplicate {
   std::string train;
   std::string test;
@@ -47,16 +47,17 @@ struct SplitDuplicate {
 
 struct DatasetReport {
   std::map<std::string, CategoryReport> categories;
-  std::vector<FileFinding> unreadable;     // pictures, in the dataset's order
-  std::vector<FileFinding> bad_masks;      // unreadable, or of another size than their picture
-  std::vector<SplitDuplicate> duplicates;  // each picture to test on that is also trained on
+  std::vector<FileFinding> unreadable;     // images, in the order of the dataset
+  std::vector<FileFinding> bad_masks;      // unreadable, or of another size than their image
+  std::vector<SplitDuplicate> duplicates;  // every such test image
 
-  // SHA-256 over the dataset's samples: category, split, kind of defect, name and content of each.
+  // SHA-256 of the samples: category, split, kind of defect, name and content of each image, and
+  // the presence and content of its mask.
   std::string fingerprint;
 };
 
-// Reads every file once, one at a time; decodes none. A picture is unreadable when it is missing,
-// empty, larger than `limits`, cut off, or of no known format.
+// Reads every file once, one after the other, and decodes none. An image is unreadable if it is
+// missing, empty, larger than `limits`, truncated, or of an unknown format.
 DatasetReport CheckDataset(const Dataset& dataset, const ImageLimits& limits = {});
 
 }  // namespace proad::model

@@ -5,11 +5,11 @@
 #include <span>
 #include <system_error>
 
-#include "model/dataset/dataset_tree.h"
+#include "model/dataset/dataset_root.h"
 #include "model/files/error.h"
 #include "model/files/sha256.h"
-#include "model/files/strict_json.h"
-#include "model/picture/picture_file.h"
+#include "model/files/text.h"
+#include "model/picture/image_file.h"
 
 namespace proad::model {
 namespace {
@@ -22,8 +22,8 @@ constexpr int kSmallestSide = 16;
   throw InvalidInput("photographs", reason, message);
 }
 
-// Sorted, so that numbers mean the same on every machine.
-std::set<fs::path> PicturesBelow(const fs::path& folder) {
+// Sorted, so that the numbers are the same on every machine.
+std::set<fs::path> ImageFilesBelow(const fs::path& folder) {
   if (!fs::is_directory(folder)) {
     Refuse("NOT_FOUND", "photographs: " + Quote(folder.string()) + " is not a folder");
   }
@@ -31,7 +31,7 @@ std::set<fs::path> PicturesBelow(const fs::path& folder) {
   std::error_code error;
   fs::recursive_directory_iterator entry(folder, error);
   for (; !error && entry != fs::recursive_directory_iterator(); entry.increment(error)) {
-    if (entry->is_regular_file() && IsPictureName(entry->path().filename().string())) {
+    if (entry->is_regular_file() && IsImageName(entry->path().filename().string())) {
       files.insert(entry->path());
     }
   }
@@ -45,10 +45,10 @@ Photographs::Photographs(const std::vector<fs::path>& folders, const ImageLimits
     : limits_(limits) {
   Sha256 digest;
   for (const fs::path& folder : folders) {
-    for (const fs::path& file : PicturesBelow(folder)) {
+    for (const fs::path& file : ImageFilesBelow(folder)) {
       try {
-        const std::vector<uint8_t> bytes = ReadPicture(file, limits_, Links::kFollow);
-        const Image image = DecodePicture(bytes, file, limits_);
+        const std::vector<uint8_t> bytes = ReadImageFile(file, limits_, Links::kFollow);
+        const Image image = DecodeImageFile(bytes, file, limits_);
         if (std::min(image.width, image.height) < kSmallestSide) {
           skipped_.push_back(file.string() + ": smaller than 16 pixels");
           continue;
@@ -62,7 +62,7 @@ Photographs::Photographs(const std::vector<fs::path>& folders, const ImageLimits
     }
   }
   if (files_.empty()) {
-    Refuse("EMPTY", "photographs: no picture that can be read is in " +
+    Refuse("EMPTY", "photographs: there is no readable image in " +
                         (folders.empty() ? "no folder" : Quote(folders[0].string())) +
                         (folders.size() > 1 ? " and the other folders" : ""));
   }
@@ -71,7 +71,7 @@ Photographs::Photographs(const std::vector<fs::path>& folders, const ImageLimits
 
 Image Photographs::Read(int64_t number) const {
   const fs::path& file = files_.at(static_cast<size_t>(number));
-  return DecodePicture(ReadPicture(file, limits_, Links::kFollow), file, limits_);
+  return DecodeImageFile(ReadImageFile(file, limits_, Links::kFollow), file, limits_);
 }
 
 }  // namespace proad::model

@@ -1,5 +1,4 @@
-// The pictures that a student encoder learns from: all that lie in some folders, whatever they
-// show.
+// The photographs of distillation: all image files of some folders.
 //
 // No LibTorch. Immutable; safe to use from any thread.
 #pragma once
@@ -15,22 +14,22 @@ namespace proad::model {
 
 class Photographs {
  public:
-  // Reads every picture file (by its name's ending) of the folders and their folders once, in the
-  // order of their names; what cannot be read, or is smaller than 16 pixels, is left out. Throws
-  // InvalidInput (field "photographs") for a folder that is none or when nothing is left, and
-  // FileError.
+  // Reads all image files (by the ending of their names) of the folders and their subfolders once,
+  // in the order of their names. Skips files that cannot be read or have a side below 16 pixels.
+  // Throws InvalidInput (field "photographs") if a path is not a folder or no photograph is left,
+  // and FileError.
   explicit Photographs(const std::vector<std::filesystem::path>& folders,
                        const ImageLimits& limits = {});
 
   int64_t size() const { return static_cast<int64_t>(files_.size()); }
 
-  // Throws FileError, or InvalidInput where the file has changed since.
+  // Throws FileError, and InvalidInput if the file has changed and cannot be decoded.
   Image Read(int64_t number) const;
 
-  // SHA-256 over names and contents.
+  // SHA-256 of names and contents.
   const std::string& fingerprint() const { return fingerprint_; }
 
-  // Left out, with the reason.
+  // Skipped files with the reason.
   const std::vector<std::string>& skipped() const { return skipped_; }
 
  private:

@@ -52,7 +52,7 @@ void FlushToDisk(const std::filesystem::path& path) {
   if (fd < 0) throw FileError(path, "open", errno);
   const int error = fsync(fd) == 0 ? 0 : errno;
   close(fd);
-  // Some file systems have nothing to flush for a directory and say so.
+  // Some file systems cannot flush a directory and return EINVAL.
   if (error != 0 && error != EINVAL) throw FileError(path, "flush", error);
 }
 

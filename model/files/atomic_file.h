@@ -1,4 +1,4 @@
-// Files that are there whole or not at all, and flushing them to the disk.
+// Writes files atomically and flushes files to the disk.
 //
 // No LibTorch.
 #pragma once
@@ -11,8 +11,9 @@
 
 namespace proad::model {
 
-// Writes a file piece by piece into a temporary sibling (".NAME.tmp-*"); Commit flushes it and
-// renames it over `path`. Without Commit the destructor removes it. One thread at a time.
+// Writes to a temporary sibling (".NAME.tmp-*"). Commit flushes it and renames it to `path`, so
+// readers see the old file or the whole new one. The destructor removes a temporary file that was
+// not committed. Not thread-safe.
 class AtomicFile {
  public:
   // Throws FileError.
@@ -29,13 +30,13 @@ class AtomicFile {
  private:
   const std::filesystem::path path_;
   const std::filesystem::path temporary_;
-  int fd_ = -1;  // -1 once closed; the temporary file is then gone
+  int fd_ = -1;  // -1 after Commit
 };
 
-// Flushes a file's bytes, or a directory's entries. Throws FileError.
+// Flushes the bytes of a file, or the entries of a directory. Throws FileError.
 void FlushToDisk(const std::filesystem::path& path);
 
-// `prefix` and 16 random hex digits.
+// `prefix` followed by 16 random hex digits.
 std::string UniqueName(std::string_view prefix);
 
 }  // namespace proad::model

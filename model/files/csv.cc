@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "model/files/error.h"
-#include "model/files/strict_json.h"
+#include "model/files/text.h"
 
 namespace proad::model {
 namespace {
@@ -65,7 +65,7 @@ class Parser {
   std::string PlainField() {
     const size_t begin = at_;
     while (at_ < text_.size() && text_[at_] != ',' && !AtLineEnd()) {
-      if (text_[at_] == '"') Damaged("a quote within a field that does not begin with one");
+      if (text_[at_] == '"') Damaged("a quote inside a field that does not begin with a quote");
       ++at_;
     }
     return std::string(text_.substr(begin, at_ - begin));
@@ -84,12 +84,12 @@ class Parser {
       } else {
         ++at_;
         if (at_ < text_.size() && text_[at_] != ',' && !AtLineEnd())
-          Damaged("text after a closing quote; a quote within quotes is written twice");
+          Damaged("text after a closing quote; write a quote inside a quoted field twice");
         return field;
       }
     }
     line_ = first_line;
-    Damaged("a quote that is never closed");
+    Damaged("a quoted field without a closing quote");
   }
 
   const std::string_view text_;

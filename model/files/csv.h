@@ -1,5 +1,5 @@
-// Comma-separated values from outside, as RFC 4180 has them: fields may stand in double quotes and
-// then hold commas, line breaks and doubled quotes.
+// A parser for comma-separated values (RFC 4180) that come from outside. A field in double quotes
+// may contain commas, line breaks and doubled quotes.
 //
 // No LibTorch. A plain value and a pure function; safe to call from any thread.
 #pragma once
@@ -13,7 +13,7 @@
 namespace proad::model {
 
 struct CsvRow {
-  int64_t line = 0;  // that the row begins on, from 1
+  int64_t line = 0;  // on which the row begins; the first is 1
   std::vector<std::string> fields;
 };
 
@@ -22,9 +22,9 @@ struct CsvLimits {
   size_t columns = 64;
 };
 
-// Parses UTF-8 text; a byte-order mark, lines that are empty and either kind of line end are fine.
-// Every row has as many fields as the first. Throws InvalidInput (field "dataset", CSV_DAMAGED)
-// naming `source` and the line.
+// Parses UTF-8 text. Accepts a byte-order mark, empty lines, and LF or CRLF line ends. Every row
+// must have as many fields as the first. Throws InvalidInput (field "dataset", CSV_DAMAGED) that
+// names `source` and the line.
 std::vector<CsvRow> ParseCsv(std::string_view text, const std::string& source,
                              const CsvLimits& limits = {});
 

@@ -1,4 +1,4 @@
-// A file descriptor that is closed with its owner. Not thread-safe.
+// Owns a file descriptor and closes it. Not thread-safe.
 #pragma once
 
 #include <unistd.h>
@@ -9,19 +9,19 @@ namespace proad::model {
 
 class Descriptor {
  public:
-  // Owns `fd`; a negative one is none.
+  // Owns `fd`. A negative number means none.
   explicit Descriptor(int fd) : fd_(fd) {}
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() { Become(-1); }
+  ~Descriptor() { Reset(-1); }
 
   int get() const { return fd_; }
-  // Owns `fd` from now on; what it owned before is closed.
-  void Become(int fd) {
+  // Closes the current descriptor and owns `fd`.
+  void Reset(int fd) {
     const int before = std::exchange(fd_, fd);
     if (before >= 0) close(before);
   }
-  // The caller's from now on.
+  // Gives up ownership; the caller closes the returned descriptor.
   int Release() { return std::exchange(fd_, -1); }
 
  private:

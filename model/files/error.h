@@ -1,7 +1,7 @@
 // The errors that model/ throws. Each message names what was wrong, where, and what would be right.
 //
-// LibTorch throws c10::Error beside these, for shapes and devices (model/network/torch_failure.h).
-// The server turns these exceptions into statuses in one place: server/util/exception_status.h.
+// LibTorch throws c10::Error for wrong shapes and devices (model/network/torch_failure.h). The
+// server translates all of them in one place: server/util/exception_status.h.
 #pragma once
 
 #include <stdexcept>
@@ -9,11 +9,11 @@
 
 namespace proad::model {
 
-// What the caller handed over is unusable: a picture, a frame, a configuration.
+// An argument of the caller cannot be used: an image, a frame, a configuration.
 class InvalidInput : public std::invalid_argument {
  public:
-  // `field` is the name of the offending field or option, as the caller knows it; `reason` is a
-  // stable UPPER_SNAKE_CASE word for machines, for example IMAGE_TOO_LARGE.
+  // `field` is the name of the wrong field or option in the caller's terms. `reason` is a stable
+  // UPPER_SNAKE_CASE word for programs, for example IMAGE_TOO_LARGE.
   InvalidInput(std::string field, std::string reason, const std::string& message)
       : std::invalid_argument(message), field_(std::move(field)), reason_(std::move(reason)) {}
 
@@ -25,8 +25,8 @@ class InvalidInput : public std::invalid_argument {
   std::string reason_;
 };
 
-// The bytes are not an image that can be used: damaged, empty, too large, of an unknown format. The
-// reason begins with IMAGE_, except that of UnreadableImage.
+// The bytes are not a valid image: damaged, empty, too large, or of an unknown format. The reason
+// begins with IMAGE_, except that of UnreadableImage.
 class InvalidImage : public InvalidInput {
  public:
   using InvalidInput::InvalidInput;
@@ -53,10 +53,10 @@ class NonFiniteScore : public InvalidInput {
       : InvalidInput(std::move(field), "SCORE_NOT_FINITE", message) {}
 };
 
-// A stored file is not what it should be: truncated, damaged, hostile, or not of its format.
+// A stored file is truncated, damaged, hostile, or of another format.
 class CorruptFile : public std::runtime_error {
  public:
-  // `file` is its path, or a description of where the bytes came from.
+  // `file` is its path, or describes the source of the bytes.
   CorruptFile(std::string file, const std::string& message)
       : std::runtime_error(file + ": " + message), file_(std::move(file)) {}
 
@@ -66,7 +66,7 @@ class CorruptFile : public std::runtime_error {
   std::string file_;
 };
 
-// The operating system refused: missing file, full disk, no permission.
+// A system call failed: missing file, full disk, no permission.
 class FileError : public std::runtime_error {
  public:
   FileError(const std::string& file, const std::string& what_failed, int error_number);

@@ -12,7 +12,7 @@
 namespace proad::model {
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
-  // Non-blocking, so that a pipe in the file's place is refused below instead of waited for.
+  // O_NONBLOCK: opening a pipe must not block; it is refused below.
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) throw FileError(path, "open", errno);
   struct stat status = {};

@@ -1,4 +1,4 @@
-// A file's bytes in memory, read-only.
+// A read-only memory mapping of a file.
 //
 // No LibTorch. Immutable; safe to read from any thread.
 #pragma once
@@ -10,13 +10,12 @@
 
 namespace proad::model {
 
-// The file is mapped, not copied: pages come in when they are touched. It must not be shortened
-// while mapped (reading past its new end kills the process), which holds for a version directory,
-// as nothing in it ever changes. Files are replaced by rename, which leaves an existing mapping
-// intact.
+// Pages are loaded on first access. The file must not be truncated while it is mapped: reading past
+// its new end kills the process. Version directories never change, so this holds for them, and a
+// rename over the file leaves the mapping intact.
 class MappedFile {
  public:
-  // Throws FileError; a directory, device or pipe is refused as well.
+  // Throws FileError; also for a directory, device or pipe.
   explicit MappedFile(const std::filesystem::path& path);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;

@@ -4,12 +4,12 @@
 #include <bit>
 
 #include "model/files/error.h"
-#include "model/files/strict_json.h"
+#include "model/files/text.h"
 
 namespace proad::model {
 namespace {
 
-// Of Python's pickle protocol 2 to 5, what torch.save makes of a state dict.
+// The instructions of Python's pickle protocols 2 to 5 that torch.save uses for a state dict.
 enum Instruction : uint8_t {
   kMark = '(',
   kStop = '.',
@@ -77,7 +77,7 @@ void Pickle::PushSequence(Kind kind, std::vector<Value> values) {
 
 Pickle::Value Pickle::Pop() {
   if (stack_.size() <= (marks_.empty() ? 0 : marks_.back())) {
-    Fail("the pickle takes a value that is not there");
+    Fail("the pickle pops a value from an empty stack");
   }
   const Value value = stack_.back();
   stack_.pop_back();
@@ -92,7 +92,7 @@ Pickle::Value Pickle::PopKind(Kind kind, const char* what) {
 }
 
 std::vector<Pickle::Value> Pickle::PopToMark() {
-  if (marks_.empty()) Fail("the pickle takes a mark that is not there");
+  if (marks_.empty()) Fail("the pickle pops a mark that was never set");
   const auto begin = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
   std::vector<Value> values(begin, stack_.end());
   stack_.erase(begin, stack_.end());
@@ -118,7 +118,7 @@ void Pickle::Run() {
       continue;
     }
     Fail("the pickle instruction " + std::to_string(instruction) +
-         " is refused: no state dict needs it");
+         " is refused: a state dict does not need it");
   }
   root_ = Pop();
 }
@@ -131,7 +131,7 @@ bool Pickle::RunScalar(uint8_t instruction) {
       }
       return true;
     case kFrame:
-      program_.Take<uint64_t>();  // a hint for readers of streams
+      program_.Take<uint64_t>();  // only a hint for stream readers
       return true;
     case kNone:
       Push({});
@@ -152,7 +152,7 @@ bool Pickle::RunScalar(uint8_t instruction) {
     case kLong1:
       PushInt(program_.TakeInteger(program_.Take<uint8_t>()));
       return true;
-    case kBinFloat:  // the one big-endian number
+    case kBinFloat:  // the only big-endian number
       Push({.kind = Kind::kFloat,
             .number = std::bit_cast<double>(__builtin_bswap64(program_.Take<uint64_t>()))});
       return true;
@@ -209,7 +209,7 @@ bool Pickle::RunContainer(uint8_t instruction) {
   }
 }
 
-// The container below `values` takes them in and stays on the stack.
+// Appends `values` to the container on top of the stack, which stays there.
 void Pickle::Extend(Kind kind, const std::vector<Value>& values) {
   if (kind == Kind::kDict && values.size() % 2 != 0) Fail("the pickle sets a key without a value");
   const Value container = PopKind(kind, kind == Kind::kDict ? "a dict" : "a list");
@@ -238,7 +238,7 @@ bool Pickle::RunMemo(uint8_t instruction) {
   if (instruction == kBinGet || instruction == kLongBinGet) {
     const auto found = memo_.find(slot);
     if (found == memo_.end())
-      Fail("the pickle takes memo " + std::to_string(slot) + ", never stored");
+      Fail("the pickle reads memo " + std::to_string(slot) + ", which was never stored");
     Push(found->second);
   } else {
     const Value value = Pop();
@@ -283,7 +283,7 @@ void Pickle::PushGlobal(std::string_view module, std::string_view name) {
   } else if (module == "torch._utils" && name == "_rebuild_parameter") {
     global = {Callable::kRebuildParameter, {}};
   } else if (module == "torch.storage" && name == "UntypedStorage") {
-    global = {Callable::kStorageType, DType::kU8};  // as torch.load has it
+    global = {Callable::kStorageType, DType::kU8};  // as in torch.load
   } else if (module == "torch" || module == "torch.cuda") {
     const auto type = std::find_if(std::begin(kStorageTypes), std::end(kStorageTypes),
                                    [&](const StorageType& known) { return known.name == name; });
@@ -315,12 +315,12 @@ void Pickle::Call() {
       Push(arguments[0]);
       return;
     case Callable::kStorageType:
-      Fail("a storage type is called, which torch.save never does");
+      Fail("a storage type is called; torch.save never does this");
   }
 }
 
-// The attributes of an OrderedDict, such as the _metadata of a state dict, say nothing about its
-// tensors.
+// Drops the attributes of an OrderedDict, such as the _metadata of a state dict: the tensors do not
+// depend on them.
 void Pickle::SetState() {
   Pop();
   Push(PopKind(Kind::kDict, "an OrderedDict whose attributes are set"));

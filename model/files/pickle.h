@@ -1,6 +1,6 @@
-// A machine for the pickles of PyTorch state dicts. It builds a tree of plain values and runs
-// nothing: of Python's names it knows collections.OrderedDict, torch._utils._rebuild_tensor_v2,
-// torch._utils._rebuild_parameter and the storage types, and gives each its one meaning here.
+// An interpreter for the pickles of PyTorch state dicts. It builds a tree of plain values and never
+// runs Python code. It knows only these Python names: collections.OrderedDict,
+// torch._utils._rebuild_tensor_v2, torch._utils._rebuild_parameter and the storage types.
 //
 // No LibTorch. Immutable after construction; safe to read from any thread.
 #pragma once
@@ -21,8 +21,8 @@
 
 namespace proad::model {
 
-// A tensor as the pickle describes it, unchecked but for its types: numbers may be negative or
-// absurd.
+// A tensor as the pickle describes it. The numbers are not checked: they may be negative or too
+// large.
 struct PickledTensor {
   DType dtype = DType::kF32;
   std::string_view storage;      // key of the archive's entry data/<key>
@@ -48,8 +48,8 @@ class Pickle {
     kTensor
   };
 
-  // A value is copied freely: what is large lies in the Pickle, found by `index`. So a hostile tree
-  // of any depth, or one that contains itself, is neither copied nor destroyed by recursion.
+  // Cheap to copy: the Pickle owns the large parts and `index` refers to them. Copying or
+  // destroying a value never recurses, so a hostile tree may be of any depth or contain itself.
   struct Value {
     Kind kind = Kind::kNone;
     union {
@@ -60,13 +60,13 @@ class Pickle {
     std::string_view text = {};  // kString
   };
 
-  // Runs the program. Strings stay views of it. Throws CorruptFile naming the byte, and the name or
-  // the instruction that is refused. Memory is at most a small multiple of the program's size.
+  // Interprets the program. Strings are views of it, so it must outlive the Pickle. Throws
+  // CorruptFile that names the byte, and the name or the instruction that is refused. Uses at most
+  // a small multiple of the program's size in memory.
   Pickle(std::span<const std::byte> program, std::string source);
 
   const Value& root() const { return root_; }
-  // Of a tuple or list: its values. Of a dict: key, value, key, value, .. in the order they were
-  // set.
+  // The values of a tuple or list; for a dict: key, value, key, value, .. in insertion order.
   std::span<const Value> items(const Value& value) const { return sequences_[value.index]; }
   const PickledTensor& tensor(const Value& value) const { return tensors_[value.index]; }
 

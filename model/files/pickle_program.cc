@@ -6,7 +6,7 @@
 
 namespace proad::model {
 
-static_assert(std::endian::native == std::endian::little, "numbers are taken as they are stored");
+static_assert(std::endian::native == std::endian::little, "numbers are read without conversion");
 
 void PickleProgram::Fail(const std::string& message) const {
   throw CorruptFile(source_, message + " (byte " + std::to_string(at_) + " of the pickle)");

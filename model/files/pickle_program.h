@@ -1,6 +1,6 @@
-// The bytes of a pickle, as its machine takes them.
+// Reads the bytes of a pickle from front to back.
 //
-// No LibTorch. One thread at a time.
+// No LibTorch. Not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace proad::model {
 
-// Taken from front to back, little-endian. Does not own the bytes.
+// Numbers are little-endian. Does not own the bytes.
 class PickleProgram {
  public:
   PickleProgram(std::span<const std::byte> bytes, std::string source)
@@ -22,7 +22,7 @@ class PickleProgram {
   // Throws CorruptFile with the message and the number of the next byte.
   [[noreturn]] void Fail(const std::string& message) const;
 
-  // Each throws CorruptFile when the bytes end before.
+  // Each function throws CorruptFile when too few bytes are left.
   template <typename T>
   T Take() {
     T value;
@@ -30,7 +30,7 @@ class PickleProgram {
     return value;
   }
   std::string_view TakeText(uint64_t size);
-  std::string_view TakeLine();        // without its line feed, which is taken as well
+  std::string_view TakeLine();        // without its line feed, which is consumed
   int64_t TakeInteger(size_t bytes);  // two's complement of 0 to 8 bytes
 
  private:

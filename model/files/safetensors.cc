@@ -10,18 +10,19 @@
 
 #include "model/files/atomic_file.h"
 #include "model/files/error.h"
+#include "model/files/json.h"
 #include "model/files/mapped_file.h"
-#include "model/files/strict_json.h"
+#include "model/files/text.h"
 
 namespace proad::model {
 namespace {
 
 using nlohmann::json;
 
-static_assert(std::endian::native == std::endian::little, "tensors are mapped as they are stored");
+static_assert(std::endian::native == std::endian::little, "tensors are mapped without conversion");
 
 constexpr size_t kLengthBytes = 8;
-constexpr uint64_t kMaxHeader = 100'000'000;  // as the format's reference implementation has it
+constexpr uint64_t kMaxHeader = 100'000'000;  // as in the reference implementation
 constexpr size_t kMaxRank = 64;
 constexpr char kMetadata[] = "__metadata__";
 
@@ -139,8 +140,7 @@ class Parser {
     return numbers;
   }
 
-  // The tensors, in the order of their bytes, must follow each other from the first byte of the
-  // data to its last.
+  // Sorted by their bytes, the tensors must cover the data without gap or overlap.
   void CheckCoverage(const TensorFile& file) const {
     using Entry = std::map<std::string, TensorView>::const_pointer;
     std::vector<Entry> order;
@@ -167,7 +167,7 @@ class Parser {
 
   const std::span<const std::byte> bytes_;
   const std::string& source_;
-  std::span<const std::byte> data_;  // what follows the header
+  std::span<const std::byte> data_;  // the bytes after the header
 };
 
 // ---- writing
@@ -176,7 +176,7 @@ void CheckView(const std::string& name, const TensorView& view) {
   const auto refuse = [&](const std::string& message) {
     throw InvalidInput("tensors", "TENSOR_INVALID", "tensor " + Quote(name) + " " + message);
   };
-  if (name == kMetadata) refuse("has a name that the format keeps for itself");
+  if (name == kMetadata) refuse("has a name that the format reserves");
   if (!IsUtf8(name)) refuse("has a name that is not UTF-8");
   size_t bytes = SizeOf(view.dtype);
   for (const int64_t extent : view.shape) {
@@ -212,10 +212,10 @@ std::string MakeHeader(const std::vector<Entry>& order,
     offset += view.data.size();
   }
   std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data begins aligned to 8 bytes
+  text.resize((text.size() + 7) / 8 * 8, ' ');  // aligns the data to 8 bytes
   if (text.size() > kMaxHeader) {
     throw InvalidInput("tensors", "TENSOR_INVALID",
-                       "the names need a header larger than the format has");
+                       "the header is larger than the format allows; use fewer or shorter names");
   }
   return text;
 }

@@ -14,13 +14,13 @@ struct evp_md_ctx_st;
 
 namespace proad::model {
 
-// The digest of bytes that come piece by piece.
+// Computes the digest of bytes that are added in pieces.
 class Sha256 {
  public:
   Sha256();
   void Add(std::span<const std::byte> bytes);
   void Add(std::string_view text);
-  // Call once, as the last.
+  // Call at most once, after the last Add.
   std::string Hex();
 
  private:

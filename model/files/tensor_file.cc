@@ -35,7 +35,8 @@ TensorFile ReadTensorFile(const std::filesystem::path& path) {
   auto mapped = std::make_shared<const MappedFile>(path);
   const std::span<const std::byte> bytes = mapped->bytes();
   if (StartsWith(bytes, 8, "{")) return ParseSafetensors(bytes, path, mapped);
-  // A pickle that is not in a zip file is one of PyTorch's old format, which that reader explains.
+  // ParseTorchArchive refuses a bare pickle, PyTorch's format before 1.6, and says how to convert
+  // it.
   if (StartsWith(bytes, 0, "PK\x03\x04") || StartsWith(bytes, 0, "\x80\x02\x8a")) {
     return ParseTorchArchive(bytes, path, mapped);
   }

@@ -10,19 +10,18 @@
 #include "model/files/error.h"
 #include "model/files/mapped_file.h"
 #include "model/files/pickle.h"
-#include "model/files/strict_json.h"
+#include "model/files/text.h"
 #include "model/files/zip_archive.h"
 
 namespace proad::model {
 namespace {
 
-// A state dict takes about 150 bytes a tensor; this bounds the memory that a hostile pickle can ask
-// for.
+// A state dict takes about 150 bytes a tensor. The limit bounds the memory of a hostile pickle.
 constexpr size_t kMaxPickle = 8 << 20;
 
 constexpr std::string_view kPickleName = "data.pkl";
 
-// What the views of a TensorFile point into.
+// The memory that the views of a TensorFile refer to.
 struct Owner {
   std::shared_ptr<const void> archive;
   std::deque<std::vector<std::byte>> copies;  // of tensors that were not row-major
@@ -56,7 +55,7 @@ class Reader {
  private:
   [[noreturn]] void Fail(const std::string& message) const { throw CorruptFile(source_, message); }
 
-  // The folder that all entries stand in, with its '/'.
+  // The folder of all entries, with its '/'.
   std::string FindRoot() const {
     std::string root;
     size_t found = 0;
@@ -74,7 +73,7 @@ class Reader {
     return root;
   }
 
-  // Files before PyTorch 2.0 have no such entry and are little-endian.
+  // Files from before PyTorch 2.0 are little-endian and have no such entry.
   void CheckByteOrder() const {
     const std::string name = root_ + "byteorder";
     if (!zip_.entries().contains(name)) return;
@@ -94,7 +93,7 @@ class Reader {
     return !items.empty();
   }
 
-  // The dict itself, or the one that it holds under a name that training programs use.
+  // The dict itself, or the dict under one of the keys that training programs use.
   Pickle::Value FindStateDict(const Pickle& pickle) const {
     const Pickle::Value& root = pickle.root();
     if (IsStateDict(pickle, root)) return root;
@@ -203,8 +202,8 @@ class Reader {
     return true;
   }
 
-  // Each axis, from the smallest stride on, must step over all that the axes before it reach. With
-  // this a copy is never larger than its storage.
+  // Refuses views whose elements overlap, so that a copy is never larger than its storage: in order
+  // of stride, each stride must exceed the reach of the axes before it.
   void CheckNoOverlap(const std::string& name, const PickledTensor& tensor) const {
     std::vector<std::pair<int64_t, int64_t>> axes;  // stride, extent
     for (size_t i = 0; i < tensor.shape.size(); ++i) {

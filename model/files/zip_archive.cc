@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "model/files/error.h"
-#include "model/files/strict_json.h"
+#include "model/files/text.h"
 
 namespace proad::model {
 namespace {
@@ -35,8 +35,8 @@ T Load(std::span<const std::byte> bytes, size_t offset) {
   return value;
 }
 
-// kCrcTables[k][b]: the CRC of byte b followed by k zero bytes, so that eight bytes are taken in
-// one step.
+// kCrcTables[k][b]: the CRC of byte b followed by k zero bytes. With them one step takes eight
+// bytes.
 constexpr std::array<std::array<uint32_t, 256>, 8> MakeCrcTables() {
   std::array<std::array<uint32_t, 256>, 8> tables{};
   for (uint32_t byte = 0; byte < 256; ++byte) {
@@ -85,7 +85,7 @@ std::span<const std::byte> ZipArchive::Slice(uint64_t begin, uint64_t size,
   return bytes_.subspan(begin, size);
 }
 
-// The last record of the file: searched from the back, as a comment of unknown length follows it.
+// The end record. A comment of unknown length follows it, so the search goes backwards.
 uint64_t ZipArchive::FindEnd() const {
   if (bytes_.size() >= kEndSize) {
     const size_t last = bytes_.size() - kEndSize;
@@ -144,7 +144,7 @@ void ZipArchive::ReadDirectory(const Directory& directory) {
   }
 }
 
-// Numbers that did not fit into 32 bits stand in an extra field, in this order.
+// Numbers that do not fit into 32 bits are in an extra field, in this order.
 void ZipArchive::ReadZip64(std::span<const std::byte> extra, std::string_view name,
                            Entry& entry) const {
   constexpr uint64_t kElsewhere = 0xffffffff;
@@ -171,8 +171,8 @@ std::span<const std::byte> ZipArchive::Read(std::string_view name) const {
   if ((entry.flags & 1) != 0) Fail(what + " is encrypted; only plain entries can be read");
   if (entry.method != 0 || entry.compressed_size != entry.size) {
     Fail(what +
-         " is compressed, which torch.save never does; save the weights again with "
-         "torch.save of a current PyTorch, or as safetensors");
+         " is compressed; torch.save never compresses. Save the weights again with torch.save of a "
+         "current PyTorch, or as safetensors");
   }
   const auto header = Slice(entry.header, kLocalHeaderSize, "the header of " + what);
   if (Load<uint32_t>(header, 0) != kLocalHeader) {

@@ -1,5 +1,5 @@
-// A zip file whose entries are stored as they are, which is how PyTorch writes one. Zip64 is
-// understood; compression and encryption are refused.
+// Reads a zip file with uncompressed entries, as PyTorch writes it. Zip64 is supported; compressed
+// and encrypted entries are refused.
 //
 // No LibTorch. Immutable; safe to read from any thread.
 #pragma once
@@ -13,10 +13,10 @@
 
 namespace proad::model {
 
-// CRC-32 as zip has it (polynomial 0xEDB88320).
+// CRC-32 of zip files (polynomial 0xEDB88320).
 uint32_t Crc32(std::span<const std::byte> bytes);
 
-// Reads the central directory. Owns neither the bytes nor, in `entries`, the names.
+// Holds the central directory. The bytes and the names in `entries` belong to the caller.
 class ZipArchive {
  public:
   struct Entry {
@@ -28,14 +28,14 @@ class ZipArchive {
     uint16_t flags = 0;   // bit 0 = encrypted
   };
 
-  // Throws CorruptFile naming the byte or the entry.
+  // Throws CorruptFile that names the byte or the entry.
   ZipArchive(std::span<const std::byte> bytes, std::string source);
 
   // By name.
   const std::map<std::string_view, Entry>& entries() const { return entries_; }
 
-  // The bytes of an entry, after its checksum was compared. Throws CorruptFile naming the entry;
-  // also when there is none of that name.
+  // The bytes of an entry after comparing its checksum. Throws CorruptFile that names the entry,
+  // also when there is no such entry.
   std::span<const std::byte> Read(std::string_view name) const;
 
  private:
@@ -46,7 +46,7 @@ class ZipArchive {
   };
 
   [[noreturn]] void Fail(const std::string& message) const;
-  // `size` bytes from `begin` on, called `what` when they are not there.
+  // `size` bytes from `begin`; the error for a range outside the file calls it `what`.
   std::span<const std::byte> Slice(uint64_t begin, uint64_t size, const std::string& what) const;
   uint64_t FindEnd() const;
   Directory FindDirectory() const;

@@ -3,10 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <array>
-#include <memory>
-
-#include "model/network/patch_pyramid.h"
-#include "model/network/vision_transformer.h"
 
 namespace proad::model {
 
@@ -26,13 +22,6 @@ torch::Tensor Standardize(const torch::Tensor& images, const Preprocessing& prep
     return torch::tensor(at::ArrayRef<float>(values), images.options()).view({1, 3, 1, 1});
   };
   return (images - channels(preprocessing.mean)) / channels(preprocessing.std);
-}
-
-Encoder NewEncoder(const EncoderConfig& config) {
-  if (config.kind == EncoderKind::kPatchPyramid) {
-    return Encoder(std::static_pointer_cast<EncoderImpl>(PatchPyramid(config).ptr()));
-  }
-  return Encoder(std::static_pointer_cast<EncoderImpl>(VisionTransformer(config).ptr()));
 }
 
 }  // namespace proad::model

@@ -1,8 +1,6 @@
-// The frozen encoder: what each patch of a picture looks like to a network that knows pictures
-// already.
+// The frozen encoder: a pretrained network that describes each patch of an image.
 //
-// Two kinds are known (config.h): a vision transformer (vision_transformer.h), and the pyramid of a
-// small convolutional network (patch_pyramid.h). Parameters have the names of an encoder's file.
+// encoder_kinds.h has the table of its kinds. Parameters have the names of the encoder's file.
 // Thread-safety: forward may be called from several threads while no parameter changes.
 #pragma once
 
@@ -17,11 +15,11 @@
 
 namespace proad::model {
 
-// (x / 255 - mean) / std on the device that `pixels` are on.
+// (x / 255 - mean) / std on the device of `pixels`.
 // pixels: uint8 [B, H, W, 3] -> float [B, 3, H, W]
 torch::Tensor Normalize(const torch::Tensor& pixels, const Preprocessing& preprocessing);
 
-// (x - mean) / std, for pictures in 0..1. images: float [B, 3, H, W] -> the same
+// (x - mean) / std, for images in 0..1. images: float [B, 3, H, W] -> the same shape
 torch::Tensor Standardize(const torch::Tensor& images, const Preprocessing& preprocessing);
 
 class EncoderImpl : public torch::nn::Module {
@@ -39,8 +37,5 @@ class EncoderImpl : public torch::nn::Module {
   EncoderConfig config_;
 };
 TORCH_MODULE(Encoder);
-
-// Of the kind that `config` names, with random weights.
-Encoder NewEncoder(const EncoderConfig& config);
 
 }  // namespace proad::model

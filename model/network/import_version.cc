@@ -9,6 +9,7 @@
 #include "model/network/pro_ad.h"
 #include "model/network/probe.h"
 #include "model/network/weight_import.h"
+#include "model/spec/preset.h"
 #include "model/spec/version_directory.h"
 
 namespace proad::model {
@@ -40,7 +41,7 @@ Manifest NewManifest(const ImportOptions& options) {
   manifest.config = PresetConfig(options.preset);
   manifest.config.encoder.position_resize = options.position_resize;
   manifest.preprocessing = PresetPreprocessing(options.preset);
-  manifest.map_range = options.map_range.value_or(DefaultMapRange(options.preset));
+  manifest.map_range = options.map_range.value_or(PresetMapRange(options.preset));
   return manifest;
 }
 
@@ -59,17 +60,6 @@ Manifest TakeManifest(const ImportOptions& options, const std::string& encoder_d
 }
 
 }  // namespace
-
-MapRange DefaultMapRange(std::string_view preset) {
-  // Measured with the shipped weights over factory4's test pictures: half of all pixels lie below
-  // 0.036, the largest value of a good picture is 0.079 in the median and 0.12 at the 95th
-  // percentile, that of a visible defect 0.15 and more.
-  if (preset == "proad-tiny") return {0.04f, 0.16f};
-  // With the shipped weights: half of all pixels of good pictures lie below 0.016, and 0.065 is
-  // twice the largest value of a good picture in the median.
-  if (preset == "proad-pyramid") return {0.015f, 0.065f};
-  return {};
-}
 
 ImportedVersion ImportVersion(const ImportOptions& options) {
   CheckName("name", options.name);

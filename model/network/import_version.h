@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/spec/manifest.h"
+#include "model/spec/preset.h"
 
 namespace proad::model {
 
@@ -26,7 +27,7 @@ struct ImportOptions {
   // preset, position_resize and map_range are not looked at.
   std::filesystem::path manifest_file;
   PositionResize position_resize = PositionResize::kOfficial;
-  std::optional<MapRange> map_range;  // default: DefaultMapRange(preset)
+  std::optional<MapRange> map_range;  // default: PresetMapRange(preset)
   std::string code_version;           // recorded in the manifest
 };
 
@@ -38,9 +39,5 @@ struct ImportedVersion {
 
 // Throws FileError, CorruptFile or InvalidInput, and then leaves nothing behind.
 ImportedVersion ImportVersion(const ImportOptions& options);
-
-// The map values drawn as the coldest and the hottest colour until something better is known of a
-// model.
-MapRange DefaultMapRange(std::string_view preset);
 
 }  // namespace proad::model

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/network/encoder_kinds.h"
 #include "model/network/prototype_bank.h"
 
 namespace proad::model {

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "model/files/error.h"
+#include "model/picture/decode.h"
 #include "model/picture/image.h"
 
 namespace proad::model {

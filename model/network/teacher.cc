@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "model/files/error.h"
-#include "model/files/strict_json.h"
 #include "model/files/tensor_file.h"
+#include "model/files/text.h"
 #include "model/network/bicubic.h"
 #include "model/network/encoder.h"
 #include "model/network/pro_ad.h"
@@ -17,6 +17,7 @@
 #include "model/network/squeezenet_features.h"
 #include "model/network/vision_transformer.h"
 #include "model/network/weight_import.h"
+#include "model/spec/preset.h"
 
 namespace proad::model {
 namespace {

@@ -14,6 +14,7 @@
 
 #include "model/files/error.h"
 #include "model/spec/encoder_names.h"
+#include "model/spec/preset.h"
 
 namespace proad::model {
 namespace {
@@ -34,7 +35,7 @@ std::string Describe(const std::string& name, const TensorView& view) {
   return "'" + name + "' " + NameOf(view.dtype) + " " + ToText(view.shape);
 }
 
-// What is wrong with a file, collected so that one reading tells all.
+// Collects the problems of a file, so that one error reports them all.
 class Problems {
  public:
   void Add(std::string problem) {
@@ -42,7 +43,7 @@ class Problems {
     ++count_;
   }
 
-  // Throws CorruptFile when there is any.
+  // Throws CorruptFile if there are problems.
   void Check(const std::string& source) const {
     if (count_ == 0) return;
     std::string message;
@@ -71,8 +72,8 @@ std::optional<at::ScalarType> FloatType(DType dtype) {
   }
 }
 
-// Copies a tensor out of the file, in the file's precision. Not a tensor but a problem when its
-// type, its shape or a value in it is wrong.
+// Copies a tensor out of the file, in the file's precision. Adds a problem and returns an undefined
+// tensor if its type, its shape or one of its values is wrong.
 torch::Tensor Take(const std::string& name, const TensorView& view, const Shape& expected,
                    Problems& problems) {
   const std::optional<at::ScalarType> type = FloatType(view.dtype);
@@ -84,21 +85,31 @@ torch::Tensor Take(const std::string& name, const TensorView& view, const Shape&
   torch::Tensor tensor = at::empty(expected, at::TensorOptions(*type));
   std::memcpy(tensor.data_ptr(), view.data.data(), view.data.size());
   if (!tensor.isfinite().all().item<bool>()) {
-    problems.Add("tensor " + Describe(name, view) + " holds values that are not finite");
+    problems.Add("tensor " + Describe(name, view) + " has values that are not finite");
     return {};
   }
   return tensor;
 }
 
-// The presets whose encoders are of a kind and `width` wide, as a hint for people.
-std::string PresetsOfWidth(EncoderKind kind, int64_t width) {
+// The presets that `matches`, as "preset 'a'" or "presets 'a', 'b'", for messages.
+template <typename Matches>
+std::string PresetsOf(const Matches& matches) {
   std::string names;
-  for (const std::string& preset : PresetNames()) {
-    const EncoderConfig encoder = PresetConfig(preset).encoder;
-    if (encoder.kind != kind || encoder.width != width) continue;
-    names += (names.empty() ? "'" : " or '") + preset + "'";
+  size_t count = 0;
+  for (const Preset& preset : Presets()) {
+    if (!matches(preset.config.encoder)) continue;
+    names += (count++ == 0 ? "'" : ", '") + preset.config.preset + "'";
   }
-  return names.empty() ? "no preset is" : "preset " + names + " is";
+  return count == 0 ? "no preset" : (count == 1 ? "preset " : "presets ") + names;
+}
+
+std::string PresetsOfKind(EncoderKind kind) {
+  return PresetsOf([&](const EncoderConfig& encoder) { return encoder.kind == kind; });
+}
+
+std::string PresetsOfWidth(EncoderKind kind, int64_t width) {
+  return PresetsOf(
+      [&](const EncoderConfig& encoder) { return encoder.kind == kind && encoder.width == width; });
 }
 
 void CheckWidth(const TensorFile& file, const std::string& name, const EncoderConfig& config) {
@@ -109,23 +120,19 @@ void CheckWidth(const TensorFile& file, const std::string& name, const EncoderCo
   throw PresetMismatch(file.source + ": the weights are " + std::to_string(stored) +
                        " wide (tensor " + Describe(name, it->second) +
                        "), but the network asked for is " + std::to_string(config.width) +
-                       " wide; " + PresetsOfWidth(config.kind, stored) + " " +
-                       std::to_string(stored) + " wide");
+                       " wide; for this width use " + PresetsOfWidth(config.kind, stored));
 }
 
 void CheckKind(const TensorFile& file, const EncoderNames& names, EncoderKind kind) {
   if (names.kind() == kind) return;
-  const bool pyramid = kind == EncoderKind::kPatchPyramid;
   throw PresetMismatch(file.source + ": the weights are those of a " +
-                       (pyramid ? "vision transformer" : "patch pyramid") +
-                       ", but the network asked for has a " +
-                       (pyramid ? "patch pyramid; preset 'proad-pyramid' is for "
-                                  "encoder-pyramid.safetensors of this project alone"
-                                : "vision transformer; preset 'proad-pyramid' is for it"));
+                       TraitsOf(names.kind()).words + ", which is the encoder of " +
+                       PresetsOfKind(names.kind()) + "; the network asked for has a " +
+                       TraitsOf(kind).words + ", the encoder of " + PresetsOfKind(kind));
 }
 
-// Side of the square grid that the stored positions are for; `otherwise` when they are for none,
-// which then shows as a wrong shape.
+// Side of the square grid of the stored positions. `otherwise` if they are not those of a square
+// grid; Take then reports a wrong shape.
 int PositionGrid(const TensorFile& file, const EncoderNames& names, int otherwise) {
   const auto it = file.tensors.find(names.positions());
   if (it == file.tensors.end() || it->second.shape.size() != 3) return otherwise;
@@ -134,7 +141,7 @@ int PositionGrid(const TensorFile& file, const EncoderNames& names, int otherwis
   return side > 0 && side * side == slots ? static_cast<int>(side) : otherwise;
 }
 
-// Finds, checks and joins the parts of one tensor; notes the names it used.
+// Finds, checks and concatenates the parts of one tensor; adds their names to `used`.
 torch::Tensor TakeParts(const TensorFile& file, const WantedTensor& wanted,
                         std::set<std::string>& used, Problems& problems) {
   std::vector<torch::Tensor> parts;
@@ -159,7 +166,7 @@ torch::Tensor TakeParts(const TensorFile& file, const WantedTensor& wanted,
 ImportedEncoder ImportEncoder(const TensorFile& file, const EncoderConfig& config) {
   const EncoderNames names = EncoderNames::Detect(file);
   CheckKind(file, names, config.kind);
-  CheckWidth(file, names.as_wide_as_encoder(), config);
+  CheckWidth(file, names.width_tensor(), config);
   ImportedEncoder encoder{names.dialect(), config, {}};
   encoder.config.position_grid = PositionGrid(file, names, config.position_grid);
 
@@ -177,7 +184,7 @@ ImportedEncoder ImportEncoder(const TensorFile& file, const EncoderConfig& confi
   problems.Check(file.source);
 
   if (!names.has_class_position()) {
-    // timm has already added the class slot's position to the class token.
+    // timm has added the position of the class token to the token itself.
     torch::Tensor& positions = encoder.tensors["pos_embed"];
     positions = at::cat({at::zeros({1, 1, config.width}, positions.options()), positions}, 1);
   }

@@ -1,12 +1,10 @@
-// From the tensors of a file to the network's parameters.
+// Reads the tensors of a file into the network's parameters.
 //
-// Vision transformers come under three sets of names: the official DINOv2 state dict, Hugging
-// Face's Dinov2WithRegisters and timm's vit_*_patch14_reg4_dinov2; patch pyramids under one. Which
-// one it is, is seen from the names. Whatever the file says, the result has the official names and
-// shapes.
+// encoder_names.h recognises the naming scheme of the file. The result always has the official
+// names and shapes.
 //
-// All functions copy out of the file, so it may be closed afterwards. Safe to call from any thread;
-// LoadEncoder and LoadTrainable change the network that they are given.
+// All functions copy from the file, so it may be closed afterwards. Safe to call from any thread;
+// LoadEncoder and LoadTrainable change the network that is passed to them.
 #pragma once
 
 #include <torch/types.h>
@@ -31,34 +29,34 @@ class PresetMismatch : public InvalidInput {
       : InvalidInput("preset", "PRESET_MISMATCH", message) {}
 };
 
-// An encoder as a file holds it, under official names.
+// The encoder of a file, under official names.
 struct ImportedEncoder {
   WeightDialect dialect = WeightDialect::kOfficial;
-  EncoderConfig config;  // the one asked for, with the position grid that the file has
-  std::map<std::string, torch::Tensor>
-      tensors;  // on the CPU, in the file's precision: float32, half or bfloat16
+  EncoderConfig config;  // as asked for, with the position grid of the file
+  // On the CPU, in the file's precision: float32, half or bfloat16.
+  std::map<std::string, torch::Tensor> tensors;
 };
 
-// Takes the tensors that `config` needs. Blocks after the last tap, the final norm, the mask token
-// and classification heads may be in the file and are left out.
+// Copies the tensors that `config` needs. Blocks after the last tap, the final norm, the mask token
+// and classification heads may be in the file; they are ignored.
 //
-// Throws PresetMismatch for an encoder of another kind or width, with the preset that fits, and
-// InvalidInput (field "encoder", reason ENCODER_UNKNOWN) for names of no known kind. Throws
-// CorruptFile for every other tensor that is missing, unknown, of another shape or element type, or
-// not finite; the message names each with its shape and the expected one, up to a bound.
+// Throws PresetMismatch, which names the right preset, for an encoder of another kind or width, and
+// InvalidInput (field "encoder", reason ENCODER_UNKNOWN) for an unknown naming scheme. Throws
+// CorruptFile for other tensors that are missing, unknown, of another shape or element type, or not
+// finite. The message names the first of them with their shapes and the expected ones.
 ImportedEncoder ImportEncoder(const TensorFile& file, const EncoderConfig& config);
 
-// Copies it into `encoder`, converted to float32. Throws InvalidInput (field "encoder", reason
-// ENCODER_MISMATCH) when it was imported for another configuration than the encoder's.
+// Copies the tensors into `encoder`, converted to float32. Throws InvalidInput (field "encoder",
+// reason ENCODER_MISMATCH) if they were imported for another configuration.
 void LoadEncoder(EncoderImpl& encoder, const ImportedEncoder& imported);
 
-// Copies the trained tensors (names of a checkpoint's model.safetensors) into `model`, converted to
-// float32. Throws as ImportEncoder does; no tensor may be there beside the model's own. On an error
-// the model is unchanged.
+// Copies the trained tensors (names as in model.safetensors of a checkpoint) into `model`,
+// converted to float32. Throws as ImportEncoder does; other tensors in the file are an error. After
+// an error the model is unchanged.
 void LoadTrainable(ProAd& model, const TensorFile& file);
 
-// What the file with this SHA-256 is known as: a published encoder, or the one that comes with the
-// project. Empty when it is none of these, which is worth a warning and no more.
+// The name of the encoder file with this SHA-256: a published encoder or one of this project. Empty
+// for other files, which are worth a warning only.
 std::string_view KnownEncoder(std::string_view sha256);
 
 }  // namespace proad::model

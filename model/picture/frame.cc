@@ -1,6 +1,7 @@
 #include "model/picture/frame.h"
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 
 #include "model/files/error.h"
@@ -8,19 +9,33 @@
 namespace proad::model {
 namespace {
 
-const char* NameOf(PixelFormat format) {
-  switch (format) {
-    case PixelFormat::kMono8:
-      return "Mono8";
-    case PixelFormat::kMono16:
-      return "Mono16";
-    case PixelFormat::kRgb8:
-      return "RGB8";
-    case PixelFormat::kBgr8:
-      return "BGR8";
-  }
-  __builtin_unreachable();
+void UnpackMono8(const uint8_t* in, int width, uint8_t* out) {
+  for (int x = 0; x < width; ++x) std::fill_n(out + 3 * x, 3, in[x]);
 }
+
+void UnpackMono16(const uint8_t* in, int width, uint8_t* out) {
+  for (int x = 0; x < width; ++x) {
+    const auto sample = static_cast<uint16_t>(in[2 * x] | in[2 * x + 1] << 8);
+    std::fill_n(out + 3 * x, 3, ScaleTo8Bit(sample));
+  }
+}
+
+void UnpackRgb8(const uint8_t* in, int width, uint8_t* out) { std::copy_n(in, 3 * width, out); }
+
+void UnpackBgr8(const uint8_t* in, int width, uint8_t* out) {
+  for (int x = 0; x < width; ++x) {
+    out[3 * x] = in[3 * x + 2];
+    out[3 * x + 1] = in[3 * x + 1];
+    out[3 * x + 2] = in[3 * x];
+  }
+}
+
+constexpr PixelFormatTraits kFormats[] = {
+    {PixelFormat::kMono8, "Mono8", "MONO8", 8, UnpackMono8},
+    {PixelFormat::kMono16, "Mono16", "MONO16", 16, UnpackMono16},
+    {PixelFormat::kRgb8, "RGB8", "RGB8", 24, UnpackRgb8},
+    {PixelFormat::kBgr8, "BGR8", "BGR8", 24, UnpackBgr8},
+};
 
 void CheckSize(const FrameView& frame, const ImageLimits& limits) {
   const auto check_side = [&](const char* field, int64_t side) {
@@ -50,11 +65,12 @@ void CheckSize(const FrameView& frame, const ImageLimits& limits) {
   }
 }
 
-// Checks stride and data against each other; returns the stride in bytes.
+// Checks that stride and data match the size; returns the stride in bytes.
 int64_t CheckLayout(const FrameView& frame) {
-  const int64_t row_bytes = frame.width * BytesPerPixel(frame.format);
-  const std::string rows = "a row of " + std::to_string(frame.width) + " " + NameOf(frame.format) +
-                           " pixels has " + std::to_string(row_bytes) + " bytes";
+  const int64_t row_bytes = RowBytes(frame.format, frame.width);
+  const std::string rows = "a row of " + std::to_string(frame.width) + " " +
+                           TraitsOf(frame.format).name + " pixels has " +
+                           std::to_string(row_bytes) + " bytes";
   if (frame.stride != 0 && frame.stride < row_bytes) {
     throw InvalidInput("frame.stride", "FRAME_SIZE_MISMATCH",
                        "frame.stride is " + std::to_string(frame.stride) + ", but " + rows);
@@ -79,54 +95,28 @@ int64_t CheckLayout(const FrameView& frame) {
   return stride;
 }
 
-// One row to RGB.
-void UnpackRow(PixelFormat format, const uint8_t* in, int width, uint8_t* out) {
-  switch (format) {
-    case PixelFormat::kMono8:
-      for (int x = 0; x < width; ++x) std::fill_n(out + 3 * x, 3, in[x]);
-      return;
-    case PixelFormat::kMono16:
-      for (int x = 0; x < width; ++x) {
-        const auto value = static_cast<uint16_t>(in[2 * x] | in[2 * x + 1] << 8);
-        std::fill_n(out + 3 * x, 3, ScaleTo8Bit(value));
-      }
-      return;
-    case PixelFormat::kRgb8:
-      std::copy_n(in, 3 * width, out);
-      return;
-    case PixelFormat::kBgr8:
-      for (int x = 0; x < width; ++x) {
-        out[3 * x] = in[3 * x + 2];
-        out[3 * x + 1] = in[3 * x + 1];
-        out[3 * x + 2] = in[3 * x];
-      }
-      return;
-  }
-}
-
 }  // namespace
 
-int BytesPerPixel(PixelFormat format) {
-  switch (format) {
-    case PixelFormat::kMono8:
-      return 1;
-    case PixelFormat::kMono16:
-      return 2;
-    case PixelFormat::kRgb8:
-    case PixelFormat::kBgr8:
-      return 3;
-  }
-  __builtin_unreachable();
+std::span<const PixelFormatTraits> PixelFormats() { return kFormats; }
+
+const PixelFormatTraits& TraitsOf(PixelFormat format) {
+  return *std::find_if(std::begin(kFormats), std::end(kFormats),
+                       [&](const PixelFormatTraits& traits) { return traits.format == format; });
+}
+
+int64_t RowBytes(PixelFormat format, int64_t width) {
+  return (width * TraitsOf(format).bits_per_pixel + 7) / 8;
 }
 
 Image UnpackFrame(const FrameView& frame, const ImageLimits& limits) {
   CheckSize(frame, limits);
   const int64_t stride = CheckLayout(frame);
+  const auto unpack_row = TraitsOf(frame.format).unpack_row;
   Image image{.width = static_cast<int>(frame.width), .height = static_cast<int>(frame.height)};
   image.pixels.resize(size_t{3} * frame.width * frame.height);
   for (int64_t y = 0; y < frame.height; ++y) {
-    UnpackRow(frame.format, frame.data.data() + y * stride, image.width,
-              image.pixels.data() + size_t{3} * image.width * y);
+    unpack_row(frame.data.data() + y * stride, image.width,
+               image.pixels.data() + size_t{3} * image.width * y);
   }
   return image;
 }

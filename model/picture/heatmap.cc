@@ -16,14 +16,14 @@
 namespace proad::model {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "samples are written as they lie");
+static_assert(std::endian::native == std::endian::little, "samples are written without conversion");
 
 void CheckRange(MapRange range) {
   if (std::isfinite(range.low) && std::isfinite(range.high) && range.low < range.high) return;
   throw InvalidInput("map_range", "MAP_RANGE_INVALID",
                      "map_range from " + std::to_string(range.low) + " to " +
                          std::to_string(range.high) +
-                         "; two finite numbers, low < high, are needed");
+                         "; it must be two finite numbers with low < high");
 }
 
 // Throws unless the map is of that size and finite; returns its lowest and highest value.
@@ -56,7 +56,7 @@ struct Quantiser {
     offset = std::min(range.low, found.low);
     const double high = std::max(range.high, found.high);
     scale = static_cast<float>((high - offset) / max_raw);
-    // Rounding to float must not push the highest value out.
+    // Rounding to float must not move the highest value out of the range.
     if (scale * max_raw + offset < high) {
       scale = std::nextafter(scale, std::numeric_limits<float>::infinity());
     }
@@ -73,39 +73,40 @@ struct Quantiser {
 };
 
 std::string ToPng(const cv::Mat& samples) {
-  // OpenCV's own settings are its fastest: level 1 and a fixed filter. Naming a level would switch
-  // on the search for the best filter of every row.
+  // Without parameters OpenCV uses its fastest settings: level 1 and a fixed filter. With a level
+  // it would search the best filter of every row.
   std::vector<uint8_t> file;
   cv::imencode(".png", samples, file);
   return std::string(file.begin(), file.end());
 }
 
-// One colour and how much of it covers the picture.
-struct Paint {
-  std::array<uint16_t, 3> bgr_times_cover = {};
-  uint16_t clear = 256;  // of 256: share of the picture that shines through
+// One colour of the overlay and its opacity.
+struct OverlayColour {
+  std::array<uint16_t, 3> bgr_times_opacity = {};
+  uint16_t clear = 256;  // share of the image that stays visible, of 256
 };
 
-constexpr int kPaints = 256;
-constexpr double kMostCover = 0.7;
+constexpr int kColours = 256;
+constexpr double kMaxOpacity = 0.7;
 
-std::array<Paint, kPaints> MakePalette() {
-  cv::Mat ramp(1, kPaints, CV_8U);
-  for (int i = 0; i < kPaints; ++i) ramp.at<uint8_t>(i) = static_cast<uint8_t>(i);
+std::array<OverlayColour, kColours> MakePalette() {
+  cv::Mat ramp(1, kColours, CV_8U);
+  for (int i = 0; i < kColours; ++i) ramp.at<uint8_t>(i) = static_cast<uint8_t>(i);
   cv::Mat colours;
   cv::applyColorMap(ramp, colours, cv::COLORMAP_TURBO);
-  std::array<Paint, kPaints> palette;
-  for (int i = 0; i < kPaints; ++i) {
-    const double t = i / (kPaints - 1.0);
-    const auto cover = static_cast<uint16_t>(std::lround(256 * kMostCover * t * t * (3 - 2 * t)));
+  std::array<OverlayColour, kColours> palette;
+  for (int i = 0; i < kColours; ++i) {
+    const double t = i / (kColours - 1.0);
+    const auto opacity =
+        static_cast<uint16_t>(std::lround(256 * kMaxOpacity * t * t * (3 - 2 * t)));
     const cv::Vec3b& bgr = colours.at<cv::Vec3b>(i);
-    for (int c = 0; c < 3; ++c) palette[i].bgr_times_cover[c] = bgr[c] * cover;
-    palette[i].clear = 256 - cover;
+    for (int c = 0; c < 3; ++c) palette[i].bgr_times_opacity[c] = bgr[c] * opacity;
+    palette[i].clear = 256 - opacity;
   }
   return palette;
 }
 
-// Of 256: how bright a pixel stays that was not inspected.
+// Brightness of a pixel that was not inspected, of 256.
 constexpr int kDarkened = 90;
 
 // RGB to BGR, darkened.
@@ -115,15 +116,15 @@ void DarkenRow(const uint8_t* rgb, int pixels, uint8_t* bgr) {
   }
 }
 
-// RGB to BGR, painted over.
-void PaintRow(const uint8_t* rgb, const float* map, int pixels, MapRange range, uint8_t* bgr) {
-  static const std::array<Paint, kPaints> palette = MakePalette();
-  const float steps = (kPaints - 1) / (range.high - range.low);
+// RGB to BGR with the overlay.
+void BlendRow(const uint8_t* rgb, const float* map, int pixels, MapRange range, uint8_t* bgr) {
+  static const std::array<OverlayColour, kColours> palette = MakePalette();
+  const float steps = (kColours - 1) / (range.high - range.low);
   for (int x = 0; x < pixels; ++x) {
-    const float position = std::clamp((map[x] - range.low) * steps, 0.0f, kPaints - 1.0f);
-    const Paint& paint = palette[static_cast<int>(position + 0.5f)];
+    const float position = std::clamp((map[x] - range.low) * steps, 0.0f, kColours - 1.0f);
+    const OverlayColour& colour = palette[static_cast<int>(position + 0.5f)];
     for (int c = 0; c < 3; ++c) {
-      bgr[3 * x + c] = (rgb[3 * x + 2 - c] * paint.clear + paint.bgr_times_cover[c] + 128) >> 8;
+      bgr[3 * x + c] = (rgb[3 * x + 2 - c] * colour.clear + colour.bgr_times_opacity[c] + 128) >> 8;
     }
   }
 }
@@ -158,25 +159,25 @@ EncodedHeatmap EncodeHeatmap(std::span<const float> map, int width, int height,
   return result;
 }
 
-std::string RenderOverlay(const Image& picture, std::span<const float> map, MapRange range,
+std::string RenderOverlay(const Image& image, std::span<const float> map, MapRange range,
                           Box inspected_area) {
   CheckRange(range);
-  CheckMap(map, picture.width, picture.height);
+  CheckMap(map, image.width, image.height);
   const Box& area = inspected_area;
-  const int left = std::clamp(area.x, 0, picture.width);
-  const int right = std::clamp(area.x + area.width, left, picture.width);
-  cv::Mat bgr(picture.height, picture.width, CV_8UC3);
-  for (int y = 0; y < picture.height; ++y) {
-    const uint8_t* in = picture.pixels.data() + size_t{3} * picture.width * y;
+  const int left = std::clamp(area.x, 0, image.width);
+  const int right = std::clamp(area.x + area.width, left, image.width);
+  cv::Mat bgr(image.height, image.width, CV_8UC3);
+  for (int y = 0; y < image.height; ++y) {
+    const uint8_t* in = image.pixels.data() + size_t{3} * image.width * y;
     uint8_t* out = bgr.ptr<uint8_t>(y);
     if (y < area.y || y >= area.y + area.height) {
-      DarkenRow(in, picture.width, out);
+      DarkenRow(in, image.width, out);
       continue;
     }
     DarkenRow(in, left, out);
-    PaintRow(in + 3 * left, map.data() + size_t(picture.width) * y + left, right - left, range,
+    BlendRow(in + 3 * left, map.data() + size_t(image.width) * y + left, right - left, range,
              out + 3 * left);
-    DarkenRow(in + 3 * right, picture.width - right, out + 3 * right);
+    DarkenRow(in + 3 * right, image.width - right, out + 3 * right);
   }
   return ToPng(bgr);
 }

@@ -1,5 +1,4 @@
-// Anomaly maps in the forms that leave the server: encoded samples, and a picture with its map
-// drawn over it.
+// Encodes anomaly maps for responses: as samples, and as an overlay on the image.
 //
 // No LibTorch. Pure functions: safe to call from any thread.
 #pragma once
@@ -12,8 +11,8 @@
 
 namespace proad::model {
 
-// Map values drawn as the lowest and highest colour of an overlay, and the range of integer
-// heatmaps. One per model version, never stretched to a picture.
+// The map values of the lowest and the highest colour of an overlay, and the range of integer
+// heatmaps. Part of the model version, so that the maps of different images compare.
 struct MapRange {
   float low = 0.0f;
   float high = 0.3f;
@@ -29,32 +28,32 @@ enum class HeatmapEncoding {
   kPng16,    // a 16 bit grey PNG file
 };
 
-// An anomaly map as bytes. In every encoding the value of a pixel is raw * scale + offset.
+// An anomaly map as bytes. In every encoding the value of a pixel is sample * scale + offset.
 struct EncodedHeatmap {
   int width = 0;
   int height = 0;
   float scale = 1.0f;
   float offset = 0.0f;
-  std::string
-      data;  // row-major from the top left, little-endian, tightly packed; for kPng16 a PNG file
+  // Samples, row-major from the top left, little-endian, tightly packed. kPng16: a PNG file.
+  std::string data;
 };
 
 // Encodes a map of `height` rows of `width` values, which must be finite.
 //
-// kFloat32 keeps the values as they are. The integer encodings spread their raw samples evenly over
-// `range`, so that raw samples of two pictures compare; only for a map with a value outside it the
-// range is widened to that value. Nothing is clipped and no value moves by more than half a scale.
+// kFloat32 keeps the values. The integer encodings quantise `range` evenly, so that samples of
+// different images compare. If a value of the map lies outside, the range is widened to that value:
+// nothing is clipped, and no value changes by more than half of `scale`.
 // Throws InvalidInput: field "map", reason MAP_SIZE_MISMATCH or MAP_NOT_FINITE; field "map_range",
 // reason MAP_RANGE_INVALID, unless low < high and both are finite.
 EncodedHeatmap EncodeHeatmap(std::span<const float> map, int width, int height,
                              HeatmapEncoding encoding, MapRange range);
 
-// The picture as a PNG file (RGB, 8 bit) with its map drawn over it: the colours run from dark blue
-// at range.low over green to red at range.high and above, and the higher the value, the less of the
-// picture shines through, so a good part looks calm. Pixels outside `inspected_area` are darkened.
-//   map: [picture.height, picture.width]
+// The image as a PNG file (RGB, 8 bit) with its map drawn over it. Colours run from dark blue at
+// range.low over green to red at range.high and above; higher values are more opaque. Pixels
+// outside `inspected_area` are darkened.
+//   map: [image.height, image.width]
 // Throws InvalidInput as EncodeHeatmap does.
-std::string RenderOverlay(const Image& picture, std::span<const float> map, MapRange range,
+std::string RenderOverlay(const Image& image, std::span<const float> map, MapRange range,
                           Box inspected_area);
 
 }  // namespace proad::model

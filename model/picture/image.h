@@ -1,11 +1,10 @@
-// A picture as the model sees it before preprocessing, and how it is made from a file's bytes.
+// An image in memory: its pixels, a rectangle of it, and the size limits of accepted images.
 //
-// No LibTorch. Everything here is a pure function: safe to call from any thread.
+// No LibTorch. Values and pure functions: safe to use from any thread.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 namespace proad::model {
@@ -17,24 +16,27 @@ struct Image {
   std::vector<uint8_t> pixels;  // [height, width, 3], row-major, tightly packed
 };
 
-// What a picture may be at most. Checked from the file's header, before anything of the claimed
-// size is allocated.
+// A rectangle of pixels.
+struct Box {
+  int x = 0;
+  int y = 0;
+  int width = 0;
+  int height = 0;
+
+  bool operator==(const Box&) const = default;
+};
+
+// Limits of an accepted image. They are checked against the file's header before memory of the
+// stated size is allocated.
 struct ImageLimits {
   int64_t max_bytes = 32 << 20;     // of the encoded file or of the frame's data
   int64_t max_pixels = 64'000'000;  // width * height
   int max_side = 20'000;            // width and height each
 };
 
-// A 16 bit sample, white at 65535, as an 8 bit one, white at 255, rounded to the nearest.
+// Scales a 16 bit sample (white is 65535) to 8 bits (white is 255), rounded to the nearest.
 constexpr uint8_t ScaleTo8Bit(uint16_t sample) {
   return static_cast<uint8_t>((uint32_t{sample} * 255 + 32895) >> 16);
 }
-
-// Decodes a JPEG, PNG, BMP, TIFF (first page) or WebP file. Grey is repeated, transparency dropped,
-// 16 bit samples scaled by 65535 to 8 bit; an orientation tag is ignored, so coordinates are those
-// of the stored pixels. Throws InvalidInput (field "encoded") with reason IMAGE_EMPTY,
-// IMAGE_BYTES_TOO_LARGE, IMAGE_TOO_LARGE, IMAGE_FORMAT_UNSUPPORTED or IMAGE_DECODE_FAILED; a
-// truncated file is IMAGE_DECODE_FAILED, never a grey rest.
-Image DecodeImage(std::span<const uint8_t> bytes, const ImageLimits& limits = {});
 
 }  // namespace proad::model

@@ -6,7 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "model/files/byte_view.h"
+#include "model/picture/bmp_layout.h"
+#include "model/picture/byte_view.h"
 #include "model/picture/jpeg_markers.h"
 #include "model/picture/tiff_directory.h"
 
@@ -32,7 +33,7 @@ ImageHeader ReadPngHeader(std::span<const uint8_t> bytes) {
           .bits_per_sample = view.U8(24)};
 }
 
-// libpng notices by itself, but writes to stderr when it does.
+// Finds a truncated file before libpng does.
 void CheckPngComplete(std::span<const uint8_t> bytes) {
   const ByteView view(bytes, "PNG");
   uint64_t at = 8;
@@ -43,83 +44,6 @@ void CheckPngComplete(std::span<const uint8_t> bytes) {
     if (type == Tag("IEND")) return;
     at += 12 + uint64_t{length};
   }
-}
-
-// ---------------------------------------------------------------- BMP (BITMAPCOREHEADER,
-// BITMAPINFOHEADER, V4, V5)
-
-struct BmpLayout {
-  ImageHeader header;
-  int bits_per_pixel = 0;
-  uint64_t pixels_at = 0;
-};
-
-// Palette and colour masks, in the places that OpenCV reads them from.
-void CheckBmpColours(const ByteView& view, uint64_t header_size, const BmpLayout& bmp) {
-  const int bits = bmp.bits_per_pixel;
-  const bool core = header_size == 12;
-  const uint32_t compression = core ? 0 : view.Little32(30);
-  constexpr uint32_t kBitfields = 3;
-  if (bits != 1 && bits != 4 && bits != 8 && bits != 24 && bits != 32) {
-    view.Unsupported(std::to_string(bits) +
-                     " bits a pixel are not supported; 1, 4, 8, 24 and 32 are");
-  }
-  if (compression != 0 && !(compression == kBitfields && bits == 32)) {
-    view.Unsupported("compression " + std::to_string(compression) +
-                     " is not supported; uncompressed pixels are");
-  }
-  // After a 40 byte header the masks follow it; in a longer one they are its next fields, at the
-  // same place.
-  if (compression == kBitfields &&
-      (view.Little32(54) != 0xFF0000 || view.Little32(58) != 0xFF00 || view.Little32(62) != 0xFF)) {
-    view.Unsupported("colour masks other than blue, green, red, unused are not supported");
-  }
-  if (bits <= 8) {
-    const uint32_t used = core ? 0 : view.Little32(46);
-    if (used > 1u << bits) {
-      view.Damaged("a palette of " + std::to_string(used) + " colours for " + std::to_string(bits) +
-                   " bits a pixel");
-    }
-    const uint64_t colours = used == 0 ? 1u << bits : used;
-    view.Require(14 + header_size, colours * (core ? 3 : 4));
-  }
-}
-
-BmpLayout ReadBmpLayout(std::span<const uint8_t> bytes) {
-  const ByteView view(bytes, "BMP");
-  const uint32_t header_size = view.Little32(14);
-  BmpLayout bmp;
-  bmp.header.format = ImageFormat::kBmp;
-  bmp.pixels_at = view.Little32(10);
-  if (header_size == 12) {
-    bmp.header.width = view.Little16(18);
-    bmp.header.height = view.Little16(20);
-    bmp.bits_per_pixel = view.Little16(24);
-  } else {
-    constexpr std::array<uint32_t, 6> kSizes = {40, 52, 56, 64, 108, 124};
-    if (std::find(kSizes.begin(), kSizes.end(), header_size) == kSizes.end()) {
-      view.Damaged("a header of " + std::to_string(header_size) + " bytes");
-    }
-    view.Require(14, header_size);
-    bmp.header.width = static_cast<int32_t>(view.Little32(18));
-    // Negative: rows are stored from the top.
-    bmp.header.height = std::abs(int64_t{static_cast<int32_t>(view.Little32(22))});
-    bmp.bits_per_pixel = view.Little16(28);
-  }
-  if (bmp.header.width < 0) view.Damaged("negative width");
-  CheckBmpColours(view, header_size, bmp);
-  bmp.header.bits_per_sample = std::min(bmp.bits_per_pixel, 8);
-  if (bmp.pixels_at < 14 + uint64_t{header_size}) {
-    view.Damaged("its pixels begin inside its header");
-  }
-  return bmp;
-}
-
-void CheckBmpComplete(std::span<const uint8_t> bytes) {
-  const BmpLayout bmp = ReadBmpLayout(bytes);
-  const uint64_t row_bytes =
-      (static_cast<uint64_t>(bmp.header.width) * bmp.bits_per_pixel + 31) / 32 * 4;
-  ByteView(bytes, "BMP").Require(bmp.pixels_at, row_bytes * bmp.header.height);
 }
 
 // ---------------------------------------------------------------- WebP (RFC 9649)
@@ -135,14 +59,14 @@ ImageHeader ReadWebPHeader(std::span<const uint8_t> bytes) {
       header.height = int64_t{view.Little24(kPayload + 7)} + 1;
       return header;
     case Tag("VP8L"): {
-      if (view.U8(kPayload) != 0x2F) view.Damaged("bad signature of its lossless picture");
+      if (view.U8(kPayload) != 0x2F) view.Damaged("wrong signature of the VP8L data");
       const uint32_t packed = view.Little32(kPayload + 1);
       header.width = int64_t{packed & 0x3FFF} + 1;
       header.height = int64_t{packed >> 14 & 0x3FFF} + 1;
       return header;
     }
     case Tag("VP8 "):
-      if (view.Little24(kPayload + 3) != 0x2A019D) view.Damaged("bad start code of its picture");
+      if (view.Little24(kPayload + 3) != 0x2A019D) view.Damaged("wrong start code of the VP8 data");
       header.width = view.Little16(kPayload + 6) & 0x3FFF;
       header.height = view.Little16(kPayload + 8) & 0x3FFF;
       return header;
@@ -158,7 +82,7 @@ void CheckWebPComplete(std::span<const uint8_t> bytes) {
 
 // ---------------------------------------------------------------- all
 
-// What a format's files begin with; '?' stands for any byte.
+// The first bytes of a format; '?' stands for any byte.
 struct Signature {
   ImageFormat format;
   std::string_view begin;
@@ -176,7 +100,7 @@ constexpr std::array<Signature, 8> kSignatures = {{
     {ImageFormat::kWebP, "RIFF????WEBP"sv},
 }};
 
-// Whether the bytes agree with a signature as far as they go.
+// Whether the bytes, perhaps fewer, match the signature.
 bool Matches(std::span<const uint8_t> bytes, std::string_view begin) {
   for (size_t i = 0; i < std::min(bytes.size(), begin.size()); ++i) {
     if (begin[i] != '?' && static_cast<uint8_t>(begin[i]) != bytes[i]) return false;
@@ -225,15 +149,28 @@ const char* NameOf(ImageFormat format) {
 }
 
 ImageHeader ReadImageHeader(std::span<const uint8_t> bytes) {
-  if (bytes.empty()) throw InvalidImage("encoded", "IMAGE_EMPTY", "the picture has no bytes");
+  if (bytes.empty()) throw InvalidImage("encoded", "IMAGE_EMPTY", "the image has no bytes");
   const ImageHeader header = ReadHeaderOf(Recognise(bytes), bytes);
   if (header.width == 0 || header.height == 0) {
     throw InvalidImage("encoded", "IMAGE_EMPTY",
-                       std::string(NameOf(header.format)) + " file: the picture has " +
+                       std::string(NameOf(header.format)) + " file: the image has " +
                            std::to_string(header.width) + " columns and " +
                            std::to_string(header.height) + " rows");
   }
   return header;
+}
+
+void ThrowUndecodable(const ImageHeader& header, const std::string& why) {
+  throw InvalidImage("encoded", "IMAGE_DECODE_FAILED",
+                     std::string(NameOf(header.format)) + " file of " +
+                         std::to_string(header.width) + " x " + std::to_string(header.height) +
+                         " pixels cannot be decoded: " + why);
+}
+
+Image BlankImage(const ImageHeader& header) {
+  Image image{.width = static_cast<int>(header.width), .height = static_cast<int>(header.height)};
+  image.pixels.resize(size_t{3} * image.width * image.height);
+  return image;
 }
 
 void CheckComplete(std::span<const uint8_t> bytes, const ImageHeader& header) {

@@ -1,13 +1,16 @@
-// What the first bytes of an encoded picture say, read without a codec, so that limits are checked
-// before a codec allocates anything; and whether the file is all there, which codecs do not always
-// tell.
+// Reads the header of an image file without a codec, so that limits are checked before a codec
+// allocates memory, and checks that the file is complete, because codecs do not always report a
+// truncated file.
 //
-// No LibTorch. Pure functions, safe to call from any thread; nothing is allocated in proportion to
-// what a file claims.
+// No LibTorch. Pure functions: safe to call from any thread. They allocate no memory in proportion
+// to the sizes that a file states.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <string>
+
+#include "model/picture/image.h"
 
 namespace proad::model {
 
@@ -18,20 +21,26 @@ const char* NameOf(ImageFormat format);
 
 struct ImageHeader {
   ImageFormat format = ImageFormat::kJpeg;
-  int64_t width = 0;        // columns, as claimed; > 0
-  int64_t height = 0;       // rows, as claimed; > 0
-  int bits_per_sample = 8;  // of the stored samples: 1, 2, 4 (palettes and grey PNG), 8 or 16
+  int64_t width = 0;         // columns, as stated; > 0
+  int64_t height = 0;        // rows, as stated; > 0
+  int bits_per_sample = 8;   // of the stored samples: 1, 2, 4 (palettes and grey PNG), 8 or 16
+  bool progressive = false;  // of a JPEG file: the codec holds coefficients of the whole image
 };
 
-// Reads the header of a JPEG, PNG, BMP, TIFF (first page) or WebP file.
-// Throws InvalidInput (field "encoded"): IMAGE_FORMAT_UNSUPPORTED for anything else and for kinds
-// of these formats that are not decoded faithfully (the message says which are); IMAGE_EMPTY for a
-// picture without rows or columns; IMAGE_DECODE_FAILED when the header is cut off or contradicts
-// itself.
+// Reads the header of a JPEG, PNG, BMP, TIFF (first page) or WebP file. Throws InvalidInput (field
+// "encoded"): IMAGE_FORMAT_UNSUPPORTED for other formats and for variants that are not decoded
+// exactly (the message lists the supported ones); IMAGE_EMPTY for an image without rows or columns;
+// IMAGE_DECODE_FAILED for a truncated or inconsistent header.
 ImageHeader ReadImageHeader(std::span<const uint8_t> bytes);
 
-// Throws InvalidInput (field "encoded", IMAGE_DECODE_FAILED) when the file ends before the picture
-// does. What a codec decodes after this call either is the whole picture or fails.
+// Throws InvalidInput (field "encoded", IMAGE_DECODE_FAILED) if the file ends before the image
+// data. After this call a codec either decodes the whole image or fails.
 void CheckComplete(std::span<const uint8_t> bytes, const ImageHeader& header);
+
+// Throws InvalidInput (field "encoded", IMAGE_DECODE_FAILED) for a file whose pixels are damaged.
+[[noreturn]] void ThrowUndecodable(const ImageHeader& header, const std::string& why);
+
+// A black image of the stated size, which must be within the limits of an image.
+Image BlankImage(const ImageHeader& header);
 
 }  // namespace proad::model

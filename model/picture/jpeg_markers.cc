@@ -3,7 +3,7 @@
 #include <cstring>
 #include <string>
 
-#include "model/files/byte_view.h"
+#include "model/picture/byte_view.h"
 
 namespace proad::model {
 namespace {
@@ -37,8 +37,7 @@ bool IsFrameHeader(uint8_t marker) {
 
 bool IsRestart(uint8_t marker) { return marker >= kRst0 && marker <= kRst7; }
 
-// Goes from marker to marker as libjpeg does: bytes that are no marker between two of them are
-// passed over.
+// Moves from marker to marker as libjpeg does: it skips other bytes between two markers.
 class MarkerWalk {
  public:
   explicit MarkerWalk(std::span<const uint8_t> bytes) : bytes_(bytes), view_(bytes, "JPEG") {
@@ -53,7 +52,7 @@ class MarkerWalk {
     do {
       segment.marker = FindMarker();
     } while (IsRestart(segment.marker) || segment.marker == kTem);
-    if (segment.marker == kSoi) view_.Damaged("a second picture begins before the first has ended");
+    if (segment.marker == kSoi) view_.Damaged("a second image begins before the first one ends");
     segment.payload = segment.end = at_;
     if (segment.marker != kEoi) {
       const uint32_t length = view_.Big16(at_);
@@ -67,7 +66,7 @@ class MarkerWalk {
   }
 
  private:
-  // Position after the next marker's code. Stuffed zeros (FF 00) belong to entropy-coded data.
+  // The code of the next marker; moves behind it. Stuffed zeros (FF 00) are entropy-coded data.
   uint8_t FindMarker() {
     while (true) {
       const uint8_t* begin = bytes_.data() + at_;
@@ -104,6 +103,7 @@ ImageHeader ParseFrameHeader(const ByteView& view, const Segment& segment) {
   ImageHeader header;
   header.format = ImageFormat::kJpeg;
   header.bits_per_sample = view.U8(segment.payload);
+  header.progressive = segment.marker == kSof2;
   header.height = view.Big16(segment.payload + 1);
   header.width = view.Big16(segment.payload + 3);
   if (header.bits_per_sample != 8) {
@@ -125,7 +125,7 @@ ImageHeader ReadJpegHeader(std::span<const uint8_t> bytes) {
     const Segment segment = walk.Next();
     if (IsFrameHeader(segment.marker)) return ParseFrameHeader(walk.view(), segment);
     if (segment.marker == kSos || segment.marker == kEoi) {
-      walk.view().Damaged("no frame header before its pixels");
+      walk.view().Damaged("it has no frame header before the first scan");
     }
   }
 }
@@ -140,7 +140,7 @@ void CheckJpegComplete(std::span<const uint8_t> bytes) {
       walk.view().Damaged("more than " + std::to_string(kMaxScans) + " scans");
     }
   }
-  if (scans == 0) walk.view().Damaged("it holds no pixels");
+  if (scans == 0) walk.view().Damaged("it has no scan");
 }
 
 }  // namespace proad::model

@@ -1,7 +1,7 @@
-// The marker structure of a JPEG file (ITU T.81, annex B).
+// Reads the marker structure of a JPEG file (ITU T.81, annex B).
 //
-// libjpeg fills the rest of a truncated picture with grey and only warns; walking the markers finds
-// it out. No LibTorch. Pure functions, safe to call from any thread.
+// libjpeg fills the missing part of a truncated image with grey and only warns; walking the markers
+// detects the truncation. No LibTorch. Pure functions: safe to call from any thread.
 #pragma once
 
 #include <cstdint>
@@ -11,12 +11,12 @@
 
 namespace proad::model {
 
-// Reads up to the frame header. Baseline, extended and progressive Huffman-coded pictures of 8 bit
-// with one or three components are supported. Throws as ReadImageHeader.
+// Reads up to the frame header. Supported are baseline, extended and progressive Huffman-coded
+// images of 8 bits with one or three components. Throws as ReadImageHeader does.
 ImageHeader ReadJpegHeader(std::span<const uint8_t> bytes);
 
-// Walks every scan to the end-of-image marker. Throws as CheckComplete; also for a file of more
-// scans than any encoder makes, each of which would cost a pass over the whole picture.
+// Walks all scans to the end-of-image marker. Throws as CheckComplete does, and for a file of more
+// than 100 scans: each scan costs a pass over the whole image.
 void CheckJpegComplete(std::span<const uint8_t> bytes);
 
 }  // namespace proad::model

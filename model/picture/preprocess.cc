@@ -5,47 +5,16 @@
 #include <string>
 
 #include "model/files/error.h"
-#include "model/picture/resample.h"
+#include "model/picture/resize.h"
 
 namespace proad::model {
 namespace {
 
-// Where torchvision's CenterCrop begins: int(round((size - crop) / 2.0)), halves to the even
-// number.
+// The first pixel of torchvision's CenterCrop: int(round((size - crop) / 2.0)), halves to even.
 int CropOffset(int size, int crop) {
   const int half = (size - crop) / 2;
   const bool tie = (size - crop) % 2 != 0;
   return tie && half % 2 != 0 ? half + 1 : half;
-}
-
-Box CropBox(const Preprocessing& preprocessing) {
-  return {.x = CropOffset(preprocessing.resize_width, preprocessing.crop_width),
-          .y = CropOffset(preprocessing.resize_height, preprocessing.crop_height),
-          .width = preprocessing.crop_width,
-          .height = preprocessing.crop_height};
-}
-
-void CheckParameters(const Preprocessing& preprocessing) {
-  const auto check = [](const char* axis, int resize, int crop) {
-    if (resize >= 1 && crop >= 1 && crop <= resize) return;
-    throw InvalidInput("preprocessing", "PREPROCESSING_INVALID",
-                       std::string("preprocessing: crop_") + axis + " " + std::to_string(crop) +
-                           " and resize_" + axis + " " + std::to_string(resize) +
-                           " are impossible; 1 <= crop <= resize is needed");
-  };
-  check("height", preprocessing.resize_height, preprocessing.crop_height);
-  check("width", preprocessing.resize_width, preprocessing.crop_width);
-}
-
-void CheckImage(const Image& image) {
-  if (image.width < 1 || image.height < 1 ||
-      image.pixels.size() != size_t{3} * image.width * image.height) {
-    throw InvalidImage("image", "IMAGE_EMPTY",
-                       "a picture of " + std::to_string(image.width) + " x " +
-                           std::to_string(image.height) + " pixels with " +
-                           std::to_string(image.pixels.size()) +
-                           " bytes; 3 bytes a pixel and at least one pixel are needed");
-  }
 }
 
 // Linear interpolation along one axis: value = map[low] + fraction * (map[high] - map[low]).
@@ -55,9 +24,9 @@ struct Tap {
   float fraction = 0;
 };
 
-// For picture pixels begin .. begin + count - 1 of `size`, through resize and crop to a map of
-// `map_size` samples; centres of pixels lie at half integers in each of these grids. Beyond the
-// outermost samples their values hold.
+// The taps of the image pixels begin .. begin + count - 1 of `size`, through resize and crop to a
+// map of `map_size` samples. Pixel centres lie at half integers in each of these grids. Positions
+// beyond the outermost samples take their values.
 std::vector<Tap> MakeTaps(int begin, int count, int size, int resize, int crop_offset, int crop,
                           int map_size) {
   std::vector<Tap> taps(count);
@@ -71,18 +40,8 @@ std::vector<Tap> MakeTaps(int begin, int count, int size, int resize, int crop_o
   return taps;
 }
 
-// The picture's pixels, of `size`, in which the centres of a map's samples lie.
-std::vector<int> NearestPixels(int size, int resize, int crop_offset, int crop, int map_size) {
-  std::vector<int> pixels(map_size);
-  for (int i = 0; i < map_size; ++i) {
-    const double resized = crop_offset + (i + 0.5) * crop / map_size;
-    pixels[i] = std::clamp(static_cast<int>(resized * size / resize), 0, size - 1);
-  }
-  return pixels;
-}
-
-// Rows of a map, widened to the picture on demand. Picture rows come in order, so two widened rows
-// are enough.
+// Interpolates rows of a map to the width of the image on demand. Image rows come in ascending
+// order, so a cache of two rows is enough.
 class WidenedRows {
  public:
   WidenedRows(std::span<const float> map, int map_width, std::vector<Tap> taps)
@@ -116,26 +75,35 @@ class WidenedRows {
 
 }  // namespace
 
-Image ResizeBilinear(const Image& image, int width, int height) {
-  CheckImage(image);
-  if (width < 1 || height < 1) {
-    throw InvalidInput(
-        "preprocessing", "PREPROCESSING_INVALID",
-        "cannot resize to " + std::to_string(width) + " x " + std::to_string(height) + " pixels");
-  }
-  return ResampleBilinear(image, width, height, {0, 0, width, height});
+void CheckSizes(const Preprocessing& preprocessing) {
+  const auto check = [](const char* axis, int resize, int crop) {
+    if (resize >= 1 && crop >= 1 && crop <= resize) return;
+    throw InvalidInput("preprocessing", "PREPROCESSING_INVALID",
+                       std::string("preprocessing: crop_") + axis + " " + std::to_string(crop) +
+                           " and resize_" + axis + " " + std::to_string(resize) +
+                           "; 1 <= crop <= resize is needed");
+  };
+  check("height", preprocessing.resize_height, preprocessing.crop_height);
+  check("width", preprocessing.resize_width, preprocessing.crop_width);
+}
+
+Box CropBox(const Preprocessing& preprocessing) {
+  return {.x = CropOffset(preprocessing.resize_width, preprocessing.crop_width),
+          .y = CropOffset(preprocessing.resize_height, preprocessing.crop_height),
+          .width = preprocessing.crop_width,
+          .height = preprocessing.crop_height};
 }
 
 PreparedImage Prepare(const Image& image, const Preprocessing& preprocessing) {
-  CheckParameters(preprocessing);
-  CheckImage(image);
-  Image cropped = ResampleBilinear(image, preprocessing.resize_width, preprocessing.resize_height,
-                                   CropBox(preprocessing));
+  CheckSizes(preprocessing);
+  CheckPixels(image);
+  Image cropped = ResizeBilinear(image, preprocessing.resize_width, preprocessing.resize_height,
+                                 CropBox(preprocessing));
   return {cropped.width, cropped.height, std::move(cropped.pixels)};
 }
 
 Box InspectedArea(int width, int height, const Preprocessing& preprocessing) {
-  CheckParameters(preprocessing);
+  CheckSizes(preprocessing);
   const Box crop = CropBox(preprocessing);
   const auto outwards = [](int begin, int count, int64_t size, int resize, int& from, int& length) {
     from = static_cast<int>(begin * size / resize);
@@ -169,27 +137,6 @@ std::vector<float> MapToOriginal(std::span<const float> map, int map_width, int 
     const float fraction = taps[y].fraction;
     float* out = result.data() + size_t(area.y + y) * width + area.x;
     for (int x = 0; x < area.width; ++x) out[x] = low[x] + fraction * (high[x] - low[x]);
-  }
-  return result;
-}
-
-std::vector<uint8_t> MaskToMap(const Image& mask, int map_width, int map_height,
-                               const Preprocessing& preprocessing) {
-  CheckParameters(preprocessing);
-  CheckImage(mask);
-  const Box crop = CropBox(preprocessing);
-  const std::vector<int> columns =
-      NearestPixels(mask.width, preprocessing.resize_width, crop.x, crop.width, map_width);
-  const std::vector<int> rows =
-      NearestPixels(mask.height, preprocessing.resize_height, crop.y, crop.height, map_height);
-  std::vector<uint8_t> result;
-  result.reserve(size_t(map_width) * map_height);
-  for (const int y : rows) {
-    const uint8_t* const row = mask.pixels.data() + size_t{3} * mask.width * y;
-    for (const int x : columns) {
-      const uint8_t* const pixel = row + size_t{3} * x;
-      result.push_back(pixel[0] != 0 || pixel[1] != 0 || pixel[2] != 0 ? 255 : 0);
-    }
   }
   return result;
 }

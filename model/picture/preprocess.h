@@ -1,5 +1,5 @@
-// From a picture to the network's input, and from the network's map back to the picture. Training,
-// evaluation and serving call these same functions; their parameters are stored in the checkpoint.
+// Converts an image to the network's input, and the network's map back to the pixels of the image.
+// Training, evaluation and serving call these functions; the parameters are part of the checkpoint.
 //
 // No LibTorch. Pure functions: safe to call from any thread.
 #pragma once
@@ -13,11 +13,11 @@
 
 namespace proad::model {
 
-// Resize, then cut the centre, then (on the device) normalise.
+// Resize, then centre crop, then (on the device) normalise.
 struct Preprocessing {
   int resize_height = 392;
   int resize_width = 392;
-  int crop_height = 392;  // equal to resize: no crop, the whole picture is inspected
+  int crop_height = 392;  // equal to the resize: no crop, the whole image is inspected
   int crop_width = 392;
   std::array<float, 3> mean = {0.485f, 0.456f, 0.406f};  // of RGB in 0..1
   std::array<float, 3> std = {0.229f, 0.224f, 0.225f};
@@ -25,43 +25,30 @@ struct Preprocessing {
   bool operator==(const Preprocessing&) const = default;
 };
 
-// A rectangle of pixels.
-struct Box {
-  int x = 0;
-  int y = 0;
-  int width = 0;
-  int height = 0;
+// Throws InvalidInput (field "preprocessing") unless 1 <= crop <= resize on both axes.
+void CheckSizes(const Preprocessing& preprocessing);
 
-  bool operator==(const Box&) const = default;
-};
+// The centre crop, in pixels of the resized image.
+Box CropBox(const Preprocessing& preprocessing);
 
-// A picture ready for the network. Owns its pixels.
+// An image that is ready for the network. Owns its pixels.
 struct PreparedImage {
   int width = 0;
   int height = 0;
   std::vector<uint8_t> pixels;  // [crop_height, crop_width, 3], RGB
 };
 
-// Antialiased bilinear resize, equal to Pillow's Image.resize(..., BILINEAR) bit for bit.
-Image ResizeBilinear(const Image& image, int width, int height);
-
-// Resizes and crops. Throws InvalidInput (field "preprocessing") when the parameters are
-// impossible.
+// Resizes and crops. Throws InvalidInput as CheckSizes (field "preprocessing") and CheckPixels
+// (field "image") do.
 PreparedImage Prepare(const Image& image, const Preprocessing& preprocessing);
 
-// The pixels of a `width` x `height` picture that Prepare keeps, rounded outwards to whole pixels.
+// The pixels of a `width` x `height` image that Prepare keeps, rounded outwards to whole pixels.
 Box InspectedArea(int width, int height, const Preprocessing& preprocessing);
 
-// A map of the inspected area, brought to the picture's own pixel grid by bilinear interpolation
-// through the inverse of crop and resize; 0 outside the inspected area.
+// Brings a map of the inspected area to the pixel grid of the image, by bilinear interpolation
+// through the inverse of crop and resize. Pixels outside the inspected area are 0.
 //   map: [map_height, map_width]  ->  [height, width]
 std::vector<float> MapToOriginal(std::span<const float> map, int map_width, int map_height,
                                  int width, int height, const Preprocessing& preprocessing);
-
-// The mask of a picture on the grid of a map of the inspected area: of each pixel of the map what
-// lies at its centre, 255 where any channel of the mask is not 0, else 0.
-//   mask: as large as the picture  ->  [map_height, map_width]
-std::vector<uint8_t> MaskToMap(const Image& mask, int map_width, int map_height,
-                               const Preprocessing& preprocessing);
 
 }  // namespace proad::model

@@ -7,15 +7,15 @@
 #include <random>
 #include <utility>
 
-#include "model/picture/preprocess.h"
+#include "model/picture/resize.h"
 
 namespace proad::model {
 namespace {
 
-// The standard library's distributions differ from one to the next; these do not.
-class Dice {
+// Random numbers that are equal on every platform; the distributions of standard libraries differ.
+class Random {
  public:
-  explicit Dice(uint64_t seed) : random_(seed) {}
+  explicit Random(uint64_t seed) : random_(seed) {}
 
   // In [0, 1).
   double Uniform() { return static_cast<double>(random_() >> 11) * 0x1p-53; }
@@ -49,8 +49,8 @@ Image Cut(const Image& image, const Box& box) {
   return cut;
 }
 
-// A square of a photograph, `side` pixels after the resize.
-Image RandomCrop(const Image& photograph, int side, const ViewOptions& options, Dice& dice) {
+// A random square of a photograph, resized to `side` pixels.
+Image RandomCrop(const Image& photograph, int side, const ViewOptions& options, Random& dice) {
   const int shorter = std::min(photograph.width, photograph.height);
   const double enlarged = static_cast<double>(side) / options.most_enlarged / shorter;
   const double smallest = std::min(1.0, std::max(options.smallest_crop, enlarged));
@@ -60,7 +60,7 @@ Image RandomCrop(const Image& photograph, int side, const ViewOptions& options, 
   return ResizeBilinear(Cut(photograph, box), side, side);
 }
 
-// One of the eight ways to lay a square down.
+// Rotates by quarter turns and mirrors.
 Image Turned(const Image& square, int quarters, bool mirrored) {
   const int last = square.width - 1;
   Image turned = Blank(square.width, square.width);
@@ -77,8 +77,8 @@ Image Turned(const Image& square, int quarters, bool mirrored) {
   return turned;
 }
 
-// New values of all colours of all pixels.
-void Recolour(Image& image, const ViewOptions& options, Dice& dice) {
+// Changes grey, contrast, brightness and channel order of all pixels.
+void Recolour(Image& image, const ViewOptions& options, Random& dice) {
   const bool grey = dice.Chance(options.grey);
   const bool relight = dice.Chance(options.relight);
   const double contrast = relight ? dice.Uniform(0.6, 1.4) : 1.0;
@@ -106,7 +106,7 @@ void Recolour(Image& image, const ViewOptions& options, Dice& dice) {
 
 Image RandomView(const PhotographReader& read, int64_t count, const ViewOptions& options,
                  uint64_t seed) {
-  Dice dice(seed);
+  Random dice(seed);
   const int64_t choices = static_cast<int64_t>(options.tiles.size());
   const int tiles = options.tiles[static_cast<size_t>(dice.Below(choices))];
   Image view = Blank(options.side, options.side);

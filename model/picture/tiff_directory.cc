@@ -4,12 +4,12 @@
 #include <array>
 #include <string>
 
-#include "model/files/byte_view.h"
+#include "model/picture/byte_view.h"
 
 namespace proad::model {
 namespace {
 
-// Tags that decide how pixels are stored.
+// The tags that say how pixels are stored.
 enum Tag : uint32_t {
   kWidth = 256,
   kHeight = 257,
@@ -17,7 +17,6 @@ enum Tag : uint32_t {
   kCompression = 259,
   kPhotometric = 262,
   kStripOffsets = 273,
-  kOrientation = 274,
   kSamples = 277,
   kRowsPerStrip = 278,
   kStripSizes = 279,
@@ -27,7 +26,6 @@ enum Tag : uint32_t {
   kTileHeight = 323,
   kTileOffsets = 324,
   kTileSizes = 325,
-  kExtraSamples = 338,
   kSampleFormat = 339,
 };
 
@@ -40,7 +38,6 @@ constexpr uint32_t kMinIsWhite = 0;
 constexpr uint32_t kMinIsBlack = 1;
 constexpr uint32_t kRgb = 2;
 constexpr uint32_t kPalette = 3;
-constexpr uint32_t kUnassociatedAlpha = 2;
 
 struct Entry {
   bool present = false;
@@ -63,14 +60,13 @@ class TiffReader {
   }
 
   const ByteView& view() const { return view_; }
-  bool big_endian() const { return big_endian_; }
 
   uint32_t U16(uint64_t at) const { return big_endian_ ? view_.Big16(at) : view_.Little16(at); }
   uint32_t U32(uint64_t at) const { return big_endian_ ? view_.Big32(at) : view_.Little32(at); }
 
   bool Has(Tag tag) const { return At(tag).present; }
 
-  // A tag's values; all of them lie inside the file.
+  // The values of a tag; AddEntry checked that they lie inside the file.
   const Entry& Get(Tag tag) const {
     const Entry& entry = At(tag);
     if (!entry.present) view_.Damaged("tag " + std::to_string(tag) + " is missing");
@@ -99,7 +95,7 @@ class TiffReader {
   }
   uint32_t One(Tag tag, uint32_t otherwise) const { return Has(tag) ? One(tag) : otherwise; }
 
-  // The value that a tag repeats for every sample of a pixel.
+  // The value that a tag states for every sample of a pixel.
   uint32_t PerSample(Tag tag, uint32_t samples, uint32_t otherwise) const {
     if (!Has(tag)) return otherwise;
     const Entry& entry = Get(tag);
@@ -116,10 +112,10 @@ class TiffReader {
   }
 
  private:
-  static constexpr std::array<Tag, 18> kTags = {
-      kWidth,       kHeight,     kBits,         kCompression, kPhotometric,  kStripOffsets,
-      kOrientation, kSamples,    kRowsPerStrip, kStripSizes,  kPlanar,       kColourMap,
-      kTileWidth,   kTileHeight, kTileOffsets,  kTileSizes,   kExtraSamples, kSampleFormat};
+  static constexpr std::array<Tag, 16> kTags = {
+      kWidth,      kHeight,       kBits,       kCompression, kPhotometric, kStripOffsets,
+      kSamples,    kRowsPerStrip, kStripSizes, kPlanar,      kColourMap,   kTileWidth,
+      kTileHeight, kTileOffsets,  kTileSizes,  kSampleFormat};
 
   const Entry& At(Tag tag) const {
     return entries_[std::find(kTags.begin(), kTags.end(), tag) - kTags.begin()];
@@ -130,7 +126,7 @@ class TiffReader {
     const auto known = std::find(kTags.begin(), kTags.end(), tag);
     if (known == kTags.end()) return;
     Entry& entry = entries_[known - kTags.begin()];
-    if (entry.present) view_.Damaged("tag " + std::to_string(tag) + " is there twice");
+    if (entry.present) view_.Damaged("tag " + std::to_string(tag) + " occurs twice");
     entry = {.present = true, .type = U16(at + 2), .count = U32(at + 4), .at = at + 8};
     if (entry.type != kByte && entry.type != kShort && entry.type != kLong) {
       view_.Damaged("tag " + std::to_string(tag) + " is of type " + std::to_string(entry.type) +
@@ -206,7 +202,7 @@ TiffDirectory ReadTiffDirectory(std::span<const uint8_t> bytes) {
   CheckColours(tiff, samples, bits);
   directory.compression = tiff.One(kCompression, kUncompressed);
   directory.samples_per_pixel = samples;
-  directory.big_endian = tiff.big_endian();
+  directory.photometric = tiff.One(kPhotometric);
 
   const uint32_t height = tiff.One(kHeight);
   directory.rows_per_strip = std::min(tiff.One(kRowsPerStrip, height), height);
@@ -218,20 +214,10 @@ TiffDirectory ReadTiffDirectory(std::span<const uint8_t> bytes) {
     if (offsets.type == kByte || sizes.type == kByte || offsets.count != strips ||
         sizes.count != strips) {
       tiff.view().Damaged("it does not list the " + std::to_string(strips) +
-                          " strips of its picture");
+                          " strips of its image");
     }
   }
 
-  if (tiff.Has(kOrientation) && tiff.One(kOrientation) != 1) {
-    if (tiff.Get(kOrientation).type != kShort) tiff.view().Damaged("tag 274 is not a SHORT");
-    directory.orientation_at = tiff.Get(kOrientation).at;
-  }
-  if (tiff.Has(kExtraSamples)) {
-    const Entry& extra = tiff.Get(kExtraSamples);
-    if (extra.count != 1 || samples != 4) tiff.view().Damaged("tag 338 does not fit its samples");
-    if (extra.type != kShort) tiff.view().Damaged("tag 338 is not a SHORT");
-    if (tiff.Value(extra, 0) == kUnassociatedAlpha) directory.alpha_kind_at = extra.at;
-  }
   return directory;
 }
 
@@ -254,20 +240,6 @@ void CheckTiffComplete(std::span<const uint8_t> bytes) {
                           " bytes instead of " + std::to_string(needed));
     }
   }
-}
-
-bool NeedsNeutralTags(const TiffDirectory& directory) {
-  return directory.orientation_at != 0 || directory.alpha_kind_at != 0;
-}
-
-void NeutraliseTags(const TiffDirectory& directory, std::span<uint8_t> bytes) {
-  const auto set = [&](uint64_t at, uint8_t value) {
-    if (at == 0) return;
-    bytes[at] = directory.big_endian ? 0 : value;
-    bytes[at + 1] = directory.big_endian ? value : 0;
-  };
-  set(directory.orientation_at, 1);
-  set(directory.alpha_kind_at, 0);
 }
 
 }  // namespace proad::model

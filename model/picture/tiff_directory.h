@@ -1,8 +1,7 @@
-// The first image file directory of a TIFF file (TIFF 6.0, section 2).
+// Reads the first image file directory of a TIFF file (TIFF 6.0, section 2).
 //
-// libtiff's RGBA interface, which OpenCV uses, leaves what it cannot read black and does not say
-// so; it obeys the orientation tag and multiplies by an alpha channel. Reading the directory first
-// keeps all three out. No LibTorch. Pure functions, safe to call from any thread.
+// The checks refuse kinds of TIFF that tiff_decoder.h does not decode exactly. No LibTorch. Pure
+// functions: safe to call from any thread.
 #pragma once
 
 #include <cstdint>
@@ -17,25 +16,14 @@ struct TiffDirectory {
   uint32_t compression = 1;
   uint32_t samples_per_pixel = 1;
   uint32_t rows_per_strip = 0;  // 1..height
-  bool big_endian = false;
-  // Positions of two SHORT values that a decoder must not obey; 0 when absent or harmless.
-  uint64_t orientation_at = 0;
-  uint64_t alpha_kind_at = 0;
+  uint32_t photometric = 1;     // interpretation of the samples, tag 262
 };
 
 // Supported: classic TIFF; grey, RGB, RGBA or palette; 8 or 16 bit unsigned samples, one plane, in
-// strips; stored plain or packed with LZW, Deflate or PackBits. Throws as ReadImageHeader.
+// strips; uncompressed or packed with LZW, Deflate or PackBits. Throws as ReadImageHeader does.
 TiffDirectory ReadTiffDirectory(std::span<const uint8_t> bytes);
 
-// Checks that every strip lies inside the file and can hold its rows. Throws as CheckComplete.
+// Checks that every strip lies inside the file and can hold its rows. Throws as CheckComplete does.
 void CheckTiffComplete(std::span<const uint8_t> bytes);
-
-// Whether a decoder would see more than stored pixels: apply an orientation, or multiply by an
-// alpha channel.
-bool NeedsNeutralTags(const TiffDirectory& directory);
-
-// Sets those two tags of `bytes`, from which `directory` was read, to top-left and to alpha of no
-// stated kind.
-void NeutraliseTags(const TiffDirectory& directory, std::span<uint8_t> bytes);
 
 }  // namespace proad::model

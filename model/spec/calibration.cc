@@ -12,7 +12,7 @@
 namespace proad::model {
 namespace {
 
-// Decimal budgets are not exact in binary: 0.29 of 100 must be 29, though their product is below.
+// Decimal budgets are not exact in binary: 0.29 * 100 is below 29, and must count as 29.
 constexpr double kRounding = 1e-9;
 
 std::string Show(double value) {
@@ -24,13 +24,12 @@ std::string Show(double value) {
 void Check(const std::vector<double>& scores, double budget) {
   if (!(budget > 0 && budget < 1)) {
     throw InvalidInput("false_reject_budget", "OUT_OF_RANGE",
-                       "the false-reject budget is " + Show(budget) + "; must be > 0 and < 1");
+                       "the false-reject budget is " + Show(budget) + "; it must be > 0 and < 1");
   }
   for (size_t i = 0; i < scores.size(); ++i) {
     if (!std::isfinite(scores[i])) {
-      throw NonFiniteScore("good_scores", "score " + std::to_string(i) +
-                                              " of the good pictures is " + Show(scores[i]) +
-                                              "; must be finite");
+      throw NonFiniteScore("good_scores", "score " + std::to_string(i) + " of the good images is " +
+                                              Show(scores[i]) + "; it must be finite");
     }
   }
 }
@@ -38,19 +37,19 @@ void Check(const std::vector<double>& scores, double budget) {
 [[noreturn]] void RefuseTooFew(size_t images, int64_t needed, double budget) {
   throw InvalidInput("good_scores", "TOO_FEW_IMAGES",
                      std::to_string(images) +
-                         " good pictures are too few to calibrate on: a "
+                         " good images are too few for a calibration: a "
                          "false-reject budget of " +
                          Show(budget) + " needs at least " + std::to_string(needed));
 }
 
 Calibration Make(double threshold, double budget, size_t images) {
-  // A manifest's threshold is above 0; scores that are all 0 would give none.
+  // A threshold in a manifest must be above 0, also if all scores are 0.
   return {.threshold = std::max(threshold, std::numeric_limits<double>::min()),
           .false_reject_budget = budget,
           .images = static_cast<int64_t>(images)};
 }
 
-// Half way from `passes` to `rejected`, but never so near `passes` that rounding gives it back.
+// Half way from `passes` to `rejected`, and above `passes` also after rounding.
 double Between(double passes, double rejected) {
   const double middle = std::midpoint(passes, rejected);
   return middle > passes ? middle : rejected;
@@ -60,8 +59,7 @@ double MeanOf(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-// How much scores of one category differ, relative to their mean, and from how many free values
-// that is known.
+// The variance of scores relative to the mean of their category, and its degrees of freedom.
 struct Spread {
   double variance = 0;
   double freedom = 0;
@@ -91,8 +89,8 @@ double NormalQuantile(double p) {
                  (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
 }
 
-// The same of Student's distribution (Abramowitz and Stegun, 26.7.5). Too small for fewer than
-// three free values, where kMostMargin decides anyway.
+// The same for Student's distribution (Abramowitz and Stegun, 26.7.5). Too small for fewer than
+// three degrees of freedom, where kMostMargin limits the bound.
 double StudentQuantile(double p, double freedom) {
   const double z = NormalQuantile(p);
   const double z3 = z * z * z;
@@ -117,7 +115,7 @@ double Bound(const std::vector<double>& scores, const Spread& spread, double bud
 int64_t ImagesForBudget(double budget) {
   Check({}, budget);
   const double images = std::ceil((1 - kRounding) / budget);
-  constexpr double kMost = 1e18;  // what a budget near 0 needs is more than any integer
+  constexpr double kMost = 1e18;  // a budget near 0 needs more images than an integer holds
   return static_cast<int64_t>(std::min(images, kMost));
 }
 

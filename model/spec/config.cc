@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "model/files/error.h"
-#include "model/files/strict_json.h"
+#include "model/files/text.h"
 
 namespace proad::model {
 namespace {
@@ -29,8 +29,8 @@ void CheckDivides(const std::string& option, int value, const std::string& of, i
 }
 
 void Validate(const EncoderConfig& encoder) {
-  // The bounds are far beyond any published vision transformer; they keep products of them within
-  // 64 bits and a damaged manifest from asking for terabytes.
+  // The bounds are far above any published vision transformer. They keep products within 64 bits
+  // and limit the memory that a damaged manifest can ask for.
   CheckRange("encoder.width", encoder.width, 1, 8192);
   CheckRange("encoder.heads", encoder.heads, 1, 128);
   CheckDivides("encoder.width", encoder.width, "encoder.heads", encoder.heads);
@@ -50,14 +50,15 @@ void Validate(const EncoderConfig& encoder) {
                          std::to_string(encoder.taps[i - 1]));
     }
   }
-  if (encoder.kind == EncoderKind::kPatchPyramid && encoder.taps != std::vector<int>{0}) {
-    Refuse("encoder.taps", "must be [0] of a patch pyramid, which has one tap");
+  const EncoderKindTraits& kind = TraitsOf(encoder.kind);
+  if (!kind.has_blocks && encoder.taps != std::vector<int>{0}) {
+    Refuse("encoder.taps", std::string("must be [0] for a ") + kind.words + ", which has one tap");
   }
   if (encoder.blocks != encoder.taps.back() + 1) {
     Refuse("encoder.blocks", "is " + std::to_string(encoder.blocks) +
                                  "; it must be the last tap + 1, " +
                                  std::to_string(encoder.taps.back() + 1) +
-                                 ", as blocks after the last tap are never run");
+                                 "; blocks after the last tap are never run");
   }
 }
 
@@ -74,77 +75,7 @@ void CheckCrop(const std::string& side, int resize, int crop, int input) {
   }
 }
 
-std::vector<int> Taps(int first, int step, int count) {
-  std::vector<int> taps(count);
-  for (int i = 0; i < count; ++i) taps[i] = first + i * step;
-  return taps;
-}
-
 }  // namespace
-
-const std::vector<std::string>& PresetNames() {
-  static const std::vector<std::string> names = {"proad-pyramid", "proad-tiny", "proad-small",
-                                                 "proad-base", "proad-large"};
-  return names;
-}
-
-ModelConfig PresetConfig(std::string_view preset) {
-  ModelConfig config;  // the defaults are proad-base
-  config.preset = preset;
-  if (preset == "proad-base") return config;
-  if (preset == "proad-small") {
-    config.encoder.width = 384;
-    config.encoder.heads = 6;
-    return config;
-  }
-  if (preset == "proad-large") {
-    config.encoder.width = 1024;
-    config.encoder.heads = 16;
-    config.encoder.blocks = 19;
-    config.encoder.taps = Taps(4, 2, 8);
-    return config;
-  }
-  if (preset == "proad-tiny") {
-    config.encoder.width = 192;
-    config.encoder.heads = 3;
-    config.encoder.position_grid = 28;
-    config.decoder_layers = 4;
-    config.input_height = 280;
-    config.input_width = 280;
-    return config;
-  }
-  if (preset == "proad-pyramid") {
-    config.encoder = {.kind = EncoderKind::kPatchPyramid,
-                      .width = 192,
-                      .heads = 3,
-                      .blocks = 1,
-                      .registers = 0,
-                      .position_grid = 1,
-                      .taps = {0}};
-    config.decoder_layers = 4;
-    config.groups = 1;
-    return config;
-  }
-  std::string known;
-  for (const std::string& name : PresetNames()) known += (known.empty() ? "" : ", ") + name;
-  throw InvalidInput("preset", "PRESET_UNKNOWN",
-                     "there is no preset \"" + std::string(preset) + "\"; known are " + known);
-}
-
-Preprocessing PresetPreprocessing(std::string_view preset) {
-  const ModelConfig config = PresetConfig(preset);
-  Preprocessing preprocessing;
-  preprocessing.crop_height = config.input_height;
-  preprocessing.crop_width = config.input_width;
-  const bool direct = preset == "proad-tiny" || preset == "proad-pyramid";
-  preprocessing.resize_height = direct ? config.input_height : 448;
-  preprocessing.resize_width = direct ? config.input_width : 448;
-  if (config.encoder.kind == EncoderKind::kPatchPyramid) {
-    preprocessing.mean = {0, 0, 0};  // the encoder wants 0..1, and subtracts SqueezeNet's own mean
-    preprocessing.std = {1, 1, 1};
-  }
-  return preprocessing;
-}
 
 void Validate(const ModelConfig& config) {
   Validate(config.encoder);
@@ -157,9 +88,8 @@ void Validate(const ModelConfig& config) {
                          ", and decoder_layers, " + std::to_string(config.decoder_layers) +
                          ": at most " + std::to_string(std::gcd(taps, config.decoder_layers)));
   }
-  // What is halved four times must not vanish.
-  const bool pyramid = config.encoder.kind == EncoderKind::kPatchPyramid;
-  const int least = pyramid ? 2 * config.encoder.patch : 1;
+  const int min_grid = TraitsOf(config.encoder.kind).min_grid;
+  const int least = min_grid > 1 ? min_grid * config.encoder.patch : 1;
   CheckRange("input_height", config.input_height, least, 8192);
   CheckRange("input_width", config.input_width, least, 8192);
   CheckDivides("input_height", config.input_height, "encoder.patch", config.encoder.patch);
@@ -181,19 +111,6 @@ void Validate(const ModelConfig& config, const Preprocessing& preprocessing) {
   }
 }
 
-const char* NameOf(EncoderKind kind) {
-  return kind == EncoderKind::kPatchPyramid ? "patch_pyramid" : "vision_transformer";
-}
-
-EncoderKind ParseEncoderKind(std::string_view name) {
-  for (const EncoderKind kind : {EncoderKind::kVisionTransformer, EncoderKind::kPatchPyramid}) {
-    if (name == NameOf(kind)) return kind;
-  }
-  throw InvalidInput(
-      "kind", "ENCODER_KIND_UNKNOWN",
-      "kind " + Quote(name) + " is not known; known are vision_transformer, patch_pyramid");
-}
-
 const char* NameOf(PositionResize resize) {
   return resize == PositionResize::kOfficial ? "official" : "lineage";
 }
@@ -204,7 +121,7 @@ PositionResize ParsePositionResize(std::string_view name) {
   }
   throw InvalidInput(
       "position_resize", "POSITION_RESIZE_UNKNOWN",
-      "position_resize " + Quote(name) + " is not known; known are official, lineage");
+      "position_resize " + Quote(name) + " is unknown; known values are official, lineage");
 }
 
 }  // namespace proad::model

@@ -1,7 +1,6 @@
 #include "model/spec/encoder_names.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <utility>
 
@@ -9,14 +8,36 @@
 #include "model/spec/squeezenet_layout.h"
 
 namespace proad::model {
+
+// Names without the prefix of a class around the encoder.
+struct DialectTraits {
+  WeightDialect dialect;
+  const char* name;
+  EncoderKind kind;
+  const char* mark;                   // a tensor that only files of this dialect have
+  std::vector<const char*> prefixes;  // that may stand before all names
+  const char* width_tensor;           // its last dimension is the width
+  // The tensors of a kind without blocks; the names below are those of a kind with blocks.
+  std::vector<WantedTensor> (*wanted)(const EncoderConfig& config) = nullptr;
+  const char* blocks = "";  // prefix of all blocks
+  const char* cls_token = "";
+  const char* positions = "";
+  const char* registers = "";
+  const char* patch_weight = "";
+  const char* patch_bias = "";
+  bool has_class_position = true;
+  bool in_parts = false;                       // query, key and value are separate tensors
+  std::vector<const char*> extras = {};        // other tensors that may be in the file
+  std::vector<const char*> outer_extras = {};  // the same without the prefix
+};
+
 namespace {
 
-constexpr char kClassWrapper[] = "dinov2_with_registers.";
-constexpr char kPyramidMark[] = "squeezenet.conv1.weight";
+// ---------------------------------------------------------------- tensors
 
-// A tensor of a transformer block, without the block's prefix. Hugging Face stores some as several
-// parts; the first name of a part is the one in files, the second the one that a model in memory
-// has since transformers 5.
+// A tensor of a transformer block, without the prefix of the block. Hugging Face stores some
+// tensors in parts. The first name of a part is the one in files; models in memory have the second
+// one since transformers 5.
 struct BlockTensor {
   const char* official;
   std::vector<std::vector<const char*>> hugging_face;
@@ -53,10 +74,10 @@ std::vector<BlockTensor> BlockTensors(int64_t width) {
   };
 }
 
-// The names of a block's tensor, part by part, after `prefix`.
+// The names of the parts of a block's tensor, with `prefix`.
 std::vector<std::vector<std::string>> Parts(const BlockTensor& tensor, const std::string& prefix,
-                                            bool hugging_face) {
-  if (!hugging_face) return {{prefix + tensor.official}};
+                                            bool in_parts) {
+  if (!in_parts) return {{prefix + tensor.official}};
   std::vector<std::vector<std::string>> parts;
   for (const auto& alternatives : tensor.hugging_face) {
     parts.emplace_back();
@@ -65,9 +86,9 @@ std::vector<std::vector<std::string>> Parts(const BlockTensor& tensor, const std
   return parts;
 }
 
-std::vector<WantedTensor> WantedOfPyramid(int64_t width) {
+std::vector<WantedTensor> WantedByPyramid(const EncoderConfig& config) {
   std::vector<WantedTensor> wanted = {
-      {"directions", {{"directions"}}, {1 + kPatchFeatures, width}}};
+      {"directions", {{"directions"}}, {1 + kPatchFeatures, config.width}}};
   const auto add = [&wanted](const std::string& layer, int64_t outputs, int64_t inputs,
                              int64_t kernel) {
     const std::string weight = "squeezenet." + layer + ".weight";
@@ -88,38 +109,115 @@ std::vector<WantedTensor> WantedOfPyramid(int64_t width) {
   return wanted;
 }
 
+// ---------------------------------------------------------------- dialects
+
+const std::vector<DialectTraits>& Dialects() {
+  static const std::vector<const char*> native_extras = {
+      "mask_token", "norm.weight",    "norm.bias",   "head.weight",
+      "head.bias",  "fc_norm.weight", "fc_norm.bias"};
+  static const std::vector<DialectTraits> dialects = {
+      {.dialect = WeightDialect::kOfficial,
+       .name = "official",
+       .kind = EncoderKind::kVisionTransformer,
+       .mark = "register_tokens",
+       .prefixes = {""},
+       .width_tensor = "cls_token",
+       .blocks = "blocks.",
+       .cls_token = "cls_token",
+       .positions = "pos_embed",
+       .registers = "register_tokens",
+       .patch_weight = "patch_embed.proj.weight",
+       .patch_bias = "patch_embed.proj.bias",
+       .extras = native_extras},
+      {.dialect = WeightDialect::kTimm,
+       .name = "timm",
+       .kind = EncoderKind::kVisionTransformer,
+       .mark = "reg_token",
+       .prefixes = {""},
+       .width_tensor = "cls_token",
+       .blocks = "blocks.",
+       .cls_token = "cls_token",
+       .positions = "pos_embed",
+       .registers = "reg_token",
+       .patch_weight = "patch_embed.proj.weight",
+       .patch_bias = "patch_embed.proj.bias",
+       .has_class_position = false,
+       .extras = native_extras},
+      {.dialect = WeightDialect::kPyramid,
+       .name = "pyramid",
+       .kind = EncoderKind::kPatchPyramid,
+       .mark = "squeezenet.conv1.weight",
+       .prefixes = {""},
+       .width_tensor = "directions",
+       .wanted = WantedByPyramid},
+      {.dialect = WeightDialect::kHuggingFace,
+       .name = "huggingface",
+       .kind = EncoderKind::kVisionTransformer,
+       .mark = "embeddings.register_tokens",
+       .prefixes = {"", "dinov2_with_registers."},
+       .width_tensor = "embeddings.cls_token",
+       .blocks = "encoder.layer.",
+       .cls_token = "embeddings.cls_token",
+       .positions = "embeddings.position_embeddings",
+       .registers = "embeddings.register_tokens",
+       .patch_weight = "embeddings.patch_embeddings.projection.weight",
+       .patch_bias = "embeddings.patch_embeddings.projection.bias",
+       .in_parts = true,
+       .extras = {"embeddings.mask_token", "layernorm.weight", "layernorm.bias"},
+       .outer_extras = {"classifier.weight", "classifier.bias"}},
+  };
+  return dialects;
+}
+
+// Whether the name is that of a tensor of a block that is not run.
+bool IsOfLaterBlock(const std::string& name, const std::string& blocks, bool in_parts,
+                    const EncoderConfig& config) {
+  if (!name.starts_with(blocks)) return false;
+  int index = -1;
+  const char* end = name.data() + name.size();
+  const auto [dot, error] = std::from_chars(name.data() + blocks.size(), end, index);
+  if (error != std::errc() || dot == end || *dot != '.' || index < config.blocks) return false;
+  const std::string prefix(name.data(), dot + 1);
+  for (const BlockTensor& tensor : BlockTensors(config.width)) {
+    for (const auto& alternatives : Parts(tensor, prefix, in_parts)) {
+      if (std::find(alternatives.begin(), alternatives.end(), name) != alternatives.end()) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 const char* NameOf(WeightDialect dialect) {
-  switch (dialect) {
-    case WeightDialect::kOfficial:
-      return "official";
-    case WeightDialect::kHuggingFace:
-      return "huggingface";
-    case WeightDialect::kTimm:
-      return "timm";
-    case WeightDialect::kPyramid:
-      return "pyramid";
+  for (const DialectTraits& traits : Dialects()) {
+    if (traits.dialect == dialect) return traits.name;
   }
   return "unknown";
 }
 
-EncoderNames::EncoderNames(WeightDialect dialect, std::string prefix)
-    : dialect_(dialect), prefix_(std::move(prefix)) {}
+std::vector<std::string> WeightDialectNames() {
+  std::vector<std::string> names;
+  for (const DialectTraits& traits : Dialects()) names.push_back(traits.name);
+  return names;
+}
+
+EncoderNames::EncoderNames(const DialectTraits& traits, std::string prefix)
+    : traits_(&traits), prefix_(std::move(prefix)) {}
 
 EncoderNames EncoderNames::Detect(const TensorFile& file) {
   const auto has = [&](const std::string& name) { return file.tensors.contains(name); };
-  if (has("register_tokens")) return {WeightDialect::kOfficial, ""};
-  if (has("reg_token")) return {WeightDialect::kTimm, ""};
-  if (has(kPyramidMark)) return {WeightDialect::kPyramid, ""};
-  for (const std::string& prefix : {std::string(), std::string(kClassWrapper)}) {
-    if (has(prefix + "embeddings.register_tokens")) return {WeightDialect::kHuggingFace, prefix};
+  for (const DialectTraits& traits : Dialects()) {
+    for (const char* prefix : traits.prefixes) {
+      if (has(std::string(prefix) + traits.mark)) return {traits, prefix};
+    }
   }
   const char* what = "a DINOv2 encoder with registers is needed";
   if (has("pos_embed") || has("embeddings.position_embeddings")) {
     what = "this is a vision transformer without registers, and one with registers is needed";
   } else if (has("prototypes")) {
-    what = "these are trained weights of a Pro-AD, and its encoder is needed";
+    what = "these are the trained weights of a Pro-AD, and its encoder is needed";
   }
   throw InvalidInput("encoder", "ENCODER_UNKNOWN",
                      file.source +
@@ -128,38 +226,32 @@ EncoderNames EncoderNames::Detect(const TensorFile& file) {
                          what);
 }
 
-std::string EncoderNames::InEmbeddings(const char* official, const char* in_hugging_face) const {
-  return hugging_face() ? prefix_ + "embeddings." + in_hugging_face : official;
-}
-
-std::string EncoderNames::Blocks() const {
-  return hugging_face() ? prefix_ + "encoder.layer." : "blocks.";
-}
+WeightDialect EncoderNames::dialect() const { return traits_->dialect; }
+EncoderKind EncoderNames::kind() const { return traits_->kind; }
+std::string EncoderNames::width_tensor() const { return prefix_ + traits_->width_tensor; }
+std::string EncoderNames::positions() const { return prefix_ + traits_->positions; }
+bool EncoderNames::has_class_position() const { return traits_->has_class_position; }
 
 std::vector<WantedTensor> EncoderNames::Wanted(const EncoderConfig& config) const {
-  if (dialect_ == WeightDialect::kPyramid) return WantedOfPyramid(config.width);
+  if (traits_->wanted != nullptr) return traits_->wanted(config);
   const int64_t width = config.width;
   const int64_t grid = config.position_grid;
   const int64_t slots = grid * grid + (has_class_position() ? 1 : 0);
-  const std::string registers = dialect_ == WeightDialect::kTimm
-                                    ? "reg_token"
-                                    : InEmbeddings("register_tokens", "register_tokens");
-  const std::string kernel =
-      InEmbeddings("patch_embed.proj.weight", "patch_embeddings.projection.weight");
-  const std::string bias =
-      InEmbeddings("patch_embed.proj.bias", "patch_embeddings.projection.bias");
   std::vector<WantedTensor> wanted = {
-      {"cls_token", {{cls_token()}}, {1, 1, width}},
+      {"cls_token", {{prefix_ + traits_->cls_token}}, {1, 1, width}},
       {"pos_embed", {{positions()}}, {1, slots, width}},
-      {"register_tokens", {{registers}}, {1, config.registers, width}},
-      {"patch_embed.proj.weight", {{kernel}}, {width, 3, config.patch, config.patch}},
-      {"patch_embed.proj.bias", {{bias}}, {width}},
+      {"register_tokens", {{prefix_ + traits_->registers}}, {1, config.registers, width}},
+      {"patch_embed.proj.weight",
+       {{prefix_ + traits_->patch_weight}},
+       {width, 3, config.patch, config.patch}},
+      {"patch_embed.proj.bias", {{prefix_ + traits_->patch_bias}}, {width}},
   };
   for (int i = 0; i < config.blocks; ++i) {
     const std::string index = std::to_string(i) + ".";
     for (const BlockTensor& tensor : BlockTensors(width)) {
       WantedTensor entry = {"blocks." + index + tensor.official,
-                            Parts(tensor, Blocks() + index, hugging_face()), tensor.shape};
+                            Parts(tensor, prefix_ + traits_->blocks + index, traits_->in_parts),
+                            tensor.shape};
       entry.part_shape[0] /= static_cast<int64_t>(entry.parts.size());
       wanted.push_back(std::move(entry));
     }
@@ -168,36 +260,13 @@ std::vector<WantedTensor> EncoderNames::Wanted(const EncoderConfig& config) cons
 }
 
 bool EncoderNames::IsLegalExtra(const std::string& name, const EncoderConfig& config) const {
-  if (dialect_ == WeightDialect::kPyramid) return false;
-  static constexpr std::array kNative = {"mask_token",  "norm.weight", "norm.bias",
-                                         "head.weight", "head.bias",   "fc_norm.weight",
-                                         "fc_norm.bias"};
-  static constexpr std::array kHuggingFace = {"embeddings.mask_token", "layernorm.weight",
-                                              "layernorm.bias"};
-  static constexpr std::array kClassifier = {"classifier.weight", "classifier.bias"};
-  const auto is = [&](const std::string& prefix, const auto& names) {
+  if (traits_->wanted != nullptr) return false;
+  const auto is = [&](const std::string& prefix, const std::vector<const char*>& names) {
     return std::any_of(names.begin(), names.end(),
                        [&](const char* known) { return name == prefix + known; });
   };
-  if (!hugging_face() && is("", kNative)) return true;
-  if (hugging_face() && (is(prefix_, kHuggingFace) || is("", kClassifier))) return true;
-
-  // A block that is not run, and in it a name that a block's tensor can have.
-  const std::string blocks = Blocks();
-  if (!name.starts_with(blocks)) return false;
-  int index = -1;
-  const char* end = name.data() + name.size();
-  const auto [dot, error] = std::from_chars(name.data() + blocks.size(), end, index);
-  if (error != std::errc() || dot == end || *dot != '.' || index < config.blocks) return false;
-  const std::string prefix(name.data(), dot + 1);
-  for (const BlockTensor& tensor : BlockTensors(config.width)) {
-    for (const auto& alternatives : Parts(tensor, prefix, hugging_face())) {
-      if (std::find(alternatives.begin(), alternatives.end(), name) != alternatives.end()) {
-        return true;
-      }
-    }
-  }
-  return false;
+  return is(prefix_, traits_->extras) || is("", traits_->outer_extras) ||
+         IsOfLaterBlock(name, prefix_ + traits_->blocks, traits_->in_parts, config);
 }
 
 }  // namespace proad::model

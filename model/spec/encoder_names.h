@@ -1,10 +1,11 @@
-// What an encoder's tensors are called in files of several origins, and which of them the network
-// needs.
+// The names of an encoder's tensors in files of several origins, and the tensors that the network
+// needs. One row of the table of dialects for each origin.
 //
 // No LibTorch. Immutable values; safe to read from any thread.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,64 +14,57 @@
 
 namespace proad::model {
 
-// By whose names a file calls an encoder's tensors.
+// The naming scheme of a file.
 enum class WeightDialect {
   kOfficial,     // the state dict of DINOv2 with registers
   kHuggingFace,  // Dinov2WithRegistersModel, alone or inside its image classifier
   kTimm,         // vit_*_patch14_reg4_dinov2
-  kPyramid,      // this project's patch pyramid, which is no vision transformer
+  kPyramid,      // this project's patch pyramid
 };
 
-// "official", "huggingface", "timm" or "pyramid".
+// "official", "huggingface", "timm" or "pyramid": the names in manifests.
 const char* NameOf(WeightDialect dialect);
+std::vector<std::string> WeightDialectNames();
 
-// A tensor that the network needs, and where a file has it: in parts, to be put one below the
-// other, each under one of several names.
+// A tensor that the network needs, and its parts in the file, to be concatenated along the first
+// axis. Each part may have one of several names.
 struct WantedTensor {
   std::string official;
   std::vector<std::vector<std::string>> parts;
   std::vector<int64_t> part_shape;
 };
 
-// The names of one file.
+struct DialectTraits;  // a row of the table
+
+// The names in one file.
 class EncoderNames {
  public:
-  // Sees the dialect from the register tokens' name, or that of a pyramid's directions. Throws
-  // InvalidInput (field "encoder", reason ENCODER_UNKNOWN) where there are none under a known name.
+  // Recognises the dialect by a tensor that only its files have. Throws InvalidInput (field
+  // "encoder", reason ENCODER_UNKNOWN) for a file of no known dialect.
   static EncoderNames Detect(const TensorFile& file);
 
-  WeightDialect dialect() const { return dialect_; }
-  EncoderKind kind() const {
-    return dialect_ == WeightDialect::kPyramid ? EncoderKind::kPatchPyramid
-                                               : EncoderKind::kVisionTransformer;
-  }
+  WeightDialect dialect() const;
+  EncoderKind kind() const;
   // A tensor whose last dimension is the encoder's width.
-  std::string as_wide_as_encoder() const {
-    return dialect_ == WeightDialect::kPyramid ? "directions" : cls_token();
-  }
-  std::string cls_token() const { return InEmbeddings("cls_token", "cls_token"); }
-  std::string positions() const { return InEmbeddings("pos_embed", "position_embeddings"); }
+  std::string width_tensor() const;
+  std::string positions() const;
 
-  // Whether the positions begin with that of the class token. timm's do not: it adds that one to
-  // the token itself.
-  bool has_class_position() const { return dialect_ != WeightDialect::kTimm; }
+  // Whether the positions begin with that of the class token. timm's do not: it has added that
+  // position to the class token.
+  bool has_class_position() const;
 
-  // All that `config` needs, embeddings first, then block by block.
+  // All tensors that `config` needs, embeddings first, then block by block.
   std::vector<WantedTensor> Wanted(const EncoderConfig& config) const;
 
-  // Whether a tensor that is not wanted may be in the file: of a block after the last tap, the
+  // Whether a tensor that is not wanted may be in the file: one of a block after the last tap, the
   // final norm, the mask token, a classification head.
   bool IsLegalExtra(const std::string& name, const EncoderConfig& config) const;
 
  private:
-  EncoderNames(WeightDialect dialect, std::string prefix);
+  EncoderNames(const DialectTraits& traits, std::string prefix);
 
-  bool hugging_face() const { return dialect_ == WeightDialect::kHuggingFace; }
-  std::string InEmbeddings(const char* official, const char* in_hugging_face) const;
-  std::string Blocks() const;  // what the names of all blocks' tensors begin with
-
-  WeightDialect dialect_;
-  std::string prefix_;  // put before the names by a class around the encoder
+  const DialectTraits* traits_;
+  std::string prefix_;  // a class around the encoder puts it before the names
 };
 
 }  // namespace proad::model

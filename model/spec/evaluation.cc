@@ -1,82 +1,8 @@
 #include "model/spec/evaluation.h"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
-#include <cstdio>
-#include <utility>
 
 namespace proad::model {
-namespace {
-
-constexpr char kDefaultMetric[] = "image_auroc";
-
-// A tolerance is a decimal fraction, and 0.8 - 0.1 in binary is not below 0.7.
-constexpr double kRounding = 1e-12;
-
-std::string Text(double value, int digits) {
-  std::array<char, 40> text;
-  std::snprintf(text.data(), text.size(), "%.*g", digits, value);
-  return text.data();
-}
-
-// Two figures that differ, with as many digits as that takes to show.
-std::pair<std::string, std::string> Texts(double a, double b) {
-  std::pair<std::string, std::string> texts;
-  for (const int digits : {4, 6, 9, 17}) {
-    texts = {Text(a, digits), Text(b, digits)};
-    if (texts.first != texts.second) break;
-  }
-  return texts;
-}
-
-std::string Describe(const std::string& metric, const std::string& category) {
-  return category.empty() ? "the mean " + metric : metric + " of " + category;
-}
-
-// The least that `metric` must be, and what it is: the words of a condition that fails, or "".
-std::string CheckMinimum(const MetricMinimum& minimum, const Evaluation& candidate) {
-  const std::string what = Describe(minimum.metric, minimum.category);
-  const Metric* const metric = candidate.Find(minimum.metric, minimum.category);
-  if (metric == nullptr) {
-    return what + " was not measured, and " + Text(minimum.minimum, 4) +
-           " is the least that passes";
-  }
-  if (metric->value >= minimum.minimum) return "";
-  const auto [value, least] = Texts(metric->value, minimum.minimum);
-  return what + " is " + value + ", and " + least + " is the least that passes";
-}
-
-std::string CheckNotWorse(const std::string& name, const std::string& category, double tolerance,
-                          const Evaluation& candidate, const Evaluation& active) {
-  const std::string what = Describe(name, category);
-  const Metric* const metric = candidate.Find(name, category);
-  const Metric* const other = active.Find(name, category);
-  if (metric == nullptr || other == nullptr) {
-    const auto value = [](const Metric* m) {
-      return m == nullptr ? "was not measured" : "is " + Text(m->value, 4);
-    };
-    return what + " " + value(metric) + ", and that of the active version " + value(other) +
-           ", so they cannot be compared";
-  }
-  if (metric->value >= other->value - tolerance - kRounding) return "";
-  const auto [mine, theirs] = Texts(metric->value, other->value);
-  return what + " is " + mine + ", and that of the active version is " + theirs +
-         (tolerance > 0 ? ", more than the tolerated " + Text(tolerance, 4) + " above" : "");
-}
-
-// What not_worse_than_active compares: metrics and categories, each once.
-std::vector<std::pair<std::string, std::string>> Compared(const Gate& gate) {
-  std::vector<std::pair<std::string, std::string>> compared;
-  for (const MetricMinimum& minimum : gate.minimums) {
-    const std::pair<std::string, std::string> key = {minimum.metric, minimum.category};
-    if (std::find(compared.begin(), compared.end(), key) == compared.end()) compared.push_back(key);
-  }
-  if (compared.empty()) compared.emplace_back(kDefaultMetric, "");
-  return compared;
-}
-
-}  // namespace
 
 const std::vector<std::string>& MetricNames() {
   static const std::vector<std::string> names = {"image_auroc", "image_ap", "image_f1_max",
@@ -90,25 +16,6 @@ const Metric* Evaluation::Find(const std::string& name, const std::string& categ
     return metric.name == name && metric.category == category;
   });
   return found == metrics.end() ? nullptr : &*found;
-}
-
-GateVerdict Judge(const Gate& gate, const Evaluation& candidate, const Evaluation* active) {
-  std::vector<std::string> failures;
-  for (const MetricMinimum& minimum : gate.minimums) {
-    failures.push_back(CheckMinimum(minimum, candidate));
-  }
-  if (gate.not_worse_than_active && active != nullptr) {
-    for (const auto& [metric, category] : Compared(gate)) {
-      failures.push_back(CheckNotWorse(metric, category, gate.tolerance, candidate, *active));
-    }
-  }
-  GateVerdict verdict;
-  for (const std::string& failure : failures) {
-    if (failure.empty()) continue;
-    verdict.reason += (verdict.reason.empty() ? "" : "; ") + failure;
-  }
-  verdict.passed = verdict.reason.empty();
-  return verdict;
 }
 
 }  // namespace proad::model

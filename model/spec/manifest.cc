@@ -3,13 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
-#include <set>
 #include <system_error>
+#include <vector>
 
+#include "model/dataset/category_name.h"
 #include "model/files/error.h"
 #include "model/files/mapped_file.h"
 #include "model/files/sha256.h"
-#include "model/files/strict_json.h"
+#include "model/files/text.h"
+#include "model/spec/encoder_names.h"
 
 namespace proad::model {
 namespace {
@@ -36,17 +38,17 @@ void CheckName(const std::string& field, const std::string& value) {
   }
 }
 
-// Texts end up in logs and tables, one to a line.
+// Logs and tables print texts on one line.
 void CheckText(const std::string& field, const std::string& value) {
   constexpr size_t kMax = 1024;
   if (value.size() > kMax) Refuse(field, "is longer than " + std::to_string(kMax) + " bytes");
   if (std::any_of(value.begin(), value.end(),
                   [](unsigned char c) { return c < ' ' || c == 0x7f; })) {
-    Refuse(field, "has the control character in " + Quote(value));
+    Refuse(field, "has a control character: " + Quote(value));
   }
 }
 
-// A bare name of a file in the version's own directory.
+// The name of a file in the version's directory.
 void CheckFileName(const std::string& field, const std::string& value) {
   if (value.empty() || value.size() > 255 || value.front() == '.' ||
       value.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos) {
@@ -82,11 +84,11 @@ void CheckCalibration(const std::string& field, const Calibration& calibration) 
 void CheckEncoderIdentity(const EncoderIdentity& encoder) {
   CheckFileName("encoder.source", encoder.source);
   CheckSha256("encoder.sha256", encoder.sha256);
-  static const std::set<std::string> dialects = {"official", "huggingface", "timm", "pyramid"};
-  if (!dialects.contains(encoder.dialect)) {
-    Refuse("encoder.dialect",
-           "is " + Quote(encoder.dialect) +
-               "; it must be \"official\", \"huggingface\", \"timm\" or \"pyramid\"");
+  const std::vector<std::string> dialects = WeightDialectNames();
+  if (std::find(dialects.begin(), dialects.end(), encoder.dialect) == dialects.end()) {
+    std::string known;
+    for (const std::string& name : dialects) known += (known.empty() ? "" : ", ") + Quote(name);
+    Refuse("encoder.dialect", "is " + Quote(encoder.dialect) + "; it must be one of " + known);
   }
 }
 
@@ -154,8 +156,9 @@ void Validate(const Manifest& manifest) {
   }
   if (manifest.calibration) CheckCalibration("calibration", *manifest.calibration);
   for (const auto& [name, calibration] : manifest.categories) {
-    if (name.empty()) Refuse("categories", "has a category without a name");
-    CheckText("categories", name);
+    if (const std::string problem = CategoryNameProblem(name); !problem.empty()) {
+      Refuse("categories", "has the name " + Quote(name) + ", which " + problem);
+    }
     CheckCalibration("categories." + name, calibration);
   }
   for (const auto& [name, value] : manifest.metrics) {

@@ -1,6 +1,6 @@
-// The manifest of a checkpoint directory: what a version is, beside its weights.
+// The manifest of a checkpoint directory: everything about a version except its weights.
 //
-// No LibTorch. A plain value; safe to read from any thread.
+// No LibTorch. Values and pure functions; safe to use from any thread.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +23,9 @@ inline constexpr char kModelFile[] = "model.safetensors";
 inline constexpr char kEncoderFile[] = "encoder.safetensors";
 inline constexpr char kProbeFile[] = "probe.png";
 
-// Where the frozen encoder came from.
+// The origin of the frozen encoder.
 struct EncoderIdentity {
-  std::string source;   // file it was imported from, name only
+  std::string source;   // name of the imported file
   std::string sha256;   // of that file
   std::string dialect;  // "official", "huggingface", "timm" or "pyramid"
 
@@ -35,13 +35,13 @@ struct EncoderIdentity {
 // The threshold of one category.
 struct Calibration {
   double threshold = 0;            // in units of score; > 0
-  double false_reject_budget = 0;  // share of good parts that it may reject
-  int64_t images = 0;              // good pictures it was made from
+  double false_reject_budget = 0;  // share of good parts that may be rejected
+  int64_t images = 0;              // good images behind it
 
   bool operator==(const Calibration&) const = default;
 };
 
-// A picture in the directory and the score that the version gave it when it was written.
+// An image in the directory and its score when the version was written.
 struct Probe {
   std::string file = kProbeFile;
   double score = 0;
@@ -56,12 +56,12 @@ struct FileDigest {
   bool operator==(const FileDigest&) const = default;
 };
 
-// How the version was trained; enough to train it again on the same pictures.
+// How the version was trained; enough to repeat the training on the same images.
 struct TrainingRecord {
-  Recipe recipe;          // overrides applied, the seed among them
+  Recipe recipe;          // with overrides applied, the seed included
   int64_t steps = 0;      // taken
   int64_t images = 0;     // trained on
-  std::string init_from;  // "name@version" whose weights it started from; "" for fresh ones
+  std::string init_from;  // "name@version" of the initial weights; "" for fresh ones
 
   bool operator==(const TrainingRecord&) const = default;
 };
@@ -75,9 +75,9 @@ struct Manifest {
   Preprocessing preprocessing;
   EncoderIdentity encoder;
   MapRange map_range;
-  std::optional<Calibration> calibration;         // holds for every category without one of its own
+  std::optional<Calibration> calibration;         // of the categories that have none of their own
   std::map<std::string, Calibration> categories;  // by category
-  // Means as "image_auroc", those of a category as "image_auroc/pcb".
+  // Means are named like "image_auroc", figures of a category like "image_auroc/pcb".
   std::map<std::string, double> metrics;
   std::string data_fingerprint;            // of the training data; "" when imported
   std::string parent_job;                  // "" when imported
@@ -85,41 +85,39 @@ struct Manifest {
   std::optional<Probe> probe;
   std::map<std::string, FileDigest> files;  // every other file of the directory
 
-  // SHA-256 of the manifest file itself, filled by ReadManifest and WriteVersion; not stored in it.
+  // SHA-256 of the manifest file; set by ReadManifest and WriteVersion, not stored in the file.
   std::string hash;
 
   bool operator==(const Manifest&) const = default;
 };
 
-// Now, as Manifest::created has it.
+// The current time in the format of Manifest::created.
 std::string NowUtc();
 
-// Whether `name` can name a model or a version: [a-z0-9][a-z0-9._-]{0,63}. Such a name is safe as a
-// directory.
+// Whether `name` is a valid name of a model or a version: [a-z0-9][a-z0-9._-]{0,63}. Such a name is
+// a safe directory name.
 bool IsValidName(std::string_view name);
 
-// Throws InvalidInput naming the first field (as a path, "categories.pcb.threshold") that is
-// impossible and what would be right. The configuration and the preprocessing are part of it;
-// `hash` is not looked at.
+// Throws InvalidInput that names the first wrong field, as a path ("categories.pcb.threshold"), and
+// the allowed values. Checks the configuration and the preprocessing too, but not `hash`.
 void Validate(const Manifest& manifest);
 
-// Parses and validates a manifest; fills `hash`. Keys that are missing, unknown (so that a newer
-// format is never misread), given twice or of another type are errors. Throws CorruptFile naming
-// the key by its path.
+// Parses and validates a manifest, and sets `hash`. A key that is missing, repeated, of another
+// type or unknown (perhaps of a newer format) is an error. Throws CorruptFile with the path of the
+// key.
 Manifest ParseManifest(const std::string& json, const std::string& source);
 
-// Indented JSON that ParseManifest reads back to an equal value, numbers to the last bit. The same
-// manifest gives the same bytes. Throws InvalidInput when a text in it is not UTF-8.
+// Indented JSON. ParseManifest reads it back to an equal value, with exact numbers. Equal manifests
+// give equal bytes. Throws InvalidInput if a text is not UTF-8.
 std::string ToJson(const Manifest& manifest);
 
-// Throws FileError or CorruptFile. Does not look at the other files of a version.
+// Throws FileError or CorruptFile. Does not read the other files of the version.
 Manifest ReadManifestFile(const std::filesystem::path& path);
 
-// DIR/manifest.json.
+// Reads DIRECTORY/manifest.json.
 Manifest ReadManifest(const std::filesystem::path& directory);
 
-// Compares every file that the manifest lists with its size and SHA-256. Throws CorruptFile naming
-// the file.
+// Compares every listed file with its size and SHA-256. Throws CorruptFile that names the file.
 void VerifyFiles(const std::filesystem::path& directory, const Manifest& manifest);
 
 }  // namespace proad::model

@@ -1,4 +1,4 @@
-// The manifest as JSON; manifest.cc has the rest.
+// Reads and writes the manifest as JSON; manifest.cc has the other functions.
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -11,8 +11,9 @@
 #include <vector>
 
 #include "model/files/error.h"
+#include "model/files/json.h"
 #include "model/files/sha256.h"
-#include "model/files/strict_json.h"
+#include "model/files/text.h"
 #include "model/spec/manifest.h"
 
 namespace proad::model {
@@ -30,8 +31,8 @@ void Parse(const std::string& name, PositionResize& out) { out = ParsePositionRe
 void Parse(const std::string& name, EncoderKind& out) { out = ParseEncoderKind(name); }
 void Parse(const std::string& name, Precision& out) { out = ParsePrecision(name); }
 
-// One JSON object on its way into a struct. Every key is taken once by name; Finish refuses what is
-// left. All errors are InvalidInput with the key's path.
+// Reads one JSON object into a struct. Each key is read by its name; Finish refuses keys that were
+// not read. All errors are InvalidInput with the path of the key.
 class ObjectReader {
  public:
   ObjectReader(const json& object, std::string path) : object_(object), path_(std::move(path)) {
@@ -61,13 +62,13 @@ class ObjectReader {
     ReadValue(Take(key), PathOf(key), out);
   }
 
-  // What may be left out.
+  // An optional key.
   template <typename T>
   void Read(const std::string& key, std::optional<T>& out) {
     if (Has(key)) Read(key, out.emplace());
   }
 
-  // The object's keys as names of a map: each is handed to `read` with its value's path.
+  // Reads the object as a map: calls `read` with each key, its value and the path of the value.
   template <typename Read>
   void ReadAll(const Read& read) {
     for (const auto& item : object_.items()) read(item.key(), item.value(), PathOf(item.key()));
@@ -95,7 +96,7 @@ class ObjectReader {
     try {
       Parse(name, out);
     } catch (const InvalidInput& error) {
-      Refuse(path, std::string("is impossible: ") + error.what());
+      Refuse(path, std::string("is not valid: ") + error.what());
     }
   }
 
@@ -241,7 +242,7 @@ void ReadTables(ObjectReader& reader, Manifest& manifest) {
 }
 
 Manifest ReadFields(ObjectReader reader) {
-  // First of all: another format may differ in anything else, and this is then what to say.
+  // First, because other formats may differ in every other key.
   int format = 0;
   reader.Read("format", format);
   if (format != kManifestFormat) {
@@ -277,7 +278,7 @@ Manifest ReadFields(ObjectReader reader) {
 
 // ---- writing
 
-// The double whose decimal form is the shortest one of the float, so that 0.485f is written 0.485.
+// The double with the shortest decimal form of the float: 0.485f is written as 0.485.
 double ToDouble(float value) {
   char text[64];
   const auto [end, error] = std::to_chars(text, text + sizeof text, value);
@@ -293,10 +294,9 @@ json ToArray(const std::array<float, N>& values) {
   return array;
 }
 
-using Ordered =
-    nlohmann::ordered_json;  // keeps the order below, which is the order a person reads in
+using Ordered = nlohmann::ordered_json;  // keeps the keys in the order below
 
-// A vision transformer's says nothing of its kind, so that programs that know no other read it.
+// Omits the kind of a vision transformer, so that older programs can read the manifest.
 Ordered ToObject(const EncoderConfig& encoder) {
   Ordered object = Ordered::object();
   if (encoder.kind != EncoderKind::kVisionTransformer) object["kind"] = NameOf(encoder.kind);

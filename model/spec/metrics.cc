@@ -23,15 +23,15 @@ void CheckFinite(std::span<const float> scores) {
   }
 }
 
-// A number that is the smaller, the higher the score.
+// A number that decreases with the score.
 uint32_t RankOf(float score) {
   const auto bits = std::bit_cast<uint32_t>(score);
   return (bits & 0x80000000u) != 0 ? bits : ~bits & 0x7fffffffu;
 }
 
-// Sorts by score, the highest first, in place: into 256 parts by a byte of the rank, from the one
-// at `shift` on, and each part by the next byte. A category has hundreds of millions of pixels, for
-// which this takes a quarter of the time of std::sort.
+// Sorts in place by descending score with a radix sort: into 256 parts by the byte of the rank at
+// `shift`, then each part by the next byte. A category has hundreds of millions of pixels; this
+// takes a quarter of the time of std::sort.
 template <typename Pixel, typename ScoreOf>
 void SortByScore(std::span<Pixel> pixels, ScoreOf score_of, int shift = 24) {
   constexpr size_t kFew = 128;
@@ -46,11 +46,11 @@ void SortByScore(std::span<Pixel> pixels, ScoreOf score_of, int shift = 24) {
   std::array<size_t, 257> begin{};
   for (const Pixel& pixel : pixels) ++begin[part_of(pixel) + 1];
   std::partial_sum(begin.begin(), begin.end(), begin.begin());
-  std::array<size_t, 256> next;  // place in each part that is not filled yet
+  std::array<size_t, 256> next;  // first free place of each part
   std::copy_n(begin.begin(), next.size(), next.begin());
   for (uint32_t part = 0; part < next.size(); ++part) {
     while (next[part] < begin[part + 1]) {
-      // What lies here goes where it belongs, what lay there goes on, until one belongs here.
+      // Moves pixels to their parts along a cycle until one belongs into this part.
       Pixel pixel = pixels[next[part]];
       for (uint32_t to = part_of(pixel); to != part; to = part_of(pixel))
         std::swap(pixel, pixels[next[to]++]);
@@ -63,9 +63,9 @@ void SortByScore(std::span<Pixel> pixels, ScoreOf score_of, int shift = 24) {
   }
 }
 
-// Walks the distinct scores from the highest down. At each, `visit` gets how many good and how many
-// anomalous scores are at least as high. Both spans are sorted descending; `score_of` reads the
-// score of an anomalous element.
+// Visits the distinct scores in descending order. `visit` gets the numbers of good and of anomalous
+// scores that are at least as high. Both spans are sorted descending; `score_of` returns the score
+// of an anomalous element.
 template <typename Anomalous, typename ScoreOf, typename Visit>
 void WalkThresholds(std::span<const float> good, std::span<const Anomalous> anomalous,
                     ScoreOf score_of, Visit visit) {
@@ -122,7 +122,7 @@ void PixelMetrics::Add(std::span<const float> map, std::span<const uint8_t> mask
   if (width < 1 || height < 1 || map.size() != pixels || (!mask.empty() && mask.size() != pixels)) {
     throw InvalidInput("map", "SHAPE_MISMATCH",
                        "a map of " + std::to_string(map.size()) + " pixels and a mask of " +
-                           std::to_string(mask.size()) + " do not make " + std::to_string(width) +
+                           std::to_string(mask.size()) + " do not match " + std::to_string(width) +
                            "x" + std::to_string(height));
   }
   CheckFinite(map);
@@ -136,7 +136,7 @@ void PixelMetrics::Add(std::span<const float> map, std::span<const uint8_t> mask
   cv::Mat centroids;
   const int count =
       cv::connectedComponentsWithStats(defect, labels, statistics, centroids, 8, CV_32S);
-  regions_ += count - 1;  // label 0 is what is not defective
+  regions_ += count - 1;  // label 0 is the good area
   for (size_t i = 0; i < pixels; ++i) {
     const int label = labels.ptr<int>()[i];
     if (label == 0) {
@@ -169,7 +169,7 @@ std::optional<PixelReport> PixelMetrics::Finish() {
           overlap += 1.0 / (sorted[counted].region_area * regions);
         const double rate = static_cast<double>(false_count) / static_cast<double>(good.size());
         if (rate_before < kAuproFprLimit) {
-          // The last piece is cut where the limit crosses it.
+          // The last segment ends at the limit.
           const double end = std::min(rate, kAuproFprLimit);
           const double at_end = rate > rate_before ? overlap_before + (overlap - overlap_before) *
                                                                           (end - rate_before) /

@@ -1,4 +1,5 @@
-// How well scores tell defective from good, for images and for pixels (section 4.1).
+// Figures of how well scores separate defective from good images and pixels (section 4.1): AUROC,
+// average precision, F1-max and AUPRO.
 //
 // Exact: every distinct score is a threshold, as in scikit-learn's roc_auc_score,
 // average_precision_score and precision_recall_curve. Higher scores mean more anomalous.
@@ -20,35 +21,35 @@ struct RankingMetrics {
   double f1_max = 0;             // highest harmonic mean of precision and recall
 };
 
-// Absent unless there is at least one score of each kind: one kind alone cannot be ranked. Equal
-// scores share one threshold. Throws InvalidInput (field "scores", SCORE_NOT_FINITE) for a score
-// that is NaN or infinite.
+// Absent unless there is at least one good and one anomalous score. Equal scores share one
+// threshold. Throws InvalidInput (field "scores", SCORE_NOT_FINITE) for a score that is NaN or
+// infinite.
 std::optional<RankingMetrics> Rank(std::vector<float> good, std::vector<float> anomalous);
 
-// Figures of all pixels of one category.
+// The figures of all pixels of one category.
 struct PixelReport {
   RankingMetrics ranking;
-  // Per-region overlap: the share of a defect's pixels that a threshold finds, averaged over all
-  // defects of all pictures, whatever their size. Its area over the share of good pixels that the
-  // same threshold reports, from 0 to kAuproFprLimit, divided by kAuproFprLimit. The curve starts
-  // at (0, 0) and is straight between thresholds, at the limit too.
+  // The area under the curve of per-region overlap over the false positive rate, from rate 0 to
+  // kAuproFprLimit, divided by kAuproFprLimit. The overlap of a threshold is the share of a
+  // region's pixels at or above it, averaged over the regions of all images whatever their size.
+  // The curve starts at (0, 0) and is linear between thresholds, also at the limit.
   double aupro = 0;
 };
 
 inline constexpr double kAuproFprLimit = 0.3;
 
-// Collects the pixels of one category, map by map. Keeps four bytes a good pixel and eight a
-// defective one (at worst twice that, while it grows), and Finish works in place: the memory is
-// that of the largest category, not of the dataset, and half of what scores and labels in one array
-// take.
+// Collects the pixels of one category, map by map. Needs four bytes for a good pixel and eight for
+// a defective one (up to twice as much while it grows); Finish works in place. So the memory is
+// that of the largest category, not of the dataset.
 class PixelMetrics {
  public:
   // map: [height, width] scores, row-major. mask: the same shape, not 0 where defective; empty for
-  // a good picture. A region is 8-connected. Throws InvalidInput, and adds nothing, when the shapes
+  // a good image. Regions are 8-connected. Throws InvalidInput and adds nothing if the shapes
   // differ (field "map", SHAPE_MISMATCH) or a score is not finite (as Rank does).
   void Add(std::span<const float> map, std::span<const uint8_t> mask, int width, int height);
 
-  // Of all that was added since the last call. Absent unless there were good and defective pixels.
+  // The figures of all pixels added since the last call. Absent unless there are good and defective
+  // ones.
   std::optional<PixelReport> Finish();
 
  private:

@@ -8,7 +8,7 @@ namespace {
 std::string NotFinite(int64_t step, double learning_rate, const std::string& what) {
   std::ostringstream text;
   text << "the " << what << " is not finite in step " << step << ", at learning rate "
-       << learning_rate << "; a smaller learning rate, or starting anew, is needed";
+       << learning_rate << "; use a smaller learning rate or start again from fresh weights";
   return text.str();
 }
 

@@ -1,4 +1,4 @@
-// Training cannot go on: the loss or a gradient is not finite.
+// The error of a training whose loss or gradient is not finite.
 //
 // No LibTorch.
 #pragma once

@@ -10,7 +10,8 @@
 #include <utility>
 
 #include "model/files/error.h"
-#include "model/files/strict_json.h"
+#include "model/files/text.h"
+#include "model/spec/preset.h"
 #include "model/spec/recipe_files.h"
 
 namespace proad::model {
@@ -36,7 +37,7 @@ void CheckRange(const std::string& field, int64_t value, int64_t min, int64_t ma
          "must be from " + Text(min) + " to " + Text(max) + ", and is " + std::to_string(value));
 }
 
-// What is allowed of a fraction or a rate, in words and as a predicate.
+// The allowed values of a fraction or a rate.
 struct Interval {
   const char* words;
   std::function<bool(double)> contains;
@@ -71,7 +72,7 @@ void Parse(const YAML::Node& node, std::optional<T>& out) {
   out = value;
 }
 
-// Reads `key` into the recipe; false when there is no such key.
+// Reads `key` into the recipe; false if there is no such key.
 bool SetField(const std::string& key, const YAML::Node& node, Recipe& recipe) {
   bool found = false;
   VisitFields(recipe, [&](const char* name, auto& member) {
@@ -88,7 +89,7 @@ bool SetField(const std::string& key, const YAML::Node& node, Recipe& recipe) {
 }
 
 void ReadFields(const YAML::Node& fields, const std::string& source, Recipe& recipe) {
-  if (!fields.IsMap()) RefuseYaml(source, fields.Mark(), "expected keys with values");
+  if (!fields.IsMap()) RefuseYaml(source, fields.Mark(), "expected a map of keys and values");
   std::set<std::string> seen;
   for (const auto& field : fields) {
     const auto key = field.first.as<std::string>();
@@ -100,7 +101,7 @@ void ReadFields(const YAML::Node& fields, const std::string& source, Recipe& rec
         RefuseYaml(source, field.first.Mark(), Quote(key) + " is not a key of a recipe");
       }
     } catch (const YAML::Exception& error) {
-      RefuseYaml(source, field.second.Mark(), key + " has an impossible value: " + error.msg);
+      RefuseYaml(source, field.second.Mark(), key + " has an invalid value: " + error.msg);
     } catch (const InvalidInput& error) {
       RefuseYaml(source, field.second.Mark(), error.what());
     }
@@ -130,7 +131,7 @@ Precision ParsePrecision(std::string_view name) {
     if (name == NameOf(precision)) return precision;
   }
   throw InvalidInput("overrides.precision", "PRECISION_UNKNOWN",
-                     "precision " + Quote(name) + " is not known; known are fp32, tf32, bf16");
+                     "precision " + Quote(name) + " is unknown; known values are fp32, tf32, bf16");
 }
 
 const std::vector<std::string>& RecipeNames() {
@@ -151,7 +152,7 @@ Recipe FindRecipe(std::string_view name) {
     known += (known.empty() ? "" : ", ") + file.name;
   }
   throw InvalidInput("recipe", "RECIPE_UNKNOWN",
-                     "recipe " + Quote(name) + " is not known; known are " + known);
+                     "recipe " + Quote(name) + " is unknown; known recipes are " + known);
 }
 
 Recipe ParseRecipe(std::string_view yaml, std::string_view name, const std::string& source) {
@@ -185,7 +186,7 @@ void Validate(const Recipe& recipe) {
   constexpr int64_t kMaxEpochs = 100'000;
   constexpr int64_t kMaxSteps = 100'000'000;
   if ((recipe.epochs == 0) == (recipe.steps == 0)) {
-    Refuse("overrides.epochs", "or steps must say how long to train, one of them and not both");
+    Refuse("overrides.epochs", "or steps must be set, but not both");
   }
   if (recipe.steps == 0) CheckRange("overrides.epochs", recipe.epochs, 1, kMaxEpochs);
   if (recipe.epochs == 0) CheckRange("overrides.steps", recipe.steps, 1, kMaxSteps);
@@ -245,7 +246,7 @@ Length LengthOf(const Recipe& recipe, int64_t images) {
     throw InvalidInput("overrides.batch_size", "TOO_FEW_IMAGES",
                        "overrides.batch_size is " + std::to_string(recipe.batch_size) +
                            ", but there are only " + std::to_string(images) +
-                           " pictures to train on; a smaller batch or more pictures are needed");
+                           " images to train on; use a smaller batch or more images");
   }
   length.steps = recipe.steps > 0 ? recipe.steps : recipe.epochs * length.steps_per_epoch;
   length.epochs = (length.steps + length.steps_per_epoch - 1) / length.steps_per_epoch;

@@ -1,7 +1,8 @@
-// How a network is trained: every number that the paper, or who runs a job, may choose.
+// Recipes: the hyperparameters of a training.
 //
-// Recipes are YAML files in model/recipes/, compiled into the programs, so that a server needs no
-// file beside it. No LibTorch. Plain values and pure functions; safe to call from any thread.
+// Every YAML file in model/recipes/ is a recipe. The build compiles them into the programs, so that
+// a server needs no other file. No LibTorch. Values and pure functions; safe to use from any
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -20,31 +21,31 @@ enum class Precision { kFp32, kTf32, kBf16 };
 
 // "fp32", "tf32", "bf16".
 const char* NameOf(Precision precision);
-// Throws InvalidInput (field "overrides.precision") listing them.
+// Throws InvalidInput (field "overrides.precision") that lists the names.
 Precision ParsePrecision(std::string_view name);
 
 // Section 4.1 and model/README.md, "training".
 struct Recipe {
   std::string name = "quick";
 
-  // How long: passes over the training pictures, or steps; the other one is 0.
+  // Length: passes over the training images, or steps; the other one is 0.
   int64_t epochs = 0;
   int64_t steps = 0;
 
   int64_t batch_size = 16;
   double learning_rate = 1e-3;  // the highest
-  double final_ratio = 0.1;     // of it, where the cosine ends
-  int64_t warmup_epochs = 0;    // passes, or ...
-  int64_t warmup_steps = 0;     // ... steps over which the learning rate rises from 0
+  double final_ratio = 0.1;     // of it, at the end of the cosine
+  int64_t warmup_epochs = 0;    // the learning rate rises from 0 over these passes, ...
+  int64_t warmup_steps = 0;     // ... or over these steps
   double weight_decay = 1e-4;
   double gradient_clip = 0.1;  // joint L2 norm of all gradients
   double dropout = 0.2;        // of the noisy bottleneck
-  double tau = 3;              // of the loss's factor (eq. 10)
+  double tau = 3;              // of the loss factor (eq. 10)
   uint64_t seed = 1;
-  std::optional<bool> principal_start;  // true: from the pictures (initial_weights.h)
+  std::optional<bool> principal_start;  // true: initial weights from the images (initial_weights.h)
   Precision precision = Precision::kFp32;
 
-  // What replaces the preset's own; absent: it stays.
+  // Replace the values of the preset; absent: the preset's value.
   std::optional<PositionResize> position_resize;
   std::optional<bool> center_crop;
   std::optional<int> decoder_layers;
@@ -58,7 +59,7 @@ struct Recipe {
   bool operator==(const Recipe&) const = default;
 };
 
-// Calls visit(key, member) for every member that a file holds: all but the name.
+// Calls visit(key, member) for every member except the name.
 template <typename AnyRecipe, typename Visit>
 void VisitFields(AnyRecipe& recipe, Visit&& visit) {
   visit("epochs", recipe.epochs);
@@ -87,41 +88,40 @@ void VisitFields(AnyRecipe& recipe, Visit&& visit) {
 // Sorted.
 const std::vector<std::string>& RecipeNames();
 
-// Throws InvalidInput (field "recipe", RECIPE_UNKNOWN) listing the names.
+// Throws InvalidInput (field "recipe", RECIPE_UNKNOWN) that lists the names.
 Recipe FindRecipe(std::string_view name);
 
-// Reads a recipe's YAML. Keys are the members' names; those that are left out keep the defaults
-// above. Throws CorruptFile with the line for unknown keys, keys given twice and values of another
-// type, and InvalidInput as Validate.
+// Parses the YAML of a recipe. Keys are the names of the members; omitted keys keep the defaults
+// above. Throws CorruptFile with the line of an unknown key, a repeated key or a value of another
+// type, and InvalidInput as Validate does.
 Recipe ParseRecipe(std::string_view yaml, std::string_view name, const std::string& source);
 
-// Replaces one value, given as a recipe's file would have it; a length or a warm-up in steps takes
-// the place of one in epochs, and the other way round. Throws InvalidInput (field
-// "overrides.KEY") for an unknown key or a value of another type; Validate says what is out of
-// range.
+// Replaces one value, written as in a recipe's file. A length or a warm-up in steps replaces one in
+// epochs, and vice versa. Throws InvalidInput (field "overrides.KEY") for an unknown key or a value
+// of another type; Validate checks the range.
 void Override(Recipe& recipe, std::string_view key, std::string_view value);
 
-// Throws InvalidInput (reason OUT_OF_RANGE) naming the field, its value and what is allowed.
+// Throws InvalidInput (reason OUT_OF_RANGE) with the field, its value and the allowed values.
 void Validate(const Recipe& recipe);
 
-// The network and the preprocessing that `recipe` makes of a preset. The centre crop keeps the
-// paper's 392 of 448, rounded to whole pixels. Throws InvalidInput naming the field, "preset" among
-// them.
+// The network and the preprocessing of a preset with the values of `recipe`. The centre crop keeps
+// the paper's ratio of 392 to 448, rounded to whole pixels. Throws InvalidInput that names the
+// field, which may be "preset".
 struct Network {
   ModelConfig config;
   Preprocessing preprocessing;
 };
 Network NetworkOf(std::string_view preset, const Recipe& recipe);
 
-// Steps and warm-up steps of `images` training pictures in whole batches; an epoch drops what is
-// left over. A warm-up takes half of the steps at most, so that a shortened run still learns.
-// Throws InvalidInput (field "overrides.batch_size", TOO_FEW_IMAGES) when there are fewer than a
+// The steps of a training on `images` images. An epoch drops the images that do not fill a batch.
+// The warm-up takes at most half of the steps, so that a shortened run still learns. Throws
+// InvalidInput (field "overrides.batch_size", TOO_FEW_IMAGES) if there are fewer images than in a
 // batch.
 struct Length {
   int64_t steps_per_epoch = 0;
   int64_t steps = 0;
   int64_t warmup_steps = 0;
-  int64_t epochs = 0;  // begun, the last perhaps not ended
+  int64_t epochs = 0;  // started; the last may be incomplete
 };
 Length LengthOf(const Recipe& recipe, int64_t images);
 

@@ -1,6 +1,6 @@
-// The files of model/recipes/, as the build found them.
+// The files of model/recipes/, compiled into the program.
 //
-// No LibTorch. Safe to call from any thread.
+// No LibTorch. Constants; safe to read from any thread.
 #pragma once
 
 #include <string>

@@ -24,7 +24,7 @@ std::vector<int64_t> Shuffled(int64_t count, uint64_t seed, uint64_t stream) {
   std::vector<int64_t> order(static_cast<size_t>(count));
   std::iota(order.begin(), order.end(), int64_t{0});
   std::mt19937_64 random(DeriveSeed(seed, stream));
-  // Fisher and Yates by hand: std::shuffle differs from library to library.
+  // Fisher-Yates; std::shuffle differs between standard libraries.
   for (size_t left = order.size(); left > 1; --left) {
     std::swap(order[left - 1], order[static_cast<size_t>(random() % left)]);
   }

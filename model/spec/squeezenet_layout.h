@@ -1,4 +1,5 @@
-// How SqueezeNet 1.1 is made (Iandola et al., "SqueezeNet", 2016; release 1.1). No LibTorch.
+// The layer widths of SqueezeNet 1.1 (Iandola et al., "SqueezeNet", 2016; release 1.1). No
+// LibTorch.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@ inline constexpr int kFirstFire = 2;
 inline constexpr FireWidths kFires[] = {{16, 64},  {16, 64},  {32, 128}, {32, 128},
                                         {48, 192}, {48, 192}, {64, 256}, {64, 256}};
 
-// What is taken of a patch (squeezenet_features.h): fire3 twice, fire5 twice, fire9.
+// Features of a patch (squeezenet_features.h): fire3 twice, fire5 twice, fire9.
 inline constexpr int64_t kPatchFeatures = 2 * 128 + 2 * 256 + 512;
 
 }  // namespace proad::model

@@ -8,7 +8,7 @@
 
 #include "model/dataset/dataset_report.h"
 #include "model/files/error.h"
-#include "model/files/strict_json.h"
+#include "model/files/text.h"
 #include "model/spec/shuffle.h"
 
 namespace proad::model {
@@ -57,8 +57,8 @@ void Divide(const TrainSpec& spec, TrainData& data) {
   }
 }
 
-// A job's dataset was found where it may lie, links resolved, before the trainer existed. A link
-// that was put on the way since then may lead anywhere.
+// The server resolved the path of the dataset and checked where it lies before the trainer started.
+// A symbolic link that was added since then may lead anywhere.
 void RefuseMoved(const std::filesystem::path& planned, const Dataset& dataset) {
   const std::filesystem::path& root = dataset.root;
   if (std::mismatch(root.begin(), root.end(), planned.begin(), planned.end()).first == root.end()) {
@@ -67,18 +67,18 @@ void RefuseMoved(const std::filesystem::path& planned, const Dataset& dataset) {
   throw InvalidInput("dataset", "DATASET_MOVED",
                      "the dataset " + Quote(planned.string()) + " is now reached by a symbolic " +
                          "link, at " + Quote(root.string()) +
-                         "; a job's dataset is a path without " + "links");
+                         "; the path of a job's dataset must not contain links");
 }
 
 }  // namespace
 
-// Thresholds want three pictures at least; a small category gives a quarter of its own for them.
-int64_t CountHeldOut(int64_t pictures, double share) {
+// A threshold needs at least three images; a small category gives a quarter of its images.
+int64_t CountHeldOut(int64_t images, double share) {
   constexpr int64_t kFewest = 3;
-  if (share <= 0 || pictures < 2) return 0;
-  const int64_t fewest = std::clamp<int64_t>(pictures / 4, 1, kFewest);
-  const auto wanted = std::llround(share * static_cast<double>(pictures));
-  return std::clamp<int64_t>(wanted, fewest, pictures - 1);
+  if (share <= 0 || images < 2) return 0;
+  const int64_t fewest = std::clamp<int64_t>(images / 4, 1, kFewest);
+  const auto wanted = std::llround(share * static_cast<double>(images));
+  return std::clamp<int64_t>(wanted, fewest, images - 1);
 }
 
 TrainData OpenTrainData(const TrainSpec& spec, const ImageLimits& limits) {
@@ -94,8 +94,8 @@ TrainData OpenTrainData(const TrainSpec& spec, const ImageLimits& limits) {
   }
   if (!report.unreadable.empty() && !spec.skip_unreadable) {
     throw UnreadableImage("dataset",
-                          "pictures of the dataset cannot be read: " + Listed(report.unreadable) +
-                              "; mend or remove them, or set skip_unreadable");
+                          "images of the dataset cannot be read: " + Listed(report.unreadable) +
+                              "; repair or remove them, or set skip_unreadable");
   }
   LeaveOut(report.unreadable, data);
   CheckTrainable(data.dataset);

@@ -1,4 +1,4 @@
-// The pictures of a run: what it trains on, what it holds out, what it is measured on.
+// Opens the dataset of a training run and divides it into training, held-out and test images.
 //
 // No LibTorch. Safe to call from any thread.
 #pragma once
@@ -14,27 +14,27 @@
 namespace proad::model {
 
 struct TrainData {
-  Dataset dataset;                   // without what was left out
+  Dataset dataset;                   // without the skipped images
   std::vector<Sample> train;         // good, of the split kTrain
-  std::vector<Sample> held_out;      // the rest of those, for thresholds
-  std::vector<std::string> skipped;  // names of pictures that were left out as unreadable
-  std::string fingerprint;           // of everything that the dataset holds
+  std::vector<Sample> held_out;      // the other good images of that split, for thresholds
+  std::vector<std::string> skipped;  // names of unreadable images
+  std::string fingerprint;           // of the whole dataset (dataset_report.h)
 };
 
-// How many of a category's good training pictures are held out: `share` of them, but at least one
-// stays to be trained on, and where the share is not 0 at least three are held out, or a quarter of
-// fewer than twelve, or one of two or three.
-int64_t CountHeldOut(int64_t pictures, double share);
+// The number of held-out images of `images` good training images of a category: `share` of them. If
+// the share is not 0, at least three are held out, or a quarter of fewer than twelve images, or one
+// of two or three. At least one image is left for training.
+int64_t CountHeldOut(int64_t images, double share);
 
-// Opens and checks the dataset, every file of it, and holds out the share of each category's good
-// training pictures, picked by the seed.
+// Opens the dataset, checks all of its files, and holds out a share of the good training images of
+// each category. The seed of the recipe selects them.
 //
-// Throws InvalidInput (field "dataset"): UNREADABLE_IMAGE naming the pictures, unless they may be
-// skipped; MASK_INVALID naming the masks; DATASET_MOVED unless spec.dataset is absolute with its
-// links resolved, still; and what OpenDataset and CheckTrainable throw.
+// Throws InvalidInput (field "dataset"): UNREADABLE_IMAGE that names the images, unless the spec
+// skips them; MASK_INVALID that names the masks; DATASET_MOVED if spec.dataset is not absolute or
+// contains a symbolic link by now; and as OpenDataset and CheckTrainable do.
 TrainData OpenTrainData(const TrainSpec& spec, const ImageLimits& limits);
 
-// Whether there are good and defective pictures to measure on in some category.
+// Whether some category has good and defective test images.
 bool CanEvaluate(const Dataset& dataset);
 
 }  // namespace proad::model

@@ -28,8 +28,8 @@ constexpr int kUntouchedSeconds = 24 * 60 * 60;
 
 [[noreturn]] void RefuseExisting(const fs::path& directory) {
   throw VersionExists(directory.string() +
-                      " already exists; a published version never changes, so choose another name "
-                      "for this one");
+                      " already exists, and a published version never changes; choose another "
+                      "version");
 }
 
 bool Exists(const fs::path& path) {
@@ -37,8 +37,8 @@ bool Exists(const fs::path& path) {
   return lstat(path.c_str(), &status) == 0;
 }
 
-// A new empty directory that this process holds (flock) until it is destroyed, which also removes
-// the directory with what is in it unless it was published.
+// A new empty directory, locked with flock while the object exists. The destructor removes the
+// directory with its contents unless it was published.
 class Staging {
  public:
   explicit Staging(const fs::path& parent) {
@@ -47,8 +47,8 @@ class Staging {
       path_ = parent / UniqueName(kStagingPrefix);
       if (mkdir(path_.c_str(), 0777) != 0) throw FileError(path_, "create", errno);
       fd_ = open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-      if (fd_ >= 0) flock(fd_, LOCK_EX);  // what it tells RemoveStale is all it is for: may fail
-      // Between mkdir and flock a RemoveStale may have taken it for a leftover.
+      if (fd_ >= 0) flock(fd_, LOCK_EX);  // for RemoveStale only, so it may fail
+      // RemoveStale may have removed the directory between mkdir and flock.
     } while (!Exists(path_));
   }
 
@@ -65,8 +65,8 @@ class Staging {
   void Publish(const fs::path& directory) {
     int result = renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, directory.c_str(), RENAME_NOREPLACE);
     if (result != 0 && (errno == EINVAL || errno == ENOSYS)) {
-      // Not known to this file system. The plain call never replaces a directory that has something
-      // in it.
+      // The file system does not support RENAME_NOREPLACE. rename never replaces a directory that
+      // is not empty.
       if (Exists(directory)) RefuseExisting(directory);
       result = rename(path_.c_str(), directory.c_str());
     }
@@ -89,8 +89,8 @@ class Staging {
   bool published_ = false;
 };
 
-// The model's directory, made when absent; taken away again when it is still empty and nothing was
-// published.
+// The directory of the model, created if needed. The destructor removes a created directory unless
+// a version was published in it.
 class Parent {
  public:
   explicit Parent(const fs::path& path) : path_(path) {
@@ -113,7 +113,7 @@ class Parent {
   bool made_;
 };
 
-// Size and digest of each file, each flushed to the disk.
+// Flushes each file to the disk; returns sizes and digests.
 std::map<std::string, FileDigest> Seal(const fs::path& staging) {
   std::map<std::string, FileDigest> files;
   for (const fs::directory_entry& entry : fs::directory_iterator(staging)) {
@@ -121,7 +121,8 @@ std::map<std::string, FileDigest> Seal(const fs::path& staging) {
     if (!entry.is_regular_file() || entry.is_symlink() || name == kManifestFile) {
       throw InvalidInput(
           "files", "MANIFEST_INVALID",
-          "\"" + name + "\" cannot be part of a version: only plain files can, and none named " +
+          "\"" + name +
+              "\" cannot be part of a version; only regular files are allowed, and none named " +
               kManifestFile);
     }
     FlushToDisk(entry.path());
@@ -130,7 +131,7 @@ std::map<std::string, FileDigest> Seal(const fs::path& staging) {
   return files;
 }
 
-// Whether no living process holds the staging directory.
+// Whether no process has locked the staging directory.
 bool IsLeftover(const fs::path& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return false;
@@ -143,7 +144,7 @@ bool IsLeftover(const fs::path& path) {
   return leftover;
 }
 
-// Names in `parent` for which `wanted` holds; none when it does not exist.
+// The names of the directories in `parent` that `wanted` accepts; none if `parent` does not exist.
 template <typename Wanted>
 std::vector<std::string> DirectoriesIn(const fs::path& parent, const Wanted& wanted) {
   std::vector<std::string> names;
@@ -164,9 +165,9 @@ std::vector<std::string> DirectoriesIn(const fs::path& parent, const Wanted& wan
 
 Manifest WriteVersion(const fs::path& path, Manifest manifest,
                       const std::function<void(const fs::path& staging)>& fill) {
-  // "a/b/" names the same as "a/b".
+  // "a/b/" is the same directory as "a/b".
   const fs::path directory = path.has_filename() ? path : path.parent_path();
-  if (Exists(directory)) RefuseExisting(directory);  // before the work; Publish decides
+  if (Exists(directory)) RefuseExisting(directory);  // early; Publish checks again
   const fs::path folder = directory.has_parent_path() ? directory.parent_path() : fs::path(".");
   Parent parent(folder);
   Staging staging(folder);
@@ -198,7 +199,7 @@ uint64_t RemoveVersion(const fs::path& directory) {
   const fs::path hidden = directory.parent_path() / UniqueName(kStagingPrefix);
   if (rename(directory.c_str(), hidden.c_str()) != 0) throw FileError(directory, "remove", errno);
   FlushToDisk(directory.parent_path());
-  fs::remove_all(hidden, error);  // what stays is a leftover
+  fs::remove_all(hidden, error);  // RemoveStale deletes what remains
   return bytes;
 }
 

@@ -1,11 +1,11 @@
-// How a version comes into a model store, STORE/NAME/VERSION/, and leaves it: whole or not at all.
+// Publishes versions in a model store, STORE/NAME/VERSION/, and removes them, both atomically.
 //
-// A version is made in a hidden sibling, STORE/NAME/.staging-*, flushed to the disk and renamed
-// into place, so a reader never sees half of one, and a power cut leaves either nothing or
-// everything. A version directory never changes after that.
+// A version is written to a hidden sibling, STORE/NAME/.staging-*, flushed to the disk and renamed.
+// So a reader never sees an incomplete version, and after a power cut the version is there as a
+// whole or not at all. A version directory never changes after that.
 //
-// No LibTorch. Safe to call from any thread and any process: two writers of the same version make
-// one, and the other is refused.
+// No LibTorch. Safe to call from any thread and any process. If two writers publish the same
+// version, one of them is refused.
 #pragma once
 
 #include <cstdint>
@@ -19,43 +19,43 @@
 
 namespace proad::model {
 
-// A version with this number is in the store. Field "version", reason ALREADY_EXISTS.
+// The store has a version with this number. Field "version", reason ALREADY_EXISTS.
 class VersionExists : public InvalidInput {
  public:
   explicit VersionExists(const std::string& message)
       : InvalidInput("version", "ALREADY_EXISTS", message) {}
 };
 
-// Publishes `directory`. Calls `fill` with an empty directory to write the version's files into
-// (plain files only, named as the manifest allows, not manifest.json); then puts size and digest of
-// each into manifest.files, writes the manifest as the last file, flushes all and renames. Returns
-// the manifest with `files` and `hash` filled in.
+// Publishes `directory`. Calls `fill` with an empty directory; `fill` writes the files of the
+// version into it (only regular files with names that the manifest allows, not manifest.json). Then
+// adds size and digest of each file to manifest.files, writes the manifest as the last file,
+// flushes everything and renames. Returns the manifest with `files` and `hash` set.
 //
-// The parent of `directory` is made when absent; its own parent must exist.
+// Creates the parent of `directory` if needed; the parent's parent must exist.
 //
-// Throws VersionExists when `directory` exists, whatever is in it; InvalidInput for a manifest that
-// ReadManifest would refuse; FileError (full disk among others); and what `fill` throws. On any of
-// these nothing is left behind.
+// Throws VersionExists if `directory` exists, InvalidInput for a manifest that ReadManifest would
+// refuse, FileError (for example a full disk), and the exceptions of `fill`. After an exception
+// nothing is left behind.
 Manifest WriteVersion(const std::filesystem::path& directory, Manifest manifest,
                       const std::function<void(const std::filesystem::path& staging)>& fill);
 
-// Takes a published version out of its store: renames it to a hidden sibling, which is the instant
-// in which it is gone, and removes that; RemoveStale finishes after a crash. Returns the bytes of
-// its files. Throws FileError; a version that could not be renamed is as it was.
+// Removes a published version: renames it to a hidden sibling, then deletes that. After a crash in
+// between, RemoveStale deletes the sibling. Returns the size of its files in bytes. Throws
+// FileError if the rename fails; the version is then unchanged.
 uint64_t RemoveVersion(const std::filesystem::path& directory);
 
-// Sorted names of the subdirectories whose names IsValidName: versions of a model, or models of a
-// store. Staging directories are never among them. Empty when `parent` does not exist. Throws
-// FileError.
+// The sorted names of the subdirectories whose names are valid (IsValidName): the versions of a
+// model, or the models of a store. Staging directories are not included. Empty if `parent` does not
+// exist. Throws FileError.
 std::vector<std::string> ListNames(const std::filesystem::path& parent);
 
-// The version after those in `model_directory`: one more than the highest that is a number, from
-// "1" on. Throws FileError.
+// The name of the next version in `model_directory`: the highest version number plus one, or "1".
+// Throws FileError.
 std::string NextVersion(const std::filesystem::path& model_directory);
 
-// Removes the staging directories in `parent` that a crash left: those that no living process
-// holds. Where the file system cannot tell (flock on a directory, some network file systems), those
-// untouched for a day. Returns how many it removed. Throws FileError.
+// Removes the staging directories in `parent` that a crash left behind: those that no process has
+// locked. On a file system without flock for directories (some network file systems) it removes
+// those that were not modified for a day. Returns their number. Throws FileError.
 int RemoveStale(const std::filesystem::path& parent);
 
 }  // namespace proad::model

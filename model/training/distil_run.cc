@@ -11,14 +11,16 @@
 #include "model/dataset/photographs.h"
 #include "model/files/atomic_file.h"
 #include "model/files/error.h"
+#include "model/files/json.h"
 #include "model/files/safetensors.h"
 #include "model/files/sha256.h"
-#include "model/files/strict_json.h"
 #include "model/files/tensor_file.h"
+#include "model/files/text.h"
 #include "model/network/device.h"
 #include "model/network/vision_transformer.h"
 #include "model/network/weight_import.h"
 #include "model/spec/manifest.h"
+#include "model/spec/preset.h"
 #include "model/spec/shuffle.h"
 #include "model/training/distiller.h"
 #include "model/training/stopwatch.h"
@@ -89,26 +91,26 @@ class Run {
 
   std::optional<DistilResult> operator()() {
     // What the run is, to the last bit, apart from the machine.
-    Checkmark mark{0, 0, Sha256Hex(recipe_.dump())};
+    TrainingPosition position{0, 0, Sha256Hex(recipe_.dump())};
     if (const auto restored = RestoreTraining(context_.directory, distiller_)) {
-      if (restored->data_fingerprint != mark.data_fingerprint) {
+      if (restored->data_fingerprint != position.data_fingerprint) {
         throw InvalidInput("work", "RUN_CHANGED",
                            "the run in " + context_.directory.string() +
                                " began with another teacher, other photographs or other options; "
                                "repeat those, or use another directory");
       }
-      mark = *restored;
+      position = *restored;
     } else {
       distiller_.Begin(/*fresh=*/spec_.init_from.empty());
     }
     Stopwatch since_checkpoint;
     while (distiller_.step() < spec_.options.steps) {
-      mark.loss = Step();
-      mark.step = distiller_.step();
+      position.loss = Step();
+      position.step = distiller_.step();
       const bool stop = !observe_(progress_);
-      if (stop || mark.step == spec_.options.steps ||
+      if (stop || position.step == spec_.options.steps ||
           since_checkpoint.Seconds() >= context_.checkpoint_seconds) {
-        SaveTraining(context_.directory, distiller_, mark);
+        SaveTraining(context_.directory, distiller_, position);
         since_checkpoint.Restart();
       }
       if (stop) return std::nullopt;

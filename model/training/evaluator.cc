@@ -16,7 +16,8 @@
 #include "model/network/anomaly_map.h"
 #include "model/network/checkpoint.h"
 #include "model/network/frozen_pro_ad.h"
-#include "model/picture/picture_file.h"
+#include "model/picture/image_file.h"
+#include "model/picture/mask.h"
 #include "model/spec/metrics.h"
 #include "model/training/train_run.h"
 
@@ -36,7 +37,7 @@ struct ScoredPicture {
 };
 
 Image ReadImage(const std::filesystem::path& path, const ImageLimits& limits) {
-  return DecodePicture(ReadPicture(path, limits), path, limits);
+  return DecodeImageFile(ReadImageFile(path, limits), path, limits);
 }
 
 LoadedPicture Load(const Sample& sample, const Preprocessing& preprocessing,

@@ -10,7 +10,7 @@
 #include "model/files/error.h"
 #include "model/files/safetensors.h"
 #include "model/files/sha256.h"
-#include "model/picture/picture_file.h"
+#include "model/picture/image_file.h"
 
 namespace proad::model {
 namespace {
@@ -44,7 +44,7 @@ FeatureCache::FeatureCache(const ProAd& model, const Preprocessing& preprocessin
 
 void FeatureCache::Add(const Sample& sample) {
   Entry entry{sample.path, {}, {}};
-  const std::vector<uint8_t> bytes = ReadPicture(sample.path, options_.limits);
+  const std::vector<uint8_t> bytes = ReadImageFile(sample.path, options_.limits);
   const fs::path file = FileOf(bytes);
   std::error_code error;
   const bool stored = options_.keep && fs::exists(file, error);
@@ -61,7 +61,7 @@ void FeatureCache::Add(const Sample& sample) {
 }
 
 void FeatureCache::Store(const Sample& sample) {
-  const std::vector<uint8_t> bytes = ReadPicture(sample.path, options_.limits);
+  const std::vector<uint8_t> bytes = ReadImageFile(sample.path, options_.limits);
   const fs::path file = FileOf(bytes);
   std::error_code error;
   if (!fs::exists(file, error)) Write(file, Encode(bytes, sample.path));
@@ -92,7 +92,8 @@ std::vector<torch::Tensor> FeatureCache::Batch(const std::vector<int64_t>& numbe
 }
 
 torch::Tensor FeatureCache::Encode(const std::vector<uint8_t>& bytes, const fs::path& picture) {
-  PreparedImage prepared = Prepare(DecodePicture(bytes, picture, options_.limits), preprocessing_);
+  PreparedImage prepared =
+      Prepare(DecodeImageFile(bytes, picture, options_.limits), preprocessing_);
   const torch::Tensor pixels =
       at::from_blob(prepared.pixels.data(), {1, prepared.height, prepared.width, 3}, at::kByte)
           .to(model_->prototypes.device());
@@ -105,7 +106,7 @@ torch::Tensor FeatureCache::Encode(const std::vector<uint8_t>& bytes, const fs::
 torch::Tensor FeatureCache::Groups(const Entry& entry) {
   if (entry.groups.defined()) return entry.groups;
   if (!entry.file.empty()) return ReadStored(entry.file);
-  return Encode(ReadPicture(entry.picture, options_.limits), entry.picture);
+  return Encode(ReadImageFile(entry.picture, options_.limits), entry.picture);
 }
 
 torch::Tensor FeatureCache::ReadStored(const fs::path& file) const {

@@ -19,6 +19,7 @@
 #include "model/network/probe.h"
 #include "model/network/weight_import.h"
 #include "model/spec/calibration.h"
+#include "model/spec/preset.h"
 #include "model/spec/shuffle.h"
 #include "model/spec/train_data.h"
 #include "model/spec/version_directory.h"
@@ -99,7 +100,7 @@ Subject MakeSubject(const TrainSpec& spec) {
 // What maps of good parts look like gives the colours their range: cold is half of all pixels, hot
 // twice what is the hottest place of a good part in the median.
 MapRange RangeOf(std::vector<MapFigures> good, const std::string& preset) {
-  if (good.empty()) return DefaultMapRange(preset);
+  if (good.empty()) return PresetMapRange(preset);
   const auto median = [&good](double MapFigures::*member) {
     const auto middle = good.begin() + static_cast<std::ptrdiff_t>(good.size() / 2);
     std::nth_element(good.begin(), middle, good.end(),
@@ -230,11 +231,11 @@ class Run {
   }
 
   // Brings the trainer, and with it those of all processes, to the last checkpoint.
-  Checkmark Begin(Trainer& trainer) {
-    Checkmark mark{0, 0, data_.fingerprint};
+  TrainingPosition Begin(Trainer& trainer) {
+    TrainingPosition position{0, 0, data_.fingerprint};
     if (processes_.rank() == 0) {
-      if (const auto restored = RestoreTraining(context_.directory, trainer)) mark = *restored;
-      if (mark.data_fingerprint != data_.fingerprint) {
+      if (const auto restored = RestoreTraining(context_.directory, trainer)) position = *restored;
+      if (position.data_fingerprint != data_.fingerprint) {
         throw DatasetChanged(
             "dataset",
             "the dataset's pictures are not those that the job started with; bring "
@@ -248,8 +249,8 @@ class Run {
                              "the same dataset");
     }
     trainer.Unite();
-    mark.step = trainer.step();
-    return mark;
+    position.step = trainer.step();
+    return position;
   }
 
   void TrainModel() {
@@ -257,11 +258,11 @@ class Run {
       StartFromPrincipalDirections(subject_.model, *features_);
     }
     Trainer trainer(subject_.model, spec_.recipe, *features_, processes_);
-    Checkmark mark = Begin(trainer);
+    TrainingPosition position = Begin(trainer);
     progress_.steps = trainer.length().steps;
     progress_.epochs = trainer.length().epochs;
-    progress_.loss = mark.loss;
-    ReportStep(trainer, mark.step);
+    progress_.loss = position.loss;
+    ReportStep(trainer, position.step);
 
     Speed speed;
     Stopwatch since_checkpoint;
@@ -270,27 +271,28 @@ class Run {
       const Stopwatch watch;
       const Trainer::StepFigures figures = trainer.Step();
       speed.Add(static_cast<double>(spec_.recipe.batch_size), watch.Seconds());
-      mark.step = trainer.step();
-      mark.loss = progress_.loss = figures.loss;
+      position.step = trainer.step();
+      position.loss = progress_.loss = figures.loss;
       progress_.learning_rate = figures.learning_rate;
       progress_.images_per_second = speed.PerSecond();
 
       const bool stop = processes_.Any(observer_.StopRequested());
       const double due = std::max(context_.checkpoint_seconds, 20 * writing);
-      const bool save = stop || mark.step == progress_.steps || since_checkpoint.Seconds() >= due;
+      const bool save =
+          stop || position.step == progress_.steps || since_checkpoint.Seconds() >= due;
       if (save && processes_.rank() == 0) {
         const Stopwatch write;
-        SaveTraining(context_.directory, trainer, mark);
+        SaveTraining(context_.directory, trainer, position);
         writing = write.Seconds();
         since_checkpoint.Restart();
-        progress_.checkpoint_step = mark.step;
+        progress_.checkpoint_step = position.step;
       }
       ReportStep(trainer, progress_.checkpoint_step);
       if (stop) throw Interrupted();
     }
     subject_.model->eval();
-    outcome_.steps = mark.step;
-    outcome_.final_loss = mark.loss;
+    outcome_.steps = position.step;
+    outcome_.final_loss = position.loss;
     outcome_.train_images = features_->size();
     features_.reset();
   }

@@ -55,20 +55,21 @@ NamedTensors CopyAll(const TensorFile& file, std::string_view prefix) {
 
 }  // namespace
 
-std::optional<Checkmark> RestoreTraining(const fs::path& directory, Resumable& run) {
-  const std::optional<SavedCheckpoint> saved = FindCheckpoint(directory);
+std::optional<TrainingPosition> RestoreTraining(const fs::path& directory, Resumable& run) {
+  const std::optional<LastCheckpoint> saved = FindLastCheckpoint(directory);
   if (!saved) return std::nullopt;
   run.Load(saved->file);
-  return saved->mark;
+  return saved->position;
 }
 
-void SaveTraining(const fs::path& directory, const Resumable& run, const Checkmark& mark) {
+void SaveTraining(const fs::path& directory, const Resumable& run,
+                  const TrainingPosition& position) {
   std::error_code error;
   fs::create_directories(directory, error);
   if (error) throw FileError(directory, "make the directory of checkpoints", error.value());
-  const std::string name = kStatePrefix + std::to_string(mark.step) + ".safetensors";
+  const std::string name = kStatePrefix + std::to_string(position.step) + ".safetensors";
   run.Save(directory / name);
-  PointTo(directory, {mark, directory / name});
+  SetLastCheckpoint(directory, {position, directory / name});
   RemoveOthers(directory, name);
 }
 

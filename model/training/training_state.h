@@ -15,7 +15,7 @@
 #include <optional>
 #include <string>
 
-#include "model/spec/checkmark.h"
+#include "model/spec/last_checkpoint.h"
 #include "model/training/optimizer.h"
 
 namespace proad::model {
@@ -35,12 +35,13 @@ class Resumable {
 
 // Brings `run` to the last checkpoint; absent when there is none. Throws FileError, and CorruptFile
 // naming the file that is damaged.
-std::optional<Checkmark> RestoreTraining(const std::filesystem::path& directory, Resumable& run);
+std::optional<TrainingPosition> RestoreTraining(const std::filesystem::path& directory,
+                                                Resumable& run);
 
 // Makes `run`'s state the last checkpoint and removes the one before. Throws FileError, for example
 // when the disk is full; the one before then holds.
 void SaveTraining(const std::filesystem::path& directory, const Resumable& run,
-                  const Checkmark& mark);
+                  const TrainingPosition& position);
 
 using NamedTensors = std::map<std::string, torch::Tensor>;
 

@@ -4,15 +4,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
 namespace {
 
-// Weight of the newest interval. Images of one batch end together, so it takes several batches to
-// see how fast they go.
+// Weight of the newest interval. The images of a batch end together, so an estimate needs several
+// batches.
 constexpr double kSmoothing = 0.02;
 
 absl::Status FullError(absl::string_view reason, absl::string_view what, int64_t limit,
@@ -41,10 +40,10 @@ absl::Status LateError(absl::Duration wait, absl::Duration remaining, absl::Dura
 }  // namespace
 
 void DrainEstimate::Ended(absl::Time admitted, absl::Time now) {
-  // Idle time before the work came says nothing about how long work takes.
+  // The time without images in flight is no processing time.
   const absl::Duration interval =
       std::max(now - std::max(last_end_, admitted), absl::ZeroDuration());
-  // The mean of the first ones.
+  // The plain mean at first.
   const double weight = std::max(kSmoothing, 1.0 / static_cast<double>(++ended_));
   const absl::Duration before = interval_.value_or(absl::ZeroDuration());
   interval_ = before + weight * (interval - before);
@@ -72,14 +71,14 @@ void Admission::Ticket::Release(Ending ending) {
   std::exchange(admission_, nullptr)->Release(entry_, ending);
 }
 
-Admission::Admission(const Options& options, Metrics& metrics)
-    : options_(options), metrics_(metrics) {
+Admission::Admission(const Options& options, Metrics& metrics, Clock clock)
+    : options_(options), metrics_(metrics), clock_(std::move(clock)) {
   metrics_.inflight_limit.Set(static_cast<double>(options.max_images));
   metrics_.inflight_bytes_limit.Set(static_cast<double>(options.max_bytes));
 }
 
 absl::StatusOr<Admission::Ticket> Admission::Admit(int64_t bytes, absl::Time deadline) {
-  Ticket::Entry entry{.bytes = bytes, .admitted = absl::Now()};
+  Ticket::Entry entry{.bytes = bytes, .admitted = clock_()};
   prometheus::Counter* rejected = nullptr;
   absl::Status error;
   {
@@ -96,7 +95,7 @@ absl::StatusOr<Admission::Ticket> Admission::Admit(int64_t bytes, absl::Time dea
     } else if (bytes > options_.max_bytes - bytes_) {
       rejected = &metrics_.rejected.bytes_full;
       error = FullError(reason::kBytesFull,
-                        absl::StrCat(bytes_, " bytes of pictures are in flight and ", bytes,
+                        absl::StrCat(bytes_, " bytes of images are in flight and ", bytes,
                                      " more would exceed the limit of ", options_.max_bytes),
                         options_.max_bytes, drain_.For(in_flight_));
     } else if (const std::optional<absl::Duration> wait = Wait();
@@ -116,7 +115,7 @@ absl::StatusOr<Admission::Ticket> Admission::Admit(int64_t bytes, absl::Time dea
 }
 
 void Admission::Release(const Ticket::Entry& entry, Ending ending) {
-  const absl::Time now = absl::Now();
+  const absl::Time now = clock_();
   MutexLock lock(mutex_);
   if (ending == Ending::kInspected) {
     drain_.Ended(entry.admitted, now);

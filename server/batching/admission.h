@@ -1,4 +1,5 @@
-// How much work the server takes on at once. What exceeds it is refused at once, never queued.
+// Bounds the images that the server accepts and has not answered yet. It refuses more images at
+// once and never queues them.
 #pragma once
 
 #include <cstdint>
@@ -9,17 +10,18 @@
 #include "absl/time/time.h"
 #include "server/batching/sojourn_estimate.h"
 #include "server/telemetry/metrics.h"
+#include "server/util/clock.h"
 #include "server/util/mutex.h"
 
 namespace proad::server {
 
-// How long the work that was admitted will take, from how it went lately. Not thread-safe.
+// Estimates how long the admitted images will take, from the latest ones. Not thread-safe.
 class DrainEstimate {
  public:
-  // A piece of work that was admitted at `admitted` ended at `now`.
+  // An image that was admitted at `admitted` was answered at `now`.
   void Ended(absl::Time admitted, absl::Time now);
 
-  // Until `in_flight` pieces are done: 10 ms to 30 s; 1 s while nothing is known.
+  // Time until `in_flight` images are answered: 10 ms to 30 s; 1 s before the first answer.
   absl::Duration For(int64_t in_flight) const;
 
  private:
@@ -32,23 +34,22 @@ class DrainEstimate {
 class Admission {
  public:
   struct Options {
-    int64_t max_images = 256;  // admitted and not yet answered
-    int64_t max_bytes =
-        512LL << 20;  // of their encoded pictures or frames; at least one picture's limit
-    // How many workers there are. With less than this in flight there is no queue to wait in, and
-    // nothing is refused because of its deadline: whatever went before, the next answer tells how
-    // fast the server is now.
+    int64_t max_images = 256;         // admitted and not yet answered
+    int64_t max_bytes = 512LL << 20;  // of their files or frames; at least image.max_bytes
+    // Workers. With fewer images in flight a worker is free, and no image is refused because of its
+    // deadline: its answer shows how fast the server is now.
     int64_t at_once = 1;
   };
 
-  // What became of an image. The first two say how fast the server is.
+  // How an image ended. The first two show how fast the server is.
   enum class Ending {
     kInspected,
-    kExpired,  // its deadline passed while it waited
+    kExpired,  // the deadline passed while it waited
     kOther,
   };
 
-  // Room for one image; gives it back when destroyed or released. The Admission must outlive it.
+  // The right to have one image in flight, until it is released or destroyed. The Admission must
+  // outlive it.
   class Ticket {
    public:
     Ticket() = default;
@@ -60,11 +61,11 @@ class Admission {
 
    private:
     friend class Admission;
-    // What is known of an image that was admitted.
+    // One admitted image.
     struct Entry {
       int64_t bytes = 0;
       absl::Time admitted;
-      int64_t ahead = 0;  // in flight before it
+      int64_t ahead = 0;  // images in flight before it
     };
 
     Ticket(Admission* admission, const Entry& entry) : admission_(admission), entry_(entry) {}
@@ -73,22 +74,23 @@ class Admission {
     Entry entry_;
   };
 
-  Admission(const Options& options, Metrics& metrics);
+  // `metrics` must outlive it.
+  Admission(const Options& options, Metrics& metrics, Clock clock = absl::Now);
   Admission(const Admission&) = delete;
   Admission& operator=(const Admission&) = delete;
 
-  // Room for one image of `bytes`, or why there is none: RESOURCE_EXHAUSTED (QUEUE_FULL,
-  // BYTES_FULL, DEADLINE_UNATTAINABLE) with the estimated drain time to retry after, UNAVAILABLE
-  // (DRAINING) after Stop.
+  // Admits one image of `bytes`.
+  //   RESOURCE_EXHAUSTED  QUEUE_FULL, BYTES_FULL or DEADLINE_UNATTAINABLE; retry after drain_time()
+  //   UNAVAILABLE         DRAINING, after Stop
   absl::StatusOr<Ticket> Admit(int64_t bytes, absl::Time deadline = absl::InfiniteFuture());
 
-  // Until what is admitted now is done, estimated.
+  // Estimated time until the images in flight are answered.
   absl::Duration drain_time() const;
 
-  // Admits nothing any more.
+  // Admits no more images.
   void Stop();
 
-  // Waits until no ticket is out. False when `deadline` came first.
+  // Waits until no image is in flight. False when `deadline` passes first.
   bool AwaitIdle(absl::Time deadline);
 
   int64_t in_flight() const;
@@ -96,11 +98,13 @@ class Admission {
 
  private:
   void Release(const Ticket::Entry& entry, Ending ending);
-  // Until an image that comes now is answered; nullopt while there is no queue, or nothing known.
+  // Estimated time until an image that comes now is answered; nullopt while a worker is free, or
+  // before the first answer.
   std::optional<absl::Duration> Wait() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Options options_;
   Metrics& metrics_;
+  const Clock clock_;
 
   mutable Mutex mutex_;
   CondVar idle_;

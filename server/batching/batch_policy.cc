@@ -5,12 +5,13 @@
 namespace proad::server {
 namespace {
 
-// When the nearest deadline of a queue begins to be in danger: a batch cut then would just be done.
+// The last moment to cut a batch that meets the nearest deadline of the queue, with one batch time
+// of reserve.
 absl::Time LastCall(const QueueView& queue, absl::Duration batch_time) {
   return queue.deadline - 2 * batch_time;
 }
 
-// Why this queue may be cut now; nullopt: it is not due.
+// Why a batch may be cut from this queue now; nullopt when it is not due.
 std::optional<BatchCause> DueBecause(const BatchOptions& options, const QueueView& queue,
                                      const BatchMoment& moment) {
   if (queue.waiting == 0) return std::nullopt;

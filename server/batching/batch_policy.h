@@ -1,6 +1,5 @@
-// When to cut a batch, and of which model version: a pure function of what waits and of the time.
-//
-// Safe to call from any thread.
+// Decides when to cut a batch, and of which model version: a pure function of the waiting images
+// and the time. Safe to call from any thread.
 #pragma once
 
 #include <cstddef>
@@ -14,16 +13,16 @@
 namespace proad::server {
 
 struct BatchOptions {
-  // Images in a batch at most. More is faster per image on a GPU and costs device memory.
+  // Most images in a batch. Larger batches are faster per image on a GPU and take device memory.
   size_t max_batch = 8;
-  // The oldest image waits this long for company at most, while every worker is busy or
-  // take_when_idle is off.
+  // Without take_when_idle, the longest time that the oldest image waits for a full batch.
   absl::Duration max_delay = absl::Milliseconds(5);
-  // A worker with nothing to do takes what is there at once. Off: it waits for max_batch or
-  // max_delay, which makes larger batches and costs up to max_delay of latency.
+  // true: an idle worker takes the waiting images at once. false: it waits for a full batch or
+  // max_delay. false pays where a batch takes the same time whatever its size, and about max_batch
+  // clients each wait for their answer (server/decisions/0090-idle-workers-take-at-once.md).
   bool take_when_idle = true;
-  // With take_when_idle off: takes what is there at once all the same when no other image is on its
-  // way, since then nobody would come to share the batch.
+  // Without take_when_idle: an idle worker does not wait while no other admitted image is on its
+  // way to the batcher.
   bool adaptive_delay = true;
 };
 
@@ -33,33 +32,32 @@ enum class BatchCause { kFull, kDelay, kDeadline, kIdleWorker, kDrain };
 // "full", "delay", "deadline", "idle_worker", "drain".
 absl::string_view BatchCauseName(BatchCause cause);
 
-// What waits for one model version.
+// The waiting images of one model version.
 struct QueueView {
   size_t waiting = 0;
-  // Meaningless when empty:
-  absl::Time oldest = absl::InfiniteFuture();    // when the first of its tasks came
-  absl::Time deadline = absl::InfiniteFuture();  // the nearest of its tasks'
-  int64_t rank = 0;                              // of who goes first (fair_order.h)
+  // Not set when `waiting` is 0:
+  absl::Time oldest = absl::InfiniteFuture();    // when the first image came
+  absl::Time deadline = absl::InfiniteFuture();  // the nearest one
+  int64_t rank = 0;                              // of the first image (fair_order.h)
 };
 
-// Take `count` tasks of `queue`, or look again at `wake` at the latest.
+// Take `count` images of `queue`, or decide again at `wake` at the latest.
 struct BatchDecision {
   std::optional<size_t> queue;  // index into the views; nullopt: not yet
   size_t count = 0;
   BatchCause cause = BatchCause::kFull;
-  absl::Time wake =
-      absl::InfiniteFuture();  // when the first queue becomes due by delay or deadline
+  absl::Time wake = absl::InfiniteFuture();  // when the next queue is due by delay or deadline
 };
 
-// What an idle worker knows besides.
+// The state of the server at the decision.
 struct BatchMoment {
   bool draining = false;
-  bool more_coming = true;    // images that are admitted and do not wait for a worker yet
-  absl::Duration batch_time;  // how long a batch takes, lately
+  bool more_coming = true;    // images are admitted and not queued yet
+  absl::Duration batch_time;  // smoothed time of a batch
   absl::Time now;
 };
 
-// What an idle worker does. Among the queues that are due the one of the smallest rank wins.
+// The decision for an idle worker. Of the queues that are due, the one with the smallest rank wins.
 BatchDecision DecideBatch(const BatchOptions& options, absl::Span<const QueueView> queues,
                           const BatchMoment& moment);
 

@@ -11,7 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "model/picture/picture_file.h"
+#include "model/picture/image_file.h"
 #include "model/spec/calibration.h"
 #include "server/util/exception_status.h"
 #include "server/util/mutex.h"
@@ -22,7 +22,8 @@
 namespace proad::server {
 namespace {
 
-// Of one attempt to score a picture, and how many there are where the server is full.
+// The deadline of one attempt to score an image, and the number of attempts while the server is
+// full.
 constexpr absl::Duration kDeadline = absl::Minutes(1);
 constexpr int kAttempts = 100;
 // Between attempts, at most.
@@ -50,15 +51,15 @@ class Answer {
   std::optional<absl::StatusOr<double>> score_ ABSL_GUARDED_BY(mutex_);
 };
 
-absl::Status CheckEnough(const std::map<std::string, int64_t>& pictures, double budget) {
+absl::Status CheckEnough(const std::map<std::string, int64_t>& images, double budget) {
   const int64_t needed = model::ImagesForBudget(budget);
-  for (const auto& [category, count] : pictures) {
+  for (const auto& [category, count] : images) {
     if (count >= needed) continue;
     return MakeError(
         absl::StatusCode::kFailedPrecondition,
         absl::StrCat("category ", Quote(category), " has ", count,
-                     " pictures of good parts, and a false-reject budget of ", budget,
-                     " needs at least ", needed, "; add pictures, or allow more false rejects"),
+                     " images of good parts, and a false-reject budget of ", budget,
+                     " needs at least ", needed, "; add images, or allow more false rejects"),
         {.reason = reason::kTooFewImages,
          .field = "false_reject_budget",
          .metadata = {{"category", category}, {"needed", absl::StrCat(needed)}}});
@@ -66,13 +67,13 @@ absl::Status CheckEnough(const std::map<std::string, int64_t>& pictures, double 
   return absl::OkStatus();
 }
 
-absl::Status OfPicture(const absl::Status& status, const std::string& name) {
+absl::Status WithImageName(const absl::Status& status, const std::string& name) {
   StatusDetails details = GetDetails(status);
   if (absl::IsInvalidArgument(status)) details.field = "dataset";
   return MakeError(status.code(), absl::StrCat(Quote(name), ": ", status.message()), details);
 }
 
-// Whether the server had no room for the image now and may have it later.
+// Whether the server may accept the image a little later.
 bool IsFull(const absl::Status& status) {
   return absl::IsDeadlineExceeded(status) ||
          (absl::IsResourceExhausted(status) && GetDetails(status).retry_after.has_value());
@@ -83,9 +84,9 @@ bool IsFull(const absl::Status& status) {
 absl::StatusOr<Recalibrations> Calibrator::Calibrate(const std::string& model,
                                                      absl::Span<const model::Sample> good,
                                                      double budget) const {
-  std::map<std::string, int64_t> pictures;
-  for (const model::Sample& sample : good) ++pictures[sample.category];
-  if (const absl::Status enough = CheckEnough(pictures, budget); !enough.ok()) return enough;
+  std::map<std::string, int64_t> images;
+  for (const model::Sample& sample : good) ++images[sample.category];
+  if (const absl::Status enough = CheckEnough(images, budget); !enough.ok()) return enough;
   std::map<std::string, std::vector<double>> scores;
   for (const model::Sample& sample : good) {
     const absl::StatusOr<double> score = Score(model, sample);
@@ -112,9 +113,9 @@ absl::StatusOr<double> Calibrator::Score(const std::string& model,
                                          const model::Sample& sample) const {
   std::vector<uint8_t> bytes;
   try {
-    bytes = model::ReadPicture(sample.path, detector_.options().image);
+    bytes = model::ReadImageFile(sample.path, detector_.options().image);
   } catch (...) {
-    return OfPicture(StatusOfCurrentException(), sample.name);
+    return WithImageName(StatusOfCurrentException(), sample.name);
   }
   absl::Status status;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
@@ -133,7 +134,7 @@ absl::StatusOr<double> Calibrator::Score(const std::string& model,
     if (!IsFull(status)) break;
     absl::SleepFor(std::min(GetDetails(status).retry_after.value_or(kLongestPause), kLongestPause));
   }
-  return OfPicture(status, sample.name);
+  return WithImageName(status, sample.name);
 }
 
 }  // namespace proad::server

@@ -1,4 +1,4 @@
-// Thresholds from pictures of good parts, scored as Detect scores them.
+// Chooses thresholds from images of good parts, scored as Detect scores them.
 #pragma once
 
 #include <string>
@@ -12,20 +12,20 @@
 
 namespace proad::server {
 
-// Thread-safety: Calibrate may be called from any thread that may wait; it has one picture under
-// way at a time, so that what it takes from Detect is small. The detector must outlive it.
+// Thread-safety: Calibrate may be called from any thread that may block. It scores one image at a
+// time, so that it takes little capacity from Detect. The detector must outlive it.
 class Calibrator {
  public:
   explicit Calibrator(Detector& detector) : detector_(detector) {}
 
-  // The threshold of each category of `good`, pictures of good parts, on the version
-  // "name@version", which must be in memory: of a category's n pictures at most floor(budget n) are
-  // rejected. Waits while the server is full.
-  //   FAILED_PRECONDITION  TOO_FEW_IMAGES: a category has too few pictures for the budget; before
-  //                        anything is scored
-  //   INVALID_ARGUMENT     a picture cannot be read; the message names it
-  //   INTERNAL             the model failed on a picture; the message names it
-  //   UNAVAILABLE          draining
+  // The threshold of each category of `good`, images of good parts, on the version "name@version",
+  // which must be in memory. A threshold rejects at most floor(budget n) of a category's n images.
+  // Waits while the server is full.
+  //   FAILED_PRECONDITION  TOO_FEW_IMAGES: a category has too few images for the budget; checked
+  //                        before any image is scored
+  //   INVALID_ARGUMENT     an image cannot be read; the message names it
+  //   INTERNAL             the model failed on an image; the message names it
+  //   UNAVAILABLE          the server is draining
   //   else                 as Detector::Detect
   absl::StatusOr<Recalibrations> Calibrate(const std::string& model,
                                            absl::Span<const model::Sample> good,

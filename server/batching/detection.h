@@ -1,4 +1,4 @@
-// What is asked about one image, and what is answered.
+// The request to inspect one image, and its result.
 #pragma once
 
 #include <cstdint>
@@ -18,13 +18,13 @@
 
 namespace proad::server {
 
-// The pixel grid that maps are given on.
+// The pixel grid of heatmap and overlay.
 enum class Grid {
   kModel,     // the model's own map, over the inspected area
-  kOriginal,  // the picture's own pixels
+  kOriginal,  // the pixels of the image
 };
 
-// What is returned besides score and verdict.
+// Outputs besides score and verdict.
 struct DetectOutputs {
   std::optional<model::HeatmapEncoding> heatmap;
   bool overlay = false;
@@ -33,22 +33,22 @@ struct DetectOutputs {
   bool any() const { return heatmap.has_value() || overlay; }
 };
 
-// One image to inspect. Does not own the image's bytes: they must stay until the answer.
+// One image to inspect. Does not own the bytes of the image: they must stay valid until the answer.
 struct DetectQuery {
   std::string model;     // "" for the default, "name" or "name@version"
   std::string category;  // "" for none
-  // A whole file, or pixels as a camera delivers them.
+  // An encoded file, or raw pixels.
   std::variant<std::span<const uint8_t>, model::FrameView> image;
   DetectOutputs outputs;
-  std::optional<double> threshold;               // instead of the calibrated one; finite, > 0
-  absl::Time deadline = absl::InfiniteFuture();  // infinite: the detector's default
+  std::optional<double> threshold;               // replaces the calibrated one; finite, > 0
+  absl::Time deadline = absl::InfiniteFuture();  // infinite: Detector::Options::default_deadline
   CancelFlag cancelled;
-  bool counted = true;  // among the verdicts and scores of the metrics
+  bool counted = true;  // in the metrics of verdicts and scores
 
   int64_t image_bytes() const;
 };
 
-// Where the time went.
+// Time spent in each stage.
 struct StageTimes {
   absl::Duration queue;        // waiting for a preprocessing thread
   absl::Duration preprocess;   // decode and resize
@@ -58,16 +58,16 @@ struct StageTimes {
   int batch_size = 0;
 };
 
-// The picture with its map drawn over it.
+// The image with the anomaly map drawn over it.
 struct Overlay {
   int width = 0;
   int height = 0;
   std::string png;
 };
 
-// What was found on one image.
+// The result for one image.
 struct Detection {
-  ModelHandle model;  // the version that inspected
+  ModelHandle model;  // the version that inspected the image
   double score = 0;   // finite
   Threshold threshold;
   Verdict verdict = Verdict::kUndecided;
@@ -75,8 +75,8 @@ struct Detection {
   model::HeatmapEncoding heatmap_encoding = model::HeatmapEncoding::kFloat32;  // of `heatmap`
   std::optional<Overlay> overlay;
   OutputBudget::Reservation output;  // of heatmap and overlay: keep it until they are written
-  model::Box inspected_area;         // in pixels of the picture
-  int width = 0;                     // of the picture
+  model::Box inspected_area;         // in pixels of the image
+  int width = 0;                     // of the image
   int height = 0;
   StageTimes times;
 };

@@ -1,15 +1,18 @@
 #include "server/batching/detector.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "model/picture/decode.h"
 #include "model/picture/frame.h"
 #include "model/picture/heatmap.h"
 #include "model/picture/image_header.h"
 #include "model/picture/preprocess.h"
+#include "model/picture/resize.h"
 #include "server/batching/output_size.h"
 #include "server/util/exception_status.h"
 #include "server/util/reasons.h"
@@ -17,6 +20,11 @@
 
 namespace proad::server {
 namespace {
+
+// On the grid of the image: the map (4 bytes), the same while it is resized, and its encoding.
+constexpr int64_t kMapBytesPerPixel = 12;
+// The blended image, and its PNG file while it grows.
+constexpr int64_t kOverlayBytesPerPixel = 9;
 
 absl::Status ProcessingFailed(absl::string_view what) {
   return MakeError(absl::StatusCode::kInternal,
@@ -90,14 +98,45 @@ int64_t OutputBytes(const Detection& detection) {
   return bytes;
 }
 
-model::Image Decode(const DetectQuery& query, const model::ImageLimits& limits) {
+model::Image Decode(const DetectQuery& query, const model::ImageLimits& limits, Metrics& metrics) {
   if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
     return model::UnpackFrame(*frame, limits);
   }
-  return model::DecodeImage(std::get<std::span<const uint8_t>>(query.image), limits);
+  model::DecodeDiagnostics diagnostics;
+  model::Image image =
+      model::DecodeImage(std::get<std::span<const uint8_t>>(query.image), limits, &diagnostics);
+  metrics.codec_warnings.Increment(diagnostics.dropped_warnings);
+  return image;
+}
+
+// Bytes that Decode takes. At most those of the largest image that `limits` allow: a larger one is
+// refused before it is decoded.
+int64_t DecodeBytesOf(const DetectQuery& query, const model::ImageLimits& limits) {
+  if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
+    const bool allowed = frame->width > 0 && frame->width <= limits.max_side && frame->height > 0 &&
+                         frame->height <= limits.max_side;
+    return allowed ? std::min(frame->width * frame->height, limits.max_pixels) * 3 : 0;
+  }
+  return std::min(model::DecodeBytes(std::get<std::span<const uint8_t>>(query.image)),
+                  model::MaxDecodeBytes(limits.max_pixels));
+}
+
+// Bytes that heatmap and overlay take; 0 on the model's grid, where they are small.
+int64_t DrawBytesOf(const DetectQuery& query, const Detection& detection,
+                    const model::ImageLimits& limits) {
+  if (query.outputs.grid != Grid::kOriginal) return 0;
+  const int64_t pixels = int64_t{detection.width} * detection.height;
+  int64_t bytes = pixels * kMapBytesPerPixel;
+  if (query.outputs.overlay) bytes += DecodeBytesOf(query, limits) + pixels * kOverlayBytesPerPixel;
+  return bytes;
 }
 
 }  // namespace
+
+int64_t Detector::MaxPixelBytes(const model::ImageLimits& limits) {
+  return model::MaxDecodeBytes(limits.max_pixels) +
+         limits.max_pixels * (kMapBytesPerPixel + kOverlayBytesPerPixel);
+}
 
 int64_t DetectQuery::image_bytes() const {
   if (const auto* frame = std::get_if<model::FrameView>(&image)) {
@@ -110,6 +149,7 @@ struct Detector::Call {
   DetectQuery query;
   Done done;
   Admission::Ticket ticket;
+  bool known_category = false;  // to the version
   absl::Time stage_start;
   model::PreparedImage prepared;
   std::vector<float> map;  // [map_side, map_side]; empty when nothing but the score is wanted
@@ -125,7 +165,8 @@ Detector::Detector(const Options& options, const ModelCatalog& catalog, Admissio
       output_budget_(output_budget),
       pool_(pool),
       batcher_(batcher),
-      metrics_(metrics) {}
+      metrics_(metrics),
+      pixels_(options.pixel_bytes) {}
 
 void Detector::Detect(DetectQuery query, Done done) {
   auto call = std::make_shared<Call>();
@@ -159,9 +200,11 @@ absl::Status Detector::Admit(Call& call) {
   }
   call.detection.model = *std::move(model);
 
+  const model::Manifest& manifest = call.detection.model->manifest();
+  const auto recalibrated = catalog_.InForce(*call.detection.model);
+  call.known_category = KnowsCategory(manifest, recalibrated.get(), call.query.category);
   absl::StatusOr<Threshold> threshold =
-      PickThreshold(call.detection.model->manifest(), catalog_.InForce(*call.detection.model).get(),
-                    call.query.category, call.query.threshold);
+      PickThreshold(manifest, recalibrated.get(), call.query.category, call.query.threshold);
   if (!threshold.ok()) return threshold.status();
   call.detection.threshold = *threshold;
   return ReserveOutput(call);
@@ -190,6 +233,7 @@ absl::Status Detector::ReserveOutput(Call& call) {
 }
 
 void Detector::Preprocess(std::shared_ptr<Call> call) {
+  ByteBudget::Lease lease = pixels_.Acquire(DecodeBytesOf(call->query, options_.image));
   const absl::Time start = absl::Now();
   StageTimes& times = call->detection.times;
   times.queue = start - call->stage_start;
@@ -202,6 +246,7 @@ void Detector::Preprocess(std::shared_ptr<Call> call) {
     Finish(*call, std::move(status));
     return;
   }
+  lease = ByteBudget::Lease();  // the decoded image is gone
   times.preprocess = absl::Now() - start;
   metrics_.stage_seconds.preprocess.Observe(absl::ToDoubleSeconds(times.preprocess));
 
@@ -216,11 +261,11 @@ void Detector::Preprocess(std::shared_ptr<Call> call) {
     AfterInference(call, std::move(result));
   };
   if (absl::Status status = batcher_.Enqueue(std::move(task)); !status.ok()) {
-    Finish(*call, Refused(status));
+    Finish(*call, WithRetryTime(status));
   }
 }
 
-absl::Status Detector::Refused(const absl::Status& status) const {
+absl::Status Detector::WithRetryTime(const absl::Status& status) const {
   if (!absl::IsResourceExhausted(status)) return status;
   metrics_.rejected.queue_full.Increment();
   StatusDetails details = GetDetails(status);
@@ -231,7 +276,7 @@ absl::Status Detector::Refused(const absl::Status& status) const {
 absl::Status Detector::Prepare(Call& call) const {
   return Guarded([&] {
     const model::Preprocessing& preprocessing = call.detection.model->manifest().preprocessing;
-    const model::Image image = Decode(call.query, options_.image);
+    const model::Image image = Decode(call.query, options_.image, metrics_);
     call.detection.width = image.width;
     call.detection.height = image.height;
     call.detection.inspected_area = model::InspectedArea(image.width, image.height, preprocessing);
@@ -258,7 +303,7 @@ void Detector::AfterInference(std::shared_ptr<Call> call, absl::StatusOr<Inferen
   }
   call->map = std::move(result->inference.map);
   call->prepared = std::move(result->image);
-  // Not on the worker: drawing must not keep a device waiting.
+  // On the pool, so that the worker takes its next batch meanwhile.
   pool_.Post([this, call = std::move(call)] { Postprocess(*call); });
 }
 
@@ -267,6 +312,8 @@ void Detector::Postprocess(Call& call) {
   Detection& detection = call.detection;
   const DetectOutputs& outputs = call.query.outputs;
   const model::Manifest& manifest = detection.model->manifest();
+  const ByteBudget::Lease lease =
+      pixels_.Acquire(DrawBytesOf(call.query, detection, options_.image));
   absl::Status status = Guarded([&] {
     int width = detection.model->map_side();
     int height = width;
@@ -283,14 +330,14 @@ void Detector::Postprocess(Call& call) {
           model::EncodeHeatmap(map, width, height, *outputs.heatmap, manifest.map_range);
     }
     if (!outputs.overlay) return;
-    // The full picture is decoded a second time: keeping it while it waits for a device would cost
-    // up to 3 bytes a pixel for every image in flight.
+    // The full image is decoded a second time. To keep it while it waits for a device would take 3
+    // bytes a pixel for every image in flight.
     const model::Box whole{0, 0, width, height};
     if (outputs.grid == Grid::kOriginal) {
       detection.overlay =
           Overlay{width, height,
-                  model::RenderOverlay(Decode(call.query, options_.image), map, manifest.map_range,
-                                       detection.inspected_area)};
+                  model::RenderOverlay(Decode(call.query, options_.image, metrics_), map,
+                                       manifest.map_range, detection.inspected_area)};
     } else {
       const model::Image seen{call.prepared.width, call.prepared.height,
                               std::move(call.prepared.pixels)};
@@ -313,11 +360,11 @@ void Detector::Postprocess(Call& call) {
 
 void Detector::Finish(Call& call, absl::StatusOr<Detection> result) {
   if (result.ok() && call.query.counted) {
-    metrics_.CountVerdict(call.query.category, LabelOf(result->verdict), result->score,
-                          NormalizedScore(result->score, result->threshold));
+    metrics_.CountVerdict(call.query.category, call.known_category, LabelOf(result->verdict),
+                          result->score, NormalizedScore(result->score, result->threshold));
   }
-  // First, so that a client that waits for this answer before it sends the next image is never
-  // refused because of its own last one.
+  // Before the answer, so that a client that sends one image at a time is never refused because of
+  // its own last image.
   call.ticket.Release(EndingOf(result.status()));
   call.done(std::move(result));
 }

@@ -1,6 +1,7 @@
-// The road of one image: admission, preprocessing, batch, worker, postprocessing, answer.
+// The stages of one image: admission, preprocessing, batch, inference, postprocessing, answer.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "absl/functional/any_invocable.h"
@@ -14,23 +15,26 @@
 #include "server/batching/output_budget.h"
 #include "server/serving/model_catalog.h"
 #include "server/telemetry/metrics.h"
+#include "server/util/byte_budget.h"
 #include "server/util/thread_pool.h"
 
 namespace proad::server {
 
-// Thread-safety: all methods may be called from any thread. The collaborators are not owned; they,
-// and the detector, must live until every query is answered. Workers take from the batcher beside
-// it.
+// Thread-safety: all methods may be called from any thread. The collaborators are not owned; they
+// and the detector must live until every query is answered. Workers that take batches from the
+// batcher run the model.
 class Detector {
  public:
   using Done = absl::AnyInvocable<void(absl::StatusOr<Detection>)>;
 
   struct Options {
     model::ImageLimits image;
+    absl::Duration default_deadline = absl::Seconds(30);  // of a query without a deadline
     // Pixels of a heatmap or overlay with the resolution of the image.
     int64_t max_output_pixels = 25'000'000;
-    // For a query without a deadline, so that nothing waits for ever.
-    absl::Duration default_deadline = absl::Seconds(30);
+    // Bytes that the threads of the pool use at once for pixels. A single image may need more; it
+    // is then processed alone.
+    int64_t pixel_bytes = 512 << 20;
   };
 
   Detector(const Options& options, const ModelCatalog& catalog, Admission& admission,
@@ -39,15 +43,16 @@ class Detector {
   Detector(const Detector&) = delete;
   Detector& operator=(const Detector&) = delete;
 
-  // Inspects one image. Never blocks. Calls `done` exactly once, outside every lock: before it
+  // Inspects one image. Never blocks. Calls `done` exactly once, outside every lock: before Detect
   // returns when the query is refused, otherwise from another thread. `done` must not block.
   //
-  // The version and the threshold are chosen now; a swap later does not touch this query. The
-  // deadline and the cancel flag are looked at before the picture is decoded and until the batch is
-  // cut; a query that a worker has is answered with its result.
-  //   INVALID_ARGUMENT     the picture (field "encoded" or "frame....", reasons of model/picture/image.h)
+  // The version and the threshold are chosen now; a later swap does not change this query. The
+  // deadline and the cancel flag are checked before the image is decoded and until the batch is
+  // cut. After that the query is answered with its result.
+  //   INVALID_ARGUMENT     the image (field "encoded" or "frame....", reasons of
+  //                        model/picture/image.h), or an answer with too many pixels
+  //                        (OUTPUT_TOO_LARGE)
   //   NOT_FOUND            model, version or category
-  //                        or an answer with too many pixels (OUTPUT_TOO_LARGE)
   //   RESOURCE_EXHAUSTED   admission (QUEUE_FULL, BYTES_FULL, DEADLINE_UNATTAINABLE), answers that
   //                        are not yet written (OUTPUT_FULL), or memory
   //   DEADLINE_EXCEEDED, CANCELLED   while it waited
@@ -59,13 +64,19 @@ class Detector {
   // still waits. Returns at once.
   void AnswerCancelled() { batcher_.AnswerCancelled(); }
 
-  // Admits nothing any more; what was admitted is answered.
+  // Admits no more queries; the admitted ones are answered.
   void Drain() { admission_.Stop(); }
 
   const Options& options() const { return options_; }
 
+  // Options::pixel_bytes. Leases of others delay the stages of images.
+  ByteBudget& pixel_budget() { return pixels_; }
+
+  // Bytes that the largest image takes at most in one stage, all outputs included.
+  static int64_t MaxPixelBytes(const model::ImageLimits& limits);
+
  private:
-  // What a query carries from stage to stage.
+  // A query and its results so far.
   struct Call;
 
   absl::Status Admit(Call& call);
@@ -73,8 +84,8 @@ class Detector {
   absl::Status ReserveOutput(Call& call);
   void Preprocess(std::shared_ptr<Call> call);
   absl::Status Prepare(Call& call) const;
-  // The batcher's refusal of an image, with the time after which to try again.
-  absl::Status Refused(const absl::Status& status) const;
+  // A refusal of the batcher, with the time to wait before the next attempt.
+  absl::Status WithRetryTime(const absl::Status& status) const;
   void AfterInference(std::shared_ptr<Call> call, absl::StatusOr<InferenceResult> result);
   void Postprocess(Call& call);
   void Finish(Call& call, absl::StatusOr<Detection> result);
@@ -86,6 +97,7 @@ class Detector {
   ThreadPool& pool_;
   DynamicBatcher& batcher_;
   Metrics& metrics_;
+  ByteBudget pixels_;
 };
 
 }  // namespace proad::server

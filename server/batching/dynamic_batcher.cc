@@ -12,7 +12,7 @@
 namespace proad::server {
 namespace {
 
-// A deadline is near when it leaves time for no more batches than this.
+// A deadline is near when it leaves time for at most so many batches.
 constexpr int kUrgentBatches = 3;
 // Weight of the newest batch's time.
 constexpr double kSmoothing = 0.1;
@@ -61,7 +61,7 @@ absl::Status DynamicBatcher::Enqueue(InferenceTask&& task) {
     };
     auto queue = std::find_if(queues_.begin(), queues_.end(), same_model);
     if (queue == queues_.end()) queue = queues_.emplace(queues_.end());
-    order_.Came(task.flow);
+    order_.Add(task.flow);
     queue->push_back(std::move(task));
     ++waiting_;
   }
@@ -186,12 +186,12 @@ std::vector<InferenceTask> DynamicBatcher::TakeUnwanted(absl::Time now) {
     queue.erase(first_unwanted, queue.end());
   }
   std::erase_if(queues_, [](const Queue& queue) { return queue.empty(); });
-  for (const InferenceTask& task : unwanted) order_.Left(task.flow);
+  for (const InferenceTask& task : unwanted) order_.Remove(task.flow);
   waiting_ -= unwanted.size();
   return unwanted;
 }
 
-std::vector<FairOrder::Place> DynamicBatcher::Order(const Queue& queue, absl::Time now) const {
+std::vector<FairOrder::Position> DynamicBatcher::Order(const Queue& queue, absl::Time now) const {
   std::vector<FairOrder::Waiting> waiting;
   waiting.reserve(queue.size());
   for (const InferenceTask& task : queue) {
@@ -202,7 +202,7 @@ std::vector<FairOrder::Place> DynamicBatcher::Order(const Queue& queue, absl::Ti
 
 std::optional<Batch> DynamicBatcher::Cut(absl::Time now, absl::Time& wake) {
   std::vector<QueueView> views;
-  std::vector<std::vector<FairOrder::Place>> orders;
+  std::vector<std::vector<FairOrder::Position>> orders;
   for (const Queue& queue : queues_) {
     orders.push_back(Order(queue, now));
     QueueView& view = views.emplace_back();
@@ -219,15 +219,15 @@ std::optional<Batch> DynamicBatcher::Cut(absl::Time now, absl::Time& wake) {
   return Take(decision, absl::MakeConstSpan(orders[*decision.queue]).first(decision.count), now);
 }
 
-Batch DynamicBatcher::Take(const BatchDecision& decision, absl::Span<const FairOrder::Place> places,
-                           absl::Time now) {
+Batch DynamicBatcher::Take(const BatchDecision& decision,
+                           absl::Span<const FairOrder::Position> positions, absl::Time now) {
   const auto queue = queues_.begin() + static_cast<std::ptrdiff_t>(*decision.queue);
   Batch batch;
   batch.cause = decision.cause;
   batch.cut = now;
-  for (const FairOrder::Place& place : places) {
-    InferenceTask& task = (*queue)[place.index];
-    order_.Went(task.flow, place);
+  for (const FairOrder::Position& position : positions) {
+    InferenceTask& task = (*queue)[position.index];
+    order_.Serve(task.flow, position);
     batch.tasks.push_back(std::move(task));
   }
   std::erase_if(*queue, [](const InferenceTask& task) { return task.model == nullptr; });

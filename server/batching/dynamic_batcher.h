@@ -1,4 +1,4 @@
-// Where prepared images wait for a worker and become batches, each of one model version.
+// The queue of prepared images, from which workers take batches of one model version each.
 #pragma once
 
 #include <cstddef>
@@ -19,15 +19,15 @@
 
 namespace proad::server {
 
-// Tasks of one model version, at most BatchOptions::max_batch, in the order of their turns.
+// At most BatchOptions::max_batch tasks of one model version, in the order of FairOrder.
 struct Batch {
   std::vector<InferenceTask> tasks;  // never empty
   BatchCause cause = BatchCause::kFull;
   absl::Time cut;
 };
 
-// Thread-safety: all methods may be called from any thread. A thread of its own answers tasks whose
-// deadline passes or that are cancelled while every worker is busy.
+// Thread-safety: all methods may be called from any thread. A thread of the batcher answers tasks
+// whose deadline passes or that are cancelled while every worker is busy.
 class DynamicBatcher {
  public:
   struct Options {
@@ -36,23 +36,23 @@ class DynamicBatcher {
   };
 
   DynamicBatcher(const Options& options, Metrics& metrics);
-  // What still waits is answered as by Abort. No thread may be in Next.
+  // Answers waiting tasks as Abort does. No thread may be in Next.
   ~DynamicBatcher();
   DynamicBatcher(const DynamicBatcher&) = delete;
   DynamicBatcher& operator=(const DynamicBatcher&) = delete;
 
-  // Takes the task, and sees to it that its done is called. Never blocks. On error the task is left
-  // as it is, with done uncalled: RESOURCE_EXHAUSTED (QUEUE_FULL) when max_waiting wait,
-  // UNAVAILABLE (DRAINING, or as Abort says) after Close.
+  // Takes the task and calls its `done` later. Never blocks. On error the task stays with the
+  // caller, `done` uncalled: RESOURCE_EXHAUSTED (QUEUE_FULL) when max_waiting tasks wait,
+  // UNAVAILABLE (DRAINING, or the status of Abort) after Close.
   absl::Status Enqueue(InferenceTask&& task);
 
-  // An image is on its way here; Arrived says that it has come, or will not. For the adaptive
-  // delay.
+  // Expect announces an admitted image that is not queued yet; Arrived ends the announcement,
+  // whether the image was queued or not. Used by adaptive_delay.
   void Expect();
   void Arrived();
 
-  // For workers: blocks until a batch is due. nullopt once closed and empty. Tasks that expired or
-  // were cancelled are answered DEADLINE_EXCEEDED or CANCELLED and never handed out.
+  // For workers: blocks until a batch is due. nullopt when the batcher is closed and empty. Expired
+  // and cancelled tasks are answered DEADLINE_EXCEEDED or CANCELLED and are in no batch.
   std::optional<Batch> Next();
 
   // Records how long a worker took for a batch.
@@ -61,12 +61,12 @@ class DynamicBatcher {
   // Starts a search for cancelled tasks on the sweeper's thread. Returns at once.
   void AnswerCancelled();
 
-  // Takes no more tasks. What waits is handed out without delay; then every Next returns nullopt.
+  // Refuses new tasks. The waiting ones are handed out without delay; then Next returns nullopt.
   void Close();
 
-  // Close, and answers the tasks that wait and the tasks that still come: Abort with UNAVAILABLE
-  // (DRAINING), AbortWithoutWorkers with `why`, counted as rejected for want of a worker. After the
-  // first call that closes, the answer to new tasks stays the same.
+  // Closes, and answers waiting and later tasks: Abort with UNAVAILABLE (DRAINING),
+  // AbortWithoutWorkers with `why`, counted as rejected for want of a worker. The status of the
+  // first call stays.
   void Abort();
   void AbortWithoutWorkers(const absl::Status& why);
 
@@ -80,21 +80,21 @@ class DynamicBatcher {
   void Close(const absl::Status& refusal, prometheus::Counter& refused);
   void Abort(const absl::Status& why, prometheus::Counter& refused);
   void Sweep();
-  // Moves out what expired or was cancelled.
+  // Removes the expired and cancelled tasks.
   std::vector<InferenceTask> TakeUnwanted(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // What of the queue goes, in this order: all of it.
-  std::vector<FairOrder::Place> Order(const Queue& queue, absl::Time now) const
+  // All tasks of the queue in the order in which they are served.
+  std::vector<FairOrder::Position> Order(const Queue& queue, absl::Time now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // A batch, if one is due; otherwise when to look again.
+  // A batch if one is due; otherwise sets `wake` to the time of the next attempt.
   std::optional<Batch> Cut(absl::Time now, absl::Time& wake) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  Batch Take(const BatchDecision& decision, absl::Span<const FairOrder::Place> places,
+  Batch Take(const BatchDecision& decision, absl::Span<const FairOrder::Position> positions,
              absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Time EarliestDeadline() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void AnswerUnwanted(std::vector<InferenceTask> tasks);
   void CountDispatch(const Batch& batch);
 
   const Options options_;
-  const bool adapts_;  // so that it matters who is on his way
+  const bool adapts_;  // adaptive_delay is in use: images on their way are counted
   Metrics& metrics_;
 
   mutable Mutex mutex_;

@@ -1,4 +1,4 @@
-// One prepared image waiting for a device, and what comes of it.
+// A prepared image that waits for a worker, and its result.
 #pragma once
 
 #include <atomic>
@@ -15,25 +15,25 @@
 
 namespace proad::server {
 
-// Set once when nobody waits for the answer any more; shared by whoever may notice and whoever does
-// the work. Null: cannot be cancelled.
+// Set when the client no longer waits for the answer. Shared by the call and the stages of the
+// image. Null: the image cannot be cancelled.
 using CancelFlag = std::shared_ptr<std::atomic<bool>>;
 
-// A worker's answer to one task.
+// The result of one task.
 struct InferenceResult {
   Inference inference;            // finite
-  model::PreparedImage image;     // the task's own, handed back
+  model::PreparedImage image;     // of the task, moved back
   absl::Duration batch_wait;      // from Enqueue to the cut of the batch
   absl::Duration inference_time;  // of the whole batch
   int batch_size = 0;
 };
 
-// Move-only. Whoever holds a task owes its `done` exactly one call.
+// Move-only. The owner of a task must call its `done` exactly once.
 struct InferenceTask {
   ModelHandle model;           // never null
   model::PreparedImage image;  // matches model->manifest().preprocessing
   bool want_map = false;
-  size_t flow = 0;  // tasks of one flow take turns with those of the others (fair_order.h)
+  size_t flow = 0;                             // flows are served in turn (fair_order.h)
   absl::Time enqueued = absl::InfinitePast();  // set by DynamicBatcher::Enqueue
   absl::Time deadline = absl::InfiniteFuture();
   CancelFlag cancelled;
@@ -41,11 +41,11 @@ struct InferenceTask {
   absl::AnyInvocable<void(absl::StatusOr<InferenceResult>)> done;
 };
 
-// Whether nobody waits for the answer any more.
+// Whether the deadline has passed or the image is cancelled.
 bool IsUnwanted(absl::Time deadline, const CancelFlag& cancelled, absl::Time now);
 
-// The answer to work that IsUnwanted, counted: CANCELLED or DEADLINE_EXCEEDED. `stage` says what it
-// was waiting for.
+// The status of an image for which IsUnwanted is true: CANCELLED or DEADLINE_EXCEEDED. Counts it in
+// `metrics`. The message says that the image waited for `stage`.
 absl::Status DropUnwanted(const CancelFlag& cancelled, absl::string_view stage, Metrics& metrics);
 
 }  // namespace proad::server

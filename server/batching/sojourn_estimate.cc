@@ -6,16 +6,16 @@
 namespace proad::server {
 namespace {
 
-// Weight of the newest answer. Images of one batch end together, so it takes several batches to see
-// how long they take.
+// Weight of the newest answer. The images of a batch end together, so an estimate needs several
+// batches.
 constexpr double kSmoothing = 0.05;
-// Until images came to a server that was much busier or idler than usual, the time is taken to be
-// proportional; a deviation of so much of how many are usually ahead outweighs that. A server with
-// too much to do has nearly always as many ahead: a slope through these alone would be noise.
+// Prior of the slope: time is proportional to the images ahead. The prior has the weight of this
+// relative deviation of the images ahead. An overloaded server nearly always has the same number
+// ahead, and a slope from these alone would be noise.
 constexpr double kPriorDeviation = 0.5;
-// Few answers lie further above the line, in mean absolute deviations.
+// Margin in mean absolute deviations; few answers lie further above the line.
 constexpr double kSlow = 3;
-// Of the line's time, at least and at most.
+// Limits of the margin, relative to the estimate.
 constexpr double kLeastMargin = 1.0 / 3;
 constexpr double kMostMargin = 1;
 
@@ -24,7 +24,7 @@ constexpr double kMostMargin = 1;
 void SojournEstimate::Answered(int64_t ahead, absl::Duration took) {
   const double x = static_cast<double>(ahead);
   const double seconds = std::max(absl::ToDoubleSeconds(took), 0.0);  // the clock was set back
-  // Of the first ones the mean; the very first says nothing of how far others lie off.
+  // The plain mean at first. One answer shows no deviation: assume half.
   const double weight = std::max(kSmoothing, 1.0 / static_cast<double>(++count_));
   const double off = count_ == 1 ? seconds / 2 : std::abs(seconds - Expected(x));
   deviation_ += weight * (off - deviation_);
@@ -37,7 +37,7 @@ void SojournEstimate::Answered(int64_t ahead, absl::Duration took) {
 }
 
 void SojournEstimate::GivenUp(int64_t ahead, absl::Duration waited) {
-  // Whoever has no patience says nothing of how slow the server is.
+  // A short deadline does not show that the server is slow.
   if (count_ > 0 && absl::ToDoubleSeconds(waited) < Expected(static_cast<double>(ahead))) return;
   Answered(ahead, waited);
 }

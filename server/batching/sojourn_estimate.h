@@ -1,4 +1,5 @@
-// How long an image takes from its admission to its answer, by how many are in flight before it.
+// Estimates the time from the admission of an image to its answer, from the number of images in
+// flight before it.
 #pragma once
 
 #include <cstdint>
@@ -8,22 +9,22 @@
 
 namespace proad::server {
 
-// A line through what was seen lately, weighted towards the newest: a batch takes its time however
-// few images it has (the start of the line), and each image ahead adds to it (the slope). How far
-// answers lie off the line says how much longer an answer may take than the line says: at least a
-// third, since a machine's speed comes and goes, and at most as long again, since one that stood
-// still for a moment goes on.
+// A linear regression with exponentially decaying weights: a batch takes some time however few
+// images it has (intercept), and each image ahead adds to it (slope). The mean absolute deviation
+// from the line gives the margin of an estimate. The margin is at least a third of the estimate,
+// since the speed of a machine varies, and at most the whole estimate, since a short standstill
+// passes.
 //
 // Not thread-safe.
 class SojournEstimate {
  public:
-  // An image that came when `ahead` were in flight was answered after `took`.
+  // An image that was admitted with `ahead` images in flight was answered after `took`.
   void Answered(int64_t ahead, absl::Duration took);
 
-  // One was given up after `waited` without an answer: it would have taken longer.
+  // An image was dropped after `waited` without an answer; it would have taken longer.
   void GivenUp(int64_t ahead, absl::Duration waited);
 
-  // What an image takes now, if it is among the slow ones; nullopt while nothing is known.
+  // The estimate and its margin for an image that comes now; nullopt before the first answer.
   std::optional<absl::Duration> AtMost(int64_t ahead) const;
 
  private:
@@ -33,9 +34,9 @@ class SojournEstimate {
   int64_t count_ = 0;
   double mean_ahead_ = 0;
   double mean_took_ = 0;
-  double variance_ = 0;    // of how many were ahead
-  double covariance_ = 0;  // of that and the time
-  double deviation_ = 0;   // mean absolute one from the line
+  double variance_ = 0;    // of the images ahead
+  double covariance_ = 0;  // of the images ahead and the time
+  double deviation_ = 0;   // mean absolute deviation from the line
 };
 
 }  // namespace proad::server

@@ -25,7 +25,7 @@ std::set<std::string> KnownCategories(const model::Manifest& manifest,
   return known;
 }
 
-// The threshold of a category, or with "" of all those that have none of their own.
+// The threshold of a category, or for "" that of the version for every other category.
 std::optional<double> InForce(const model::Manifest& manifest, const Recalibrations* recalibrated,
                               const std::string& category) {
   if (recalibrated != nullptr) {
@@ -77,6 +77,11 @@ absl::StatusOr<Threshold> PickThreshold(const model::Manifest& manifest,
     return Threshold{of_all, ThresholdSource::kModel};
   }
   return Threshold{};
+}
+
+bool KnowsCategory(const model::Manifest& manifest, const Recalibrations* recalibrated,
+                   const std::string& category) {
+  return InForce(manifest, recalibrated, category).has_value();
 }
 
 Verdict Decide(double score, const Threshold& threshold) {

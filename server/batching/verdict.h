@@ -1,7 +1,8 @@
-// From a score to a decision on a part. Pure functions: safe to call from any thread.
+// Turns a score into a verdict on a part. Pure functions: safe to call from any thread.
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -14,30 +15,34 @@ enum class Verdict { kNormal, kAnomalous, kUndecided };
 
 enum class ThresholdSource {
   kNone,      // there is no threshold
-  kRequest,   // the request brought it
+  kRequest,   // given in the request
   kCategory,  // the calibration for the category
   kModel,     // the calibration over all categories
 };
 
-// The threshold that decides, in units of score.
+// The threshold that a score is compared with.
 struct Threshold {
   std::optional<double> value;  // finite and > 0; nullopt with kNone only
   ThresholdSource source = ThresholdSource::kNone;
 };
 
-// The request's threshold, else that of the category, else that of the version, else none.
+// The threshold of the request, else of the category, else of the version, else none.
 //
-// What Calibrate set since (`recalibrated`, null: nothing) goes before what the version was
-// published with.
+// Thresholds that Calibrate has set (`recalibrated`, null: none) replace the published ones.
 //
-// A version that was calibrated for categories knows its categories, so any other name is
-// NOT_FOUND (field "category", CATEGORY_NOT_FOUND), with the known ones listed: a misspelt category
-// must not be judged by another's threshold. A version without calibrated categories cannot tell a
-// wrong name from a right one and accepts every name.
+// A version with thresholds for categories knows its categories. Any other name is NOT_FOUND (field
+// "category", CATEGORY_NOT_FOUND), and the message lists the known ones, so that the threshold of
+// another category is never used for a misspelt name. A version without such thresholds accepts
+// every name.
 absl::StatusOr<Threshold> PickThreshold(const model::Manifest& manifest,
                                         const Recalibrations* recalibrated,
                                         absl::string_view category,
                                         std::optional<double> requested);
+
+// Whether the version was published with a threshold for the category, or has one since
+// (`recalibrated`, null: nothing).
+bool KnowsCategory(const model::Manifest& manifest, const Recalibrations* recalibrated,
+                   const std::string& category);
 
 // kNormal only for a score below a known threshold; kUndecided without a threshold.
 Verdict Decide(double score, const Threshold& threshold);

@@ -1,5 +1,7 @@
 #include "server/jobs/job_files.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <cerrno>
 #include <fstream>
@@ -96,6 +98,7 @@ void Fields(Struct& spec, Visit& visit) {
   visit("activate_on_success", spec.activate_on_success);
   visit("labels", spec.labels);
   visit("request_digest", spec.request_digest);
+  visit("id", spec.id);
 }
 
 template <SameType<model::Metric> Struct, typename Visit>
@@ -189,7 +192,7 @@ namespace {
 
 constexpr int kFormat = 1;  // of each of the files
 
-// A result has the scores of every picture of a dataset; far beyond any of those.
+// result.json has the score of each image of a dataset; these limits are far above any dataset.
 constexpr model::JsonLimits kLimits = {.depth = 12, .array_length = 10'000'000};
 constexpr size_t kMaxBytes = size_t{2} << 30;
 
@@ -198,7 +201,7 @@ std::string ReadText(const std::filesystem::path& path) {
   if (!in) throw model::FileError(path, "open", errno);
   const std::streamoff size = in.tellg();
   if (size < 0 || static_cast<size_t>(size) > kMaxBytes) {
-    throw model::CorruptFile(path, "is no file of less than 2 GiB");
+    throw model::CorruptFile(path, "is not a regular file smaller than 2 GiB");
   }
   std::string text(static_cast<size_t>(size), '\0');
   in.seekg(0);
@@ -217,7 +220,7 @@ absl::Status Write(const std::filesystem::path& path, const T& value, int indent
       file.Write(writer.Take().dump(indent) + "\n");
     } catch (const nlohmann::json::type_error&) {
       return absl::InvalidArgumentError(
-          absl::StrCat(path.string(), ": a text to be written is not UTF-8"));
+          absl::StrCat(path.string(), ": a text in it would not be UTF-8"));
     }
     file.Commit();
     return absl::OkStatus();
@@ -234,7 +237,7 @@ absl::StatusOr<T> Read(const std::filesystem::path& path) {
     JsonReader reader(json, source);
     int format = 0;
     reader("format", format);
-    // First of all: in another format anything else may differ, and this is then what to say.
+    // Checked first, since any other field may differ in another format.
     if (format != kFormat) {
       reader.Refuse("format", absl::StrCat("is ", format, "; this program reads format ", kFormat));
     }
@@ -247,16 +250,42 @@ absl::StatusOr<T> Read(const std::filesystem::path& path) {
   }
 }
 
-constexpr int kReadable = 2;  // indent of the files that people look into
+constexpr int kReadable = 2;  // indent of files that people read
 constexpr int kCompact = -1;
 
 }  // namespace
+
+std::filesystem::path JobDirectory(const std::filesystem::path& job) {
+  const std::filesystem::path path = std::filesystem::absolute(job).lexically_normal();
+  return path.has_filename() ? path : path.parent_path();
+}
 
 absl::Status WriteSpec(const std::filesystem::path& job, const JobSpec& spec) {
   return Write(job / kSpecFile, spec, kReadable);
 }
 absl::StatusOr<JobSpec> ReadSpec(const std::filesystem::path& job) {
   return Read<JobSpec>(job / kSpecFile);
+}
+
+absl::Status CreateSpec(const std::filesystem::path& job, const JobSpec& spec) {
+  const std::filesystem::path temporary =
+      job / model::UniqueName(absl::StrCat(".", kSpecFile, ".tmp-"));
+  if (absl::Status written = Write(temporary, spec, kReadable); !written.ok()) return written;
+  const std::filesystem::path path = job / kSpecFile;
+  // Unlike rename, link fails when the file exists, on network file systems too.
+  const int error = link(temporary.c_str(), path.c_str()) == 0 ? 0 : errno;
+  unlink(temporary.c_str());
+  if (error == EEXIST) {
+    return absl::AlreadyExistsError(absl::StrCat(path.string(), " exists already"));
+  }
+  if (error == EPERM || error == EOPNOTSUPP) return WriteSpec(job, spec);  // no hard links here
+  try {
+    if (error != 0) throw model::FileError(path, "create", error);
+    model::FlushToDisk(job);
+    return absl::OkStatus();
+  } catch (...) {
+    return StatusOfCurrentException();
+  }
 }
 
 absl::Status WriteRecord(const std::filesystem::path& job, const JobRecord& record) {
@@ -278,6 +307,26 @@ absl::Status WriteError(const std::filesystem::path& job, const JobError& error)
 }
 absl::StatusOr<JobError> ReadError(const std::filesystem::path& job) {
   return Read<JobError>(job / kErrorFile);
+}
+
+absl::StatusOr<TrainerExit> ReadTrainerExit(const std::filesystem::path& job) {
+  TrainerExit exit;
+  absl::StatusOr<model::TrainOutcome> outcome = ReadOutcome(job);
+  if (outcome.ok()) {
+    DropScores(*outcome);
+    exit.outcome = *std::move(outcome);
+    return exit;
+  }
+  if (!absl::IsNotFound(outcome.status())) return outcome.status();
+  absl::StatusOr<JobError> error = ReadError(job);
+  if (error.ok()) {
+    exit.error = *std::move(error);
+  } else if (absl::IsDataLoss(error.status())) {
+    exit.error = JobError{reason::kDataLoss, "", std::string(error.status().message())};
+  } else if (!absl::IsNotFound(error.status())) {
+    return error.status();
+  }
+  return exit;
 }
 
 void DropScores(model::TrainOutcome& outcome) {

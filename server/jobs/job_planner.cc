@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "model/files/error.h"
 #include "model/files/sha256.h"
 #include "model/spec/manifest.h"
+#include "model/spec/preset.h"
 #include "model/spec/train_data.h"
 #include "server/serving/model_name.h"
 #include "server/util/exception_status.h"
@@ -52,8 +54,7 @@ bool IsDevice(absl::string_view text) {
          absl::c_all_of(text, absl::ascii_isdigit) && absl::SimpleAtoi(text, &index);
 }
 
-// What model/ throws about the dataset at `path`, with the field and the name that the caller
-// knows.
+// The error of the dataset at `path`, with the caller's field and name instead of the path.
 absl::Status OfDataset(const absl::Status& status, const std::string& field, const fs::path& path,
                        const std::string& name) {
   const StatusDetails details = GetDetails(status);
@@ -73,15 +74,15 @@ absl::Status OfSpec(const absl::Status& status) {
                 std::string(status.message()));
 }
 
-std::string FieldOf(const JobPlanner::DatasetWish& wish) {
-  return wish.id.empty() ? "spec.dataset_path" : "spec.dataset_id";
+std::string FieldOf(const JobPlanner::DatasetRequest& request) {
+  return request.id.empty() ? "spec.dataset_path" : "spec.dataset_id";
 }
 
-const std::string& NameIn(const JobPlanner::DatasetWish& wish) {
-  return wish.id.empty() ? wish.path : wish.id;
+const std::string& NameIn(const JobPlanner::DatasetRequest& request) {
+  return request.id.empty() ? request.path : request.id;
 }
 
-// For a request that has the dataset's fields itself.
+// For requests whose own fields describe the dataset: the field without "spec.".
 absl::Status WithoutSpec(const absl::Status& status) {
   StatusDetails details = GetDetails(status);
   absl::string_view field = details.field, message = status.message();
@@ -91,7 +92,7 @@ absl::Status WithoutSpec(const absl::Status& status) {
   return MakeError(status.code(), message, details);
 }
 
-// Pictures that a job trains on, if all of them can be read.
+// The number of images that a job trains on, if all can be read.
 int64_t CountTrained(const model::Dataset& dataset, double validation_share) {
   std::map<std::string, int64_t> good;
   for (const model::Sample& sample : dataset.samples) {
@@ -135,37 +136,38 @@ absl::Status JobPlanner::Plan(JobSpec& spec) const {
   return PlanComparison(spec);
 }
 
-absl::StatusOr<model::Dataset> JobPlanner::Open(const DatasetWish& wish) const {
-  absl::StatusOr<OpenedDataset> opened = OpenWished(wish);
+absl::StatusOr<model::Dataset> JobPlanner::Open(const DatasetRequest& request) const {
+  absl::StatusOr<OpenedDataset> opened = OpenRequested(request);
   if (!opened.ok()) return WithoutSpec(opened.status());
   return std::move(opened->dataset);
 }
 
-absl::StatusOr<JobPlanner::OpenedDataset> JobPlanner::OpenWished(const DatasetWish& wish) const {
-  const bool uploaded = !wish.id.empty();
-  // Links resolved: the trainer opens it later, and only where no link stands on the way by then.
-  const auto path = uploaded ? Uploaded(wish.id) : InDataRoot(wish.path);
+absl::StatusOr<JobPlanner::OpenedDataset> JobPlanner::OpenRequested(
+    const DatasetRequest& request) const {
+  const bool uploaded = !request.id.empty();
+  // Without links: the trainer opens the path later, and refuses it if it has a link by then.
+  const auto path = uploaded ? Uploaded(request.id) : InDataRoot(request.path);
   if (!path.ok()) return path.status();
   try {
     model::Dataset dataset =
-        model::OpenDataset(*path, {.format = wish.format, .categories = wish.categories});
-    // A list in the jail may name a folder outside it.
+        model::OpenDataset(*path, {.format = request.format, .categories = request.categories});
+    // A list below the data root may name a folder outside it.
     if (!uploaded && !LiesIn(fs::canonical(options_.data_root), dataset.root)) {
-      return Refuse(absl::StatusCode::kPermissionDenied, FieldOf(wish), reason::kOutsideDataRoot,
-                    absl::StrCat(Quote(wish.path), " leads out of the data root"));
+      return Refuse(absl::StatusCode::kPermissionDenied, FieldOf(request), reason::kOutsideDataRoot,
+                    absl::StrCat(Quote(request.path), " refers to files outside the data root"));
     }
     return OpenedDataset{*path, std::move(dataset)};
   } catch (...) {
-    return OfDataset(StatusOfCurrentException(), FieldOf(wish), *path, NameIn(wish));
+    return OfDataset(StatusOfCurrentException(), FieldOf(request), *path, NameIn(request));
   }
 }
 
 absl::Status JobPlanner::PlanDataset(JobSpec& spec) const {
-  const DatasetWish wish = {.path = spec.dataset_path,
-                            .id = spec.dataset_id,
-                            .format = spec.train.dataset_format,
-                            .categories = spec.train.categories};
-  const absl::StatusOr<OpenedDataset> opened = OpenWished(wish);
+  const DatasetRequest request = {.path = spec.dataset_path,
+                                  .id = spec.dataset_id,
+                                  .format = spec.train.dataset_format,
+                                  .categories = spec.train.categories};
+  const absl::StatusOr<OpenedDataset> opened = OpenRequested(request);
   if (!opened.ok()) return opened.status();
   const model::Dataset& dataset = opened->dataset;
   spec.train.dataset = opened->path;
@@ -177,7 +179,7 @@ absl::Status JobPlanner::PlanDataset(JobSpec& spec) const {
   } catch (...) {
     const absl::Status status = StatusOfCurrentException();
     if (GetDetails(status).field.starts_with("overrides.")) return OfSpec(status);
-    return OfDataset(status, FieldOf(wish), opened->path, NameIn(wish));
+    return OfDataset(status, FieldOf(request), opened->path, NameIn(request));
   }
   if (!spec.train.gate) return absl::OkStatus();
   return CheckGate(spec.train);
@@ -190,7 +192,8 @@ absl::StatusOr<fs::path> JobPlanner::Uploaded(const std::string& id) const {
   fs::path resolved = fs::canonical(*path, error);
   if (error) {
     return Refuse(absl::StatusCode::kNotFound, "spec.dataset_id", reason::kDatasetNotFound,
-                  absl::StrCat("the uploaded dataset ", Quote(id), " is gone: ", error.message()));
+                  absl::StrCat("the uploaded dataset ", Quote(id),
+                               " does not exist any more: ", error.message()));
   }
   return resolved;
 }
@@ -198,9 +201,10 @@ absl::StatusOr<fs::path> JobPlanner::Uploaded(const std::string& id) const {
 absl::StatusOr<fs::path> JobPlanner::InDataRoot(const std::string& path) const {
   constexpr char kField[] = "spec.dataset_path";
   if (options_.data_root.empty()) {
-    return Refuse(absl::StatusCode::kPermissionDenied, kField, reason::kNoDataRoot,
-                  "this server reads no folders (training.data_root is not set); upload the "
-                  "dataset and name it by dataset_id");
+    return Refuse(
+        absl::StatusCode::kPermissionDenied, kField, reason::kNoDataRoot,
+        "this server cannot read folders, since training.data_root is not set; upload the "
+        "dataset and set dataset_id");
   }
   std::error_code error;
   const fs::path root = fs::canonical(options_.data_root, error);
@@ -209,18 +213,16 @@ absl::StatusOr<fs::path> JobPlanner::InDataRoot(const std::string& path) const {
                   absl::StrCat("the server's data root cannot be read: ", error.message()));
   }
   if (path.find('\0') != std::string::npos || path.size() > kMaxDatasetPath) {
-    return Refuse(
-        absl::StatusCode::kInvalidArgument, kField, reason::kPathInvalid,
-        absl::StrCat(Quote(path), " is no path of up to ", kMaxDatasetPath, " bytes without NUL"));
+    return Refuse(absl::StatusCode::kInvalidArgument, kField, reason::kPathInvalid,
+                  absl::StrCat(Quote(path), " is invalid; a path has at most ", kMaxDatasetPath,
+                               " bytes and no NUL"));
   }
-  // Where it would lie, links resolved as far as there is anything: what does not exist is not
-  // found, but nobody learns what exists outside.
+  // Resolves links as far as the path exists. A path outside the data root is refused before it is
+  // looked up, so the answer does not reveal which files exist there.
   const fs::path wanted = fs::weakly_canonical(root / path, error);
   if (error || !LiesIn(root, wanted)) {
     return Refuse(absl::StatusCode::kPermissionDenied, kField, reason::kOutsideDataRoot,
-                  absl::StrCat(Quote(path),
-                               " leads out of the data root; a path below it is "
-                               "expected"));
+                  absl::StrCat(Quote(path), " is outside the data root; give a path below it"));
   }
   if (!fs::exists(wanted, error)) {
     return Refuse(absl::StatusCode::kNotFound, kField, reason::kDatasetNotFound,
@@ -275,8 +277,8 @@ absl::Status JobPlanner::PlanStart(JobSpec& spec) const {
     train.preset = start_preset.empty() ? model::kDefaultPreset : start_preset;
   if (!start_preset.empty() && train.preset != start_preset) {
     return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", reason::kInitFromMismatch,
-                  absl::StrCat(spec.init_from, " is a ", start_preset, ", and the job trains a ",
-                               train.preset));
+                  absl::StrCat(spec.init_from, " has the preset ", start_preset,
+                               ", but the job has the preset ", train.preset));
   }
   try {
     model::NetworkOf(train.preset, train.recipe);
@@ -289,47 +291,50 @@ absl::Status JobPlanner::PlanStart(JobSpec& spec) const {
 absl::Status JobPlanner::PlanEncoder(JobSpec& spec) const {
   const bool own = spec.encoder.empty();
   if (own) spec.encoder = OwnEncoder(spec.train.preset);
-  for (const char* ending : {".safetensors", ".pth"}) {
-    const fs::path file = options_.encoders / (spec.encoder + ending);
+  std::set<std::string> known;
+  for (const fs::path& directory : options_.encoders) {
     std::error_code error;
-    if (!fs::is_regular_file(file, error)) continue;
-    spec.train.encoder_file = file;
-    return absl::OkStatus();
-  }
-  std::vector<std::string> known;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(options_.encoders, error)) {
-    const fs::path& file = entry.path();
-    if (file.extension() == ".safetensors" || file.extension() == ".pth") {
-      known.push_back(file.stem());
+    for (const char* ending : {".safetensors", ".pth"}) {
+      const fs::path file = directory / (spec.encoder + ending);
+      if (!fs::is_regular_file(file, error)) continue;
+      spec.train.encoder_file = file;
+      return absl::OkStatus();
+    }
+    for (const auto& entry : fs::directory_iterator(directory, error)) {
+      const fs::path& file = entry.path();
+      const bool weights = file.extension() == ".safetensors" || file.extension() == ".pth";
+      // The installed weights have models too, named like their presets.
+      if (weights && !absl::c_linear_search(model::PresetNames(), file.stem().string())) {
+        known.insert(file.stem());
+      }
     }
   }
-  std::sort(known.begin(), known.end());
   return Refuse(own ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kNotFound,
                 "spec.encoder", reason::kEncoderNotFound,
                 absl::StrCat("this server has no encoder ", Quote(spec.encoder),
                              own ? absl::StrCat(", which ", spec.train.preset, " starts from") : "",
-                             "; there are: ", Enumerate(known)));
+                             "; there are: ", Enumerate({known.begin(), known.end()})));
 }
 
-// The weights of another network, or on another encoder's features, would be noise.
+// Weights of another network, or trained on the features of another encoder, cannot be used.
 absl::Status JobPlanner::CheckStart(const JobSpec& spec) const {
   if (spec.init_from.empty()) return absl::OkStatus();
   try {
     const model::Manifest start = model::ReadManifest(spec.train.init_from);
     model::ModelConfig config = model::NetworkOf(spec.train.preset, spec.train.recipe).config;
-    config.encoder.position_grid = start.config.encoder.position_grid;  // the encoder file's
+    config.encoder.position_grid =
+        start.config.encoder.position_grid;  // comes from the encoder file
     if (!(config == start.config)) {
       return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", reason::kInitFromMismatch,
                     absl::StrCat(spec.init_from,
-                                 " has another network than the job; the recipe and overrides that "
-                                 "shape it must be those that it was trained with"));
+                                 " has another network than the job; use the recipe and overrides "
+                                 "that it was trained with"));
     }
     if (start.encoder.sha256 != model::Sha256File(spec.train.encoder_file)) {
       return Refuse(
           absl::StatusCode::kInvalidArgument, "spec.init_from", reason::kInitFromMismatch,
           absl::StrCat(spec.init_from, " was trained on the encoder ", Quote(start.encoder.source),
-                       ", and spec.encoder ", Quote(spec.encoder), " is another one"));
+                       ", but spec.encoder ", Quote(spec.encoder), " has other weights"));
     }
     return absl::OkStatus();
   } catch (...) {
@@ -339,9 +344,9 @@ absl::Status JobPlanner::CheckStart(const JobSpec& spec) const {
 
 absl::Status JobPlanner::PlanDevice(JobSpec& spec) const {
   if (!IsDevice(spec.train.device)) {
-    return Refuse(absl::StatusCode::kInvalidArgument, "spec.device", reason::kDeviceInvalid,
-                  absl::StrCat(Quote(spec.train.device),
-                               " is no device; auto, cpu, cuda or cuda:N is expected"));
+    return Refuse(
+        absl::StatusCode::kInvalidArgument, "spec.device", reason::kDeviceInvalid,
+        absl::StrCat(Quote(spec.train.device), " is not a device; use auto, cpu, cuda or cuda:N"));
   }
   const std::string asked = spec.train.device;
   const absl::StatusOr<std::string> device = resolve_device_(asked);
@@ -352,26 +357,25 @@ absl::Status JobPlanner::PlanDevice(JobSpec& spec) const {
   if (spec.train.recipe.precision == model::Precision::kTf32 && !device->starts_with("cuda")) {
     return Refuse(absl::StatusCode::kFailedPrecondition, "spec.overrides.precision",
                   reason::kPrecisionUnsupported,
-                  absl::StrCat("tf32 needs a CUDA device, and the job would run on ", *device));
+                  absl::StrCat("tf32 needs a CUDA device, but the job would run on ", *device));
   }
   spec.train.device = *device;
   if (spec.train.world_size > 1 && device->starts_with("cuda")) return PlanGpus(asked, spec);
   return absl::OkStatus();
 }
 
-// Each of several processes takes a GPU of its own, from the first.
+// Process N of several uses cuda:N.
 absl::Status JobPlanner::PlanGpus(const std::string& asked, JobSpec& spec) const {
   if (asked.starts_with("cuda:")) {
     return Refuse(absl::StatusCode::kInvalidArgument, "spec.device", reason::kDeviceInvalid,
-                  absl::StrCat("is ", asked, ", and world_size ", spec.train.world_size,
-                               ": each process takes a GPU of its own; auto, cpu or cuda is "
-                               "expected"));
+                  absl::StrCat("is ", asked, ", but world_size is ", spec.train.world_size,
+                               " and each process uses a GPU of its own; use auto, cpu or cuda"));
   }
   const std::string last = absl::StrCat("cuda:", spec.train.world_size - 1);
   if (const auto device = resolve_device_(last); !device.ok()) {
     return Refuse(absl::StatusCode::kFailedPrecondition, "spec.world_size", reason::kTooFewGpus,
                   absl::StrCat("each of ", spec.train.world_size,
-                               " processes takes a GPU of its own: ", device.status().message()));
+                               " processes uses a GPU of its own: ", device.status().message()));
   }
   spec.train.device = "cuda";
   return absl::OkStatus();

@@ -1,8 +1,8 @@
-// Turns what somebody asks for into a job that can run here, or says why it cannot.
+// Completes and checks the specification of a requested training job.
 //
-// Everything that a trainer will need is looked for now, while who asks still listens: the dataset,
-// the encoder, the version to start from, the device. What is wrong with a single picture is found
-// later, by the trainer.
+// The planner looks up everything that the trainer will need, so that the request fails and not the
+// job: the dataset, the encoder, the version to start from, the device. The trainer finds errors in
+// single images later.
 #pragma once
 
 #include <filesystem>
@@ -20,46 +20,49 @@
 
 namespace proad::server {
 
-// "auto", "cpu", "cuda", "cuda:N" -> a device that exists (ResolveTorchDevice), or says which do.
+// Resolves "auto", "cpu", "cuda" or "cuda:N" to a device of this machine (ResolveTorchDevice). The
+// error lists the devices that exist.
 using DeviceResolver = std::function<absl::StatusOr<std::string>(const std::string& device)>;
 
-// Thread-safety: const after construction; touches the disk.
+// Thread-safety: constant after construction. The methods read files.
 class JobPlanner {
  public:
   struct Options {
-    std::filesystem::path data_root;  // jail of JobSpec::dataset_path; empty: no such path
-    std::filesystem::path encoders;   // NAME.safetensors or NAME.pth
+    std::filesystem::path data_root;  // JobSpec::dataset_path is below it; empty: no such paths
+    // Directories of NAME.safetensors and NAME.pth. The first one that has NAME counts; a directory
+    // need not exist.
+    std::vector<std::filesystem::path> encoders;
   };
 
   JobPlanner(const Options& options, const DatasetStore& datasets, const ModelStore& models,
              DeviceResolver resolve_device);
 
-  // Fills in what `spec` leaves open and checks it against what there is. On entry spec.train has
-  // what was asked for; spec.train.preset may be empty for the default.
-  //   INVALID_ARGUMENT     field and reason as model/ names them, below "spec."
-  //   NOT_FOUND            dataset, category, encoder, version
-  //   PERMISSION_DENIED    dataset_path leaves the data root, or there is none
-  //   FAILED_PRECONDITION  device, precision, a dataset that is not complete
+  // Sets the fields that `spec` leaves open and checks all of them. On entry spec.train has the
+  // request's values; spec.train.preset may be empty, for the default.
+  //   INVALID_ARGUMENT     an invalid value; the field begins with "spec."
+  //   NOT_FOUND            no such dataset, category, encoder or version
+  //   PERMISSION_DENIED    dataset_path is outside the data root, or there is no data root
+  //   FAILED_PRECONDITION  the device, the precision or an incomplete dataset cannot be used
   absl::Status Plan(JobSpec& spec) const;
 
-  // Which pictures are meant; exactly one of the two places is set.
-  struct DatasetWish {
-    std::string path;  // below the data root
-    std::string id;    // uploaded
+  // A request for a dataset; exactly one of path and id is set.
+  struct DatasetRequest {
+    std::string path;  // relative to the data root
+    std::string id;    // of an uploaded dataset
     model::DatasetFormat format = model::DatasetFormat::kAuto;
     std::vector<std::string> categories;  // empty: all
   };
 
-  // Opens a dataset. Errors as Plan's, their fields without "spec.".
-  absl::StatusOr<model::Dataset> Open(const DatasetWish& wish) const;
+  // Opens a dataset. Errors as in Plan, with fields without "spec.".
+  absl::StatusOr<model::Dataset> Open(const DatasetRequest& request) const;
 
  private:
   struct OpenedDataset {
-    std::filesystem::path path;  // as it was found
+    std::filesystem::path path;  // without links
     model::Dataset dataset;
   };
 
-  absl::StatusOr<OpenedDataset> OpenWished(const DatasetWish& wish) const;
+  absl::StatusOr<OpenedDataset> OpenRequested(const DatasetRequest& request) const;
   absl::Status PlanDataset(JobSpec& spec) const;
   absl::Status PlanStart(JobSpec& spec) const;
   absl::Status PlanEncoder(JobSpec& spec) const;

@@ -29,15 +29,15 @@ namespace fs = std::filesystem;
 
 constexpr char kStaging[] = ".staging-";
 constexpr char kRemoved[] = ".removed-";
-constexpr char kTemporary[] = ".";  // of AtomicFile, in a job's directory
+constexpr char kTemporary[] = ".";  // files of AtomicFile in a job's directory
 constexpr char kStoreLock[] = ".lock";
 
-// Time of creation, UTC, and random digits; "." would do before the milliseconds, but not every
-// tool likes it in a name.
+// An id is the time of creation in UTC and eight random digits. "-" replaces the "." before the
+// milliseconds, since some tools treat "." in a name as the start of an extension.
 constexpr char kIdFormat[] = "%E4Y%m%d-%H%M%E3S";
 constexpr absl::string_view kIdTime = "00000000-000000-000";
 
-// As NewId makes them. Anything else in the directory, "lost+found" for example, is no job.
+// Whether NewId could have made the name. Other entries, for example "lost+found", are not jobs.
 bool IsId(const std::string& name) {
   constexpr absl::string_view kPattern = "00000000-000000-000-ffffffff";
   return name.size() == kPattern.size() &&
@@ -51,7 +51,7 @@ bool StartsWith(const fs::path& path, const char* prefix) {
   return absl::StartsWith(path.filename().string(), prefix);
 }
 
-// What AtomicFile could not remove because its process was killed.
+// Removes temporary files of AtomicFile, which remain when its process is killed.
 void RemoveTemporaries(const fs::path& job) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(job, ignored)) {
@@ -77,15 +77,15 @@ absl::StatusOr<std::unique_ptr<JobStore>> JobStore::Open(const fs::path& directo
   const fs::path root = fs::absolute(directory).lexically_normal();
   std::error_code error;
   fs::create_directories(root, error);
-  if (error) return FileFailed(root, "create the directory of jobs", error.value());
+  if (error) return FileFailed(root, "create the job directory", error.value());
   const fs::path path = root / kStoreLock;
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (fd < 0) return FileFailed(path, "open", errno);
-  // A file system that knows no locks cannot keep two servers apart; that is no reason not to work.
+  // On a file system without locks the store works too, without protection against a second server.
   if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     close(fd);
     return absl::FailedPreconditionError(
-        absl::StrCat("another server uses the directory of jobs ", root.string()));
+        absl::StrCat("another server uses the job directory ", root.string()));
   }
   return std::unique_ptr<JobStore>(new JobStore(root, fd));
 }
@@ -139,7 +139,7 @@ absl::StatusOr<std::string> JobStore::Create(const JobSpec& spec, JobRecord& rec
 }
 
 std::string JobStore::NewId(absl::Time& created) {
-  // Later than every other one, whatever the clock does.
+  // Later than all other ids, even when the clock was set back.
   created = std::max(absl::FromUnixMillis(absl::ToUnixMillis(absl::Now())),
                      last_id_ + absl::Milliseconds(1));
   last_id_ = created;
@@ -161,7 +161,7 @@ absl::Status JobStore::Hide(const fs::path& path) {
   return FileFailed(path, "remove", error.value());
 }
 
-absl::Status JobStore::RemoveVerdict(const std::string& id) {
+absl::Status JobStore::RemoveExitFiles(const std::string& id) {
   try {
     for (const char* name : {kErrorFile, kResultFile}) {
       const fs::path path = Directory(id) / name;
@@ -184,7 +184,7 @@ void JobStore::DeleteRemoved() const {
     std::error_code error;
     fs::remove_all(entry, error);
     if (error) {
-      Log(LogLevel::kWarning, "cannot delete a job's files",
+      Log(LogLevel::kWarning, "cannot delete the files of a removed job",
           {{"path", entry.string()}, {"error", error.message()}});
     }
   }

@@ -1,8 +1,8 @@
-// Where jobs are written down: JOBS/<id>/, each with the files of job_files.h.
+// The jobs on the disk: JOBS/<id>/, each with the files of job_files.h.
 //
-// A job's directory is made in a hidden sibling, flushed and renamed, so it is there whole or not
-// at all; it is removed by being renamed to a hidden one first. One store a directory: a second
-// one, of another process too, is refused.
+// A new job is written to a hidden sibling directory, flushed and renamed, so its directory is
+// either complete or absent. A removed job is first renamed to a hidden directory. Only one store,
+// in one process, can use a directory at a time.
 #pragma once
 
 #include <filesystem>
@@ -18,39 +18,39 @@
 
 namespace proad::server {
 
-// A job as it was found on the disk. Either half may be damaged: DATA_LOSS naming the file.
+// A job as found on the disk. Either part may be damaged: DATA_LOSS, naming the file.
 struct StoredJob {
   std::string id;
   absl::StatusOr<JobSpec> spec;
   absl::StatusOr<JobRecord> record;
 };
 
-// Thread-safety: one thread at a time, but DeleteRemoved may run beside anything.
+// Thread-safety: one thread at a time, except that DeleteRemoved may run in parallel to any method.
 class JobStore {
  public:
-  // Makes the directory when absent. FAILED_PRECONDITION when another store has it,
-  // PERMISSION_DENIED, RESOURCE_EXHAUSTED or INTERNAL when it cannot be used; all name it.
+  // Creates the directory when absent. FAILED_PRECONDITION when another store uses it;
+  // PERMISSION_DENIED or INTERNAL when it cannot be used. The message names the directory.
   static absl::StatusOr<std::unique_ptr<JobStore>> Open(const std::filesystem::path& root);
   ~JobStore();
   JobStore(const JobStore&) = delete;
   JobStore& operator=(const JobStore&) = delete;
 
-  // Every job, oldest first, and clears away what a crash left half made.
+  // Returns all jobs, oldest first, and removes incomplete directories that a crash left.
   absl::StatusOr<std::vector<StoredJob>> Load();
 
-  // Writes a new job down and returns its id; when this returns, it survives a power cut. Sets
-  // record.created. Ids sort by time of creation, the same on every machine.
-  // RESOURCE_EXHAUSTED (DISK_FULL), INVALID_ARGUMENT or INTERNAL; nothing is left behind then.
+  // Writes a new job, sets record.created and returns the job's id. The job then survives a power
+  // cut. Ids sort by time of creation. RESOURCE_EXHAUSTED (DISK_FULL), INVALID_ARGUMENT or
+  // INTERNAL; no file remains then.
   absl::StatusOr<std::string> Create(const JobSpec& spec, JobRecord& record);
 
-  // Takes a job, or its working directory, out of sight. DeleteRemoved gives the room back, which
-  // may take long.
+  // Renames a job, or its working directory, to a hidden name. DeleteRemoved then deletes the
+  // files, which may take long.
   absl::Status Remove(const std::string& id);
   absl::Status RemoveWork(const std::string& id);
   void DeleteRemoved() const;
 
-  // Forgets what the last trainer said of the job, its result or error. INTERNAL.
-  absl::Status RemoveVerdict(const std::string& id);
+  // Removes result.json and error.json, which the last trainer left. RESOURCE_EXHAUSTED, INTERNAL.
+  absl::Status RemoveExitFiles(const std::string& id);
 
   std::filesystem::path Directory(const std::string& id) const { return root_ / id; }
 
@@ -61,15 +61,15 @@ class JobStore {
   absl::Status Hide(const std::filesystem::path& path);
 
   const std::filesystem::path root_;
-  const int lock_;                             // of the directory, for the store's life
-  absl::Time last_id_ = absl::InfinitePast();  // time in the newest id
+  const int lock_;                             // descriptor of JOBS/.lock
+  absl::Time last_id_ = absl::InfinitePast();  // of the newest id
 };
 
-// When a job was created, by its id.
+// The time of creation in a job's id; InfinitePast when `id` is not an id.
 absl::Time TimeOfJobId(const std::string& id);
 
-// Of jobs that have ended, those to be removed at `now`: older than `keep`, or more than `max`, the
-// oldest of them.
+// The ended jobs to remove at `now`: those that ended longer than `keep` ago, and the oldest beyond
+// `max` jobs.
 struct EndedJob {
   std::string id;
   absl::Time ended;

@@ -27,7 +27,7 @@ class JobWatchers::Watcher {
     idle_.NotifyAll();
   }
 
-  // Nothing is called when this has returned.
+  // No call is in progress or follows when this has returned.
   void End() {
     MutexLock lock(mutex_);
     ended_ = true;
@@ -57,8 +57,8 @@ absl::StatusOr<std::unique_ptr<JobWatchers::Subscription>> JobWatchers::Add(
   if (watchers_.size() >= static_cast<size_t>(max_watchers_)) {
     return MakeError(absl::StatusCode::kResourceExhausted,
                      absl::StrCat("all ", max_watchers_,
-                                  " places to watch jobs are taken; ask for the job instead, or "
-                                  "try again later"),
+                                  " job watches are in use; call GetTrainJob instead, or try again "
+                                  "later"),
                      {.reason = reason::kTooManyWatchers,
                       .retry_after = absl::Seconds(5),
                       .metadata = {{"max_watchers", absl::StrCat(max_watchers_)}}});

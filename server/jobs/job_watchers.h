@@ -1,4 +1,4 @@
-// Who wants to know when a job changes.
+// The callbacks that are called when a job changes.
 #pragma once
 
 #include <functional>
@@ -17,8 +17,8 @@ class JobWatchers {
  public:
   class Watcher;
 
-  // Watches until it is destroyed; when its destructor returns, no call is under way. It may
-  // outlive the JobWatchers and is then not called any more.
+  // Keeps a callback registered until it is destroyed. No call is in progress when its destructor
+  // returns. It may outlive the JobWatchers; the callback is then not called any more.
   class Subscription {
    public:
     explicit Subscription(std::shared_ptr<Watcher> watcher);
@@ -32,11 +32,11 @@ class JobWatchers {
 
   explicit JobWatchers(int max_watchers) : max_watchers_(max_watchers) {}
 
-  // `changed` is called by Notify, with no lock held. It must not block and must not destroy the
-  // subscription. RESOURCE_EXHAUSTED (TOO_MANY_WATCHERS).
+  // Registers a callback for the job `id`. Notify calls it without a lock. It must not block and
+  // must not destroy the subscription. RESOURCE_EXHAUSTED (TOO_MANY_WATCHERS).
   absl::StatusOr<std::unique_ptr<Subscription>> Add(std::string id, std::function<void()> changed);
 
-  // Calls those who watch one of `ids`.
+  // Calls the callbacks of the jobs `ids`.
   void Notify(const std::set<std::string>& ids);
 
  private:

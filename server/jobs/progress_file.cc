@@ -46,10 +46,10 @@ void Fields(Struct& record, Visit& visit) {
 
 namespace {
 
-// Read at once: a record has some hundred bytes, so this is many more than are new.
+// Bytes that are read at once. A record has a few hundred bytes, so this is far more than are new.
 constexpr int64_t kTail = 64 << 10;
 
-// Bytes [from, to) of a file; fewer where it is shorter.
+// Bytes [from, to) of a file; fewer when the file is shorter.
 std::string ReadRange(int fd, int64_t from, int64_t to) {
   std::string text(static_cast<size_t>(std::max<int64_t>(to - from, 0)), '\0');
   size_t have = 0;
@@ -69,7 +69,7 @@ int64_t SizeOf(int fd) {
   return fstat(fd, &status) == 0 ? static_cast<int64_t>(status.st_size) : 0;
 }
 
-// The last line of `text` that is a record; `text` ends with the end of a line.
+// The last line of `text` that is a record. `text` ends with a newline.
 std::optional<ProgressRecord> LastRecord(std::string_view text) {
   while (!text.empty()) {
     text.remove_suffix(1);
@@ -120,7 +120,7 @@ ProgressWriter::ProgressWriter(std::filesystem::path path, const Options& option
   const std::string tail = ReadRange(fd_, std::max<int64_t>(0, end - kTail), end);
   const size_t last_end = tail.rfind('\n');
   const size_t whole = last_end == std::string::npos ? 0 : last_end + 1;
-  // What a killed attempt left half written would spoil the next line.
+  // Cuts off an incomplete line of a killed attempt, which would damage the next line.
   size_ = end - static_cast<int64_t>(tail.size() - whole);
   if (size_ < end && ftruncate(fd_, static_cast<off_t>(size_)) != 0) size_ = end;
   if (const auto last = LastRecord(std::string_view(tail).substr(0, whole))) last_ = *last;
@@ -156,7 +156,7 @@ void ProgressWriter::Write() {
   if (written == static_cast<ssize_t>(line.size())) {
     size_ += written;
   } else if (written > 0 && ftruncate(fd_, static_cast<off_t>(size_)) != 0) {
-    size_ += written;  // a damaged line, which readers pass over
+    size_ += written;  // a damaged line, which readers ignore
   }
 }
 
@@ -167,7 +167,7 @@ void ProgressWriter::Compact() {
     file.Write(std::string_view(text).substr(std::min(text.find('\n'), text.size() - 1) + 1));
     file.Commit();
   } catch (const model::FileError&) {
-    return;  // no room for a second file: the first one goes on
+    return;  // no room for a second file; the first one stays in use
   }
   close(fd_);
   Open();

@@ -1,7 +1,7 @@
-// How far a job is: progress.jsonl, one JSON object a line, appended to by the trainer and followed
-// by the server.
+// progress.jsonl: the progress of a job, one JSON object per line. The trainer appends to the file
+// and the server follows it.
 //
-// It is a report and not a record: nothing is lost with it but what a person would have seen.
+// The file only informs people. A job does not depend on it, so it is not flushed to the disk.
 #pragma once
 
 #include <cstdint>
@@ -21,32 +21,32 @@ struct ProgressRecord {
   model::TrainProgress train;
 };
 
-// A line of the file, without its end. Numbers that are not finite are written as 0.
+// A line of the file, without its newline. Numbers that are not finite become 0.
 std::string FormatProgress(const ProgressRecord& record);
 
-// nullopt for anything else than a whole line that FormatProgress wrote.
+// nullopt unless `line` is a complete line of FormatProgress.
 std::optional<ProgressRecord> ParseProgress(std::string_view line);
 
-// Appends to the file; goes on where an earlier attempt ended. What cannot be written, because the
-// disk is full for example, is dropped: that is for the run to notice where it matters. One thread,
-// one writer a file.
+// Appends to the file, after the lines of earlier attempts. A line that cannot be written, for
+// example because the disk is full, is dropped: the training reports a full disk where it matters.
+// One thread; one writer per file.
 class ProgressWriter {
  public:
   struct Options {
-    absl::Duration interval = absl::Milliseconds(100);  // between records of the same phase
-    int64_t max_bytes = 1 << 20;                        // then all but the last lines are dropped
+    absl::Duration interval = absl::Milliseconds(100);  // between lines of the same phase
+    int64_t max_bytes = 1 << 20;  // beyond this size all lines but the last 64 KiB are removed
   };
 
   ProgressWriter(std::filesystem::path path, const Options& options);
   explicit ProgressWriter(std::filesystem::path path)
       : ProgressWriter(std::move(path), Options()) {}
-  // Writes the last report, if it was held back.
+  // Writes a report that Report has held back.
   ~ProgressWriter();
   ProgressWriter(const ProgressWriter&) = delete;
   ProgressWriter& operator=(const ProgressWriter&) = delete;
 
-  // Writes at once when the phase is another or Options::interval is over; otherwise holds the
-  // report back until the next one.
+  // Writes the report at once when the phase has changed or Options::interval is over; otherwise
+  // holds it back, and the next report replaces it.
   void Report(const model::TrainProgress& progress, absl::Time now);
 
  private:
@@ -57,13 +57,13 @@ class ProgressWriter {
   const std::filesystem::path path_;
   const Options options_;
   int fd_ = -1;
-  int64_t size_ = 0;  // up to the end of the last whole line
+  int64_t size_ = 0;  // up to the end of the last complete line
   ProgressRecord last_;
   bool held_back_ = false;  // last_ is not in the file
   absl::Time written_ = absl::InfinitePast();
 };
 
-// Follows the file. One thread.
+// Reads the file while it grows. One thread.
 class ProgressReader {
  public:
   explicit ProgressReader(std::filesystem::path path) : path_(std::move(path)) {}
@@ -71,8 +71,8 @@ class ProgressReader {
   ProgressReader(const ProgressReader&) = delete;
   ProgressReader& operator=(const ProgressReader&) = delete;
 
-  // The last whole record, if it is another than at the last call. Lines that are no records are
-  // passed over, and so is a last line without an end.
+  // The last complete record, if it is newer than that of the last call. Ignores lines that are not
+  // records, and a last line without a newline.
   std::optional<ProgressRecord> Poll();
 
  private:
@@ -80,8 +80,8 @@ class ProgressReader {
 
   const std::filesystem::path path_;
   int fd_ = -1;
-  int64_t offset_ = 0;    // up to which lines were looked at
-  int64_t sequence_ = 0;  // of the last record that was returned
+  int64_t offset_ = 0;    // end of the lines that were read
+  int64_t sequence_ = 0;  // of the last returned record
 };
 
 }  // namespace proad::server

@@ -36,10 +36,10 @@ absl::StatusOr<int> ReadNumber(Variable variable, const char* name, int least, i
   }
   return absl::InvalidArgumentError(
       absl::StrCat("the environment has RANK, so ", name, " must be a number from ", least, " to ",
-                   most, ", and ", text == nullptr ? "is not set" : "is " + Quote(text)));
+                   most, "; it ", text == nullptr ? "is not set" : "is " + Quote(text)));
 }
 
-// The words that this program was started with.
+// The command line of this process.
 std::vector<std::string> OwnArguments() {
   std::ifstream in("/proc/self/cmdline", std::ios::binary);
   std::string text((std::istreambuf_iterator<char>(in)), {});
@@ -71,8 +71,8 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
   return pointers;
 }
 
-// In this process's session, so that what kills the trainer's session kills it too, and with
-// nothing open but the standard streams.
+// Starts a rank in the session of this process, so that a SIGKILL to the session ends it too, with
+// no open descriptors but the standard streams.
 absl::StatusOr<pid_t> StartRank(const model::Membership& membership, int threads) {
   std::vector<std::string> arguments = OwnArguments();
   arguments.push_back("--parent");
@@ -90,7 +90,7 @@ absl::StatusOr<pid_t> StartRank(const model::Membership& membership, int threads
                                           " of this training: ", strerror(error)));
 }
 
-std::string InWords(int status) {
+std::string Describe(int status) {
   if (WIFSIGNALED(status)) {
     return absl::StrCat("was killed by signal ", WTERMSIG(status), " (",
                         strsignal(WTERMSIG(status)), ")");
@@ -118,7 +118,7 @@ absl::StatusOr<std::optional<model::Membership>> ReadMembership(Variable variabl
   const char* const address = variable("MASTER_ADDR");
   if (address == nullptr || *address == '\0') {
     return absl::InvalidArgumentError(
-        "the environment has RANK, so MASTER_ADDR must name the machine of rank 0, and is not set");
+        "the environment has RANK, so MASTER_ADDR must name the machine of rank 0; it is not set");
   }
   membership.size = *size;
   membership.rank = *rank;
@@ -136,7 +136,7 @@ absl::StatusOr<std::unique_ptr<LocalRanks>> LocalRanks::Start(const model::Membe
     const absl::StatusOr<pid_t> pid = StartRank(other, threads);
     if (!pid.ok()) return pid.status();
     MutexLock lock(ranks->mutex_);
-    ranks->living_[*pid] = other.rank;
+    ranks->alive_[*pid] = other.rank;
   }
   ranks->watch_ =
       std::thread([ranks = ranks.get(), on_end = std::move(on_end)] { ranks->Watch(on_end); });
@@ -146,38 +146,39 @@ absl::StatusOr<std::unique_ptr<LocalRanks>> LocalRanks::Start(const model::Membe
 LocalRanks::~LocalRanks() {
   {
     MutexLock lock(mutex_);
-    leaving_ = true;
-    for (const auto& [pid, rank] : living_) kill(pid, SIGKILL);
+    killed_ = true;
+    for (const auto& [pid, rank] : alive_) kill(pid, SIGKILL);
   }
   if (watch_.joinable()) watch_.join();
 }
 
-void LocalRanks::Await(absl::Duration patience) {
-  const absl::Time deadline = absl::Now() + patience;
+void LocalRanks::Await(absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
   MutexLock lock(mutex_);
-  while (!living_.empty() && absl::Now() < deadline) ended_.WaitUntil(mutex_, deadline);
+  while (!alive_.empty() && absl::Now() < deadline) ended_.WaitUntil(mutex_, deadline);
 }
 
 void LocalRanks::Watch(const OnEnd& on_end) {
   for (;;) {
-    // Left uncollected until it is off the list: its number is not given to another process.
+    // WNOWAIT: until the pid is removed from alive_, the system must not give it to another
+    // process.
     siginfo_t info = {};
     if (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT) != 0) {
       if (errno == EINTR) continue;
-      return;  // none is left
+      return;  // no rank is left
     }
     int rank = 0;
-    bool told = false;
+    bool report = false;
     {
       MutexLock lock(mutex_);
-      rank = living_[info.si_pid];
-      told = !leaving_;
-      living_.erase(info.si_pid);
+      rank = alive_[info.si_pid];
+      report = !killed_;
+      alive_.erase(info.si_pid);
       ended_.NotifyAll();
     }
     int status = 0;
     waitpid(info.si_pid, &status, 0);
-    if (told) on_end(rank, WIFEXITED(status) ? WEXITSTATUS(status) : -1, InWords(status));
+    if (report) on_end(rank, WIFEXITED(status) ? WEXITSTATUS(status) : -1, Describe(status));
   }
 }
 

@@ -1,9 +1,9 @@
-// The processes of one training that this machine runs: what makes a trainer one of several, and
-// rank 0's hold on those that it has started.
+// The processes (ranks) of one training on this machine: how a trainer learns its rank, and how
+// rank 0 starts and watches the others.
 //
-// A trainer whose environment has RANK was started from outside, by Kubernetes or torchrun for
-// example, and meets the others where WORLD_SIZE, MASTER_ADDR and MASTER_PORT say. Without it, the
-// trainer of a job for several processes is rank 0 and starts the rest itself, on its own machine.
+// A trainer with RANK in its environment was started as one of several, for example by Kubernetes
+// or torchrun. It finds the others through WORLD_SIZE, MASTER_ADDR and MASTER_PORT. Without RANK,
+// the trainer of a job with several processes is rank 0 and starts the others on its own machine.
 #pragma once
 
 #include <sys/types.h>
@@ -25,33 +25,36 @@
 
 namespace proad::server {
 
-// The variables that make a process one of several; a server's trainer must not inherit them.
+// The environment variables that make a process one of several. The server removes them from the
+// environment of its trainers.
 inline constexpr const char* kRankVariables[] = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR",
                                                  "MASTER_PORT"};
 
-// What the environment says, looked up by `variable` (getenv); absent without RANK.
-// INVALID_ARGUMENT naming the variable that is missing or impossible. Pure function.
+// Reads the membership from the environment with the function `variable` (getenv); nullopt without
+// RANK. INVALID_ARGUMENT, naming the variable, when one is missing or invalid. Pure function.
 absl::StatusOr<std::optional<model::Membership>> ReadMembership(
     absl::FunctionRef<const char*(const char* name)> variable);
 
-// Ranks 1 to size - 1 of a training whose rank 0 is this process. None outlives it.
+// Ranks 1 to size - 1 of a training whose rank 0 is this process. They end at the latest with it.
 class LocalRanks {
  public:
-  // How a rank ended: its number, its exit code, -1 when a signal killed it, and that in words.
-  using OnEnd = std::function<void(int rank, int exit_code, const std::string& words)>;
+  // Receives the end of a rank: its number, its exit code (-1 after a signal), and a description
+  // such as "ended with exit code 1".
+  using OnEnd = std::function<void(int rank, int exit_code, const std::string& ending)>;
 
-  // Starts them: this program with its own arguments and --parent, with `threads` OpenMP threads
-  // each. `on_end` is called from a thread of this object as each ends.
+  // Starts the ranks: this program with its own arguments and --parent, each with `threads` OpenMP
+  // threads. A thread of this object calls `on_end` when a rank ends. INTERNAL when one cannot be
+  // started.
   static absl::StatusOr<std::unique_ptr<LocalRanks>> Start(const model::Membership& membership,
                                                            int threads, OnEnd on_end);
 
-  // Kills those that still live, and tells nobody of it.
+  // Kills the ranks that are still alive, without calling `on_end`.
   ~LocalRanks();
   LocalRanks(const LocalRanks&) = delete;
   LocalRanks& operator=(const LocalRanks&) = delete;
 
-  // Waits for all to end by themselves, so long at most.
-  void Await(absl::Duration patience);
+  // Waits until all ranks have exited, at most for `timeout`.
+  void Await(absl::Duration timeout);
 
  private:
   LocalRanks() = default;
@@ -59,13 +62,13 @@ class LocalRanks {
 
   Mutex mutex_;
   CondVar ended_;
-  std::map<pid_t, int> living_ ABSL_GUARDED_BY(mutex_);  // to their numbers
-  bool leaving_ ABSL_GUARDED_BY(mutex_) = false;         // what ends from now on was to end
+  std::map<pid_t, int> alive_ ABSL_GUARDED_BY(mutex_);  // pid to rank
+  bool killed_ ABSL_GUARDED_BY(mutex_) = false;         // the destructor ends the ranks
   std::thread watch_;
 };
 
-// In such a process, with the pid of --parent: it is killed when that process ends. False when that
-// has ended already.
+// In a process that rank 0 started, with the process id of --parent: the kernel kills this process
+// when that process ends. False when it has ended already.
 bool EndWithParent(pid_t parent);
 
 }  // namespace proad::server

@@ -53,7 +53,7 @@ void RunningJob::Count(const ProgressRecord& record) {
   }
   if (counted_ && counted_->train.phase == model::TrainPhase::kTraining &&
       train.step > counted_->train.step && record.time > counted_->time) {
-    // Steps are reported a few times a second at most; those in between took the same on average.
+    // There are fewer reports than steps; each step since the last report counts with the average.
     constexpr int64_t kMaxSteps = 10'000;
     const int64_t steps = train.step - counted_->train.step;
     const double seconds =

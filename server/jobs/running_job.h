@@ -1,4 +1,4 @@
-// A job while it runs: its trainer, how far that is, and its figures among the metrics.
+// A job that the server follows: its trainer process, its progress and its metrics.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +15,7 @@ namespace proad::server {
 // One thread.
 class RunningJob {
  public:
-  // `slot`: the place among the jobs that run at once, for the metrics; -1: none.
+  // `slot`: which of the concurrent jobs it is, for the metrics; -1: none, and without metrics.
   RunningJob(const std::filesystem::path& directory, int slot, int64_t batch_size,
              Metrics& metrics);
   ~RunningJob();
@@ -25,14 +25,14 @@ class RunningJob {
   int slot() const { return slot_; }
   TrainerProcess& trainer() { return trainer_; }
 
-  // As TrainerProcess::IsAlive. Ask this before Poll: what a dead trainer wrote is then all there
-  // is.
+  // As TrainerProcess::IsAlive. Call it before Poll: when it returns false, the trainer's reports
+  // are complete.
   bool IsAlive();
-  bool was_alive() const { return was_alive_; }  // at some call of IsAlive, or started here
+  bool was_alive() const { return was_alive_; }  // at some call of IsAlive, or since Start
 
   absl::Status Start(const TrainerOptions& options);
 
-  // What the trainer reported since the last call, if anything; counts it.
+  // The trainer's last report, if there is a new one since the last call; updates the metrics.
   std::optional<ProgressRecord> Poll();
 
  private:
@@ -44,7 +44,7 @@ class RunningJob {
   TrainerProcess trainer_;
   ProgressReader reader_;
   bool was_alive_ = false;
-  std::optional<ProgressRecord> counted_;  // the last one of a living trainer
+  std::optional<ProgressRecord> counted_;  // the last report in the metrics, of this attempt
 };
 
 }  // namespace proad::server

@@ -11,7 +11,7 @@ constexpr size_t kStates = 5;
 // kMoves[from][to], in the order of JobState.
 constexpr std::array<std::array<bool, kStates>, kStates> kMoves = {{
     // QUEUED RUNNING SUCCEEDED FAILED CANCELLED
-    {false, true, false, false, true},    // QUEUED
+    {false, true, false, true, true},     // QUEUED
     {true, false, true, true, true},      // RUNNING
     {false, false, false, false, false},  // SUCCEEDED
     {true, false, false, false, false},   // FAILED

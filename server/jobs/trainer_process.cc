@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -33,8 +34,14 @@ struct flock WholeFile() {
   return lock;
 }
 
-// With the number of threads that the trainer's LibTorch reads before main. The trainer is none of
-// several processes that this server may be one of.
+// Whether a later call may succeed although nothing else has changed.
+bool IsTemporary(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOLCK || error == EIO ||
+         error == EINTR;
+}
+
+// The server's environment with OMP_NUM_THREADS, which LibTorch reads before main, and without the
+// variables that would make the trainer one of several processes.
 std::vector<std::string> Environment(int threads) {
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -59,6 +66,8 @@ std::vector<std::string> Arguments(const TrainerOptions& options,
           absl::StrCat(options.nice),
           "--feature-memory",
           absl::StrCat(options.feature_memory_bytes),
+          "--memory-limit",
+          absl::StrCat(options.memory_limit_bytes),
           "--checkpoint-seconds",
           absl::StrCat(absl::ToDoubleSeconds(options.checkpoint_interval)),
           "--max-image-bytes",
@@ -76,8 +85,8 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
   return pointers;
 }
 
-// How a process is started: in a session of its own, with nothing of this one's but its working
-// directory and user.
+// Starts a process in a session of its own; of this process it inherits only the working directory
+// and the user.
 class SpawnSettings {
  public:
   explicit SpawnSettings(const std::filesystem::path& log) {
@@ -88,7 +97,7 @@ class SpawnSettings {
                                      O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0666);
     posix_spawn_file_actions_addclosefrom_np(&actions_, STDERR_FILENO + 1);
     posix_spawnattr_init(&attributes_);
-    // The server blocks the signals that it waits for, and a mask is inherited.
+    // The server blocks signals, and a process inherits the mask.
     sigset_t none, all;
     sigemptyset(&none);
     sigfillset(&all);
@@ -136,11 +145,11 @@ absl::StatusOr<TrainerLock> TrainerLock::Acquire(const std::filesystem::path& jo
     close(fd);
     if (error == EACCES || error == EAGAIN) {
       return absl::FailedPreconditionError(
-          absl::StrCat("process ", Holder(job), " works on ", job.string(), " already"));
+          absl::StrCat("process ", Holder(job), " already trains the job ", job.string()));
     }
     return absl::InternalError(absl::StrCat("cannot lock ", path.string(), ": ", strerror(error)));
   }
-  // For people; Holder asks the system.
+  // For people; Holder queries the kernel instead.
   const std::string pid = absl::StrCat(getpid(), "\n");
   if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) {
     std::perror(path.c_str());
@@ -154,16 +163,32 @@ TrainerLock::~TrainerLock() {
   if (fd_ >= 0) close(fd_);
 }
 
-pid_t TrainerLock::Holder(const std::filesystem::path& job) {
-  const int fd = open((job / kLockFile).c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) return 0;
+absl::StatusOr<pid_t> TrainerLock::FindHolder(const std::filesystem::path& job) {
+  const std::filesystem::path path = job / kLockFile;
+  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  const int open_error = fd < 0 ? errno : 0;
   struct flock lock = WholeFile();
-  const int result = fcntl(fd, F_GETLK, &lock);
-  close(fd);
-  return result == 0 && lock.l_type != F_UNLCK ? lock.l_pid : 0;
+  const int lock_error = fd >= 0 && fcntl(fd, F_GETLK, &lock) != 0 ? errno : 0;
+  if (fd >= 0) close(fd);
+  const int error = open_error != 0 ? open_error : lock_error;
+  if (IsTemporary(error)) {
+    return absl::InternalError(
+        absl::StrCat("cannot query the lock ", path.string(), ": ", strerror(error)));
+  }
+  return error == 0 && lock.l_type != F_UNLCK ? lock.l_pid : 0;
 }
 
+pid_t TrainerLock::Holder(const std::filesystem::path& job) { return FindHolder(job).value_or(0); }
+
 // ---------------------------------------------------------------- the process
+
+int64_t TrainerMemoryLimit(const MemoryRoom& room, int64_t server_memory, int slots) {
+  constexpr uint64_t kUnknown = std::numeric_limits<int64_t>::max() / 2;
+  if (room.free >= kUnknown) return 0;
+  const auto free = static_cast<int64_t>(room.free);
+  const auto growth = std::max<int64_t>(server_memory - static_cast<int64_t>(room.reserved), 0);
+  return std::max<int64_t>(std::max(free - growth, free / 2) / slots, 1);
+}
 
 absl::Status TrainerProcess::Start(const TrainerOptions& options) {
   ending_.clear();
@@ -187,7 +212,8 @@ bool TrainerProcess::IsAlive() {
     if (ended == child_) ending_ = Describe(status);
     child_ = 0;
   }
-  return TrainerLock::Holder(job_) != 0;
+  const absl::StatusOr<pid_t> holder = TrainerLock::FindHolder(job_);
+  return !holder.ok() || *holder != 0;
 }
 
 void TrainerProcess::Terminate() { Signal(SIGTERM); }
@@ -195,15 +221,15 @@ void TrainerProcess::Terminate() { Signal(SIGTERM); }
 void TrainerProcess::Kill() { Signal(SIGKILL); }
 
 void TrainerProcess::Signal(int signal) {
-  // Until it is collected, a child's number is not given to another process.
+  // The system does not reuse the id of a child until its exit status is collected.
   if (child_ > 0) {
-    if (signal == SIGKILL) kill(-child_, signal);  // the whole session
+    if (signal == SIGKILL) kill(-child_, signal);  // its process group, which is its session
     kill(child_, signal);
   }
   const pid_t holder = TrainerLock::Holder(job_);
   if (holder <= 0 || holder == child_) return;
-  // A number may be given anew between the question and the signal. A pidfd keeps to the process
-  // that had it when it was opened, and the second look says whether that was the holder.
+  // The system may reuse the process id between the query and the signal. A pidfd refers to the
+  // process that had the id when it was opened; the second query shows that this is the holder.
   const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, holder, 0));
   if (TrainerLock::Holder(job_) == holder) {
     if (signal == SIGKILL) kill(-holder, signal);

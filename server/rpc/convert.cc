@@ -92,23 +92,20 @@ absl::Status CheckLabels(const v1::DetectRequest& request) {
 }
 
 absl::StatusOr<model::PixelFormat> ParsePixelFormat(v1::PixelFormat format) {
-  constexpr char kSupported[] = "MONO8, MONO16, RGB8, BGR8";
-  switch (format) {
-    case v1::PIXEL_FORMAT_MONO8:
-      return model::PixelFormat::kMono8;
-    case v1::PIXEL_FORMAT_MONO16:
-      return model::PixelFormat::kMono16;
-    case v1::PIXEL_FORMAT_RGB8:
-      return model::PixelFormat::kRgb8;
-    case v1::PIXEL_FORMAT_BGR8:
-      return model::PixelFormat::kBgr8;
-    case v1::PIXEL_FORMAT_UNSPECIFIED:
-      return Invalid("frame.pixel_format", reason::kPixelFormatMissing,
-                     absl::StrCat("is not set; supported: ", kSupported));
-    default:
-      return Unsupported("frame.pixel_format", "PixelFormat", v1::PixelFormat_Name(format),
-                         "PIXEL_FORMAT_", format, kSupported);
+  constexpr char kPrefix[] = "PIXEL_FORMAT_";
+  std::string supported;
+  for (const model::PixelFormatTraits& traits : model::PixelFormats()) {
+    if (v1::PixelFormat_Name(format) == absl::StrCat(kPrefix, traits.api_name)) {
+      return traits.format;
+    }
+    absl::StrAppend(&supported, supported.empty() ? "" : ", ", traits.api_name);
   }
+  if (format == v1::PIXEL_FORMAT_UNSPECIFIED) {
+    return Invalid("frame.pixel_format", reason::kPixelFormatMissing,
+                   absl::StrCat("is not set; supported: ", supported));
+  }
+  return Unsupported("frame.pixel_format", "PixelFormat", v1::PixelFormat_Name(format), kPrefix,
+                     format, supported);
 }
 
 // `bytes`: the encoded file or the data of the frame.

@@ -15,6 +15,7 @@
 #include "model/files/sha256.h"
 #include "model/spec/evaluation.h"
 #include "model/spec/manifest.h"
+#include "model/spec/preset.h"
 #include "server/rpc/proto_time.h"
 #include "server/serving/model_name.h"
 #include "server/util/exception_status.h"

@@ -114,6 +114,14 @@ absl::StatusOr<Page> ParsePage(const v1::ListTrainJobsRequest& request) {
   return page;
 }
 
+// The role that a call needs, beyond the table of roles, to queue a job. Activating a version on
+// success needs the role of ActivateModel; otherwise role "train" could decide which version serves.
+Role RoleToRun(bool activate_on_success) {
+  return activate_on_success
+             ? RoleFor(absl::StrCat(v1::ModelService::service_full_name(), ".ActivateModel"))
+             : Role::kNone;
+}
+
 }  // namespace
 
 TrainingService::TrainingService(const JobPlanner& planner, TrainScheduler& scheduler,
@@ -164,14 +172,10 @@ grpc::ServerUnaryReactor* TrainingService::OnPool(grpc::CallbackServerContext& c
 grpc::ServerUnaryReactor* TrainingService::CreateTrainJob(grpc::CallbackServerContext* context,
                                                           const v1::CreateTrainJobRequest* request,
                                                           v1::CreateTrainJobResponse* response) {
-  // A client with the role "train" must not change the active version.
-  const Role needed =
-      request->spec().activate_on_success()
-          ? RoleFor(absl::StrCat(v1::ModelService::service_full_name(), ".ActivateModel"))
-          : Role::kNone;
   return OnPool(
       *context, creating_, create_guard_,
-      [this, request, response] { return Create(*request, *response); }, needed);
+      [this, request, response] { return Create(*request, *response); },
+      RoleToRun(request->spec().activate_on_success()));
 }
 
 grpc::ServerUnaryReactor* TrainingService::GetTrainJob(grpc::CallbackServerContext* context,
@@ -200,9 +204,11 @@ grpc::ServerUnaryReactor* TrainingService::CancelTrainJob(grpc::CallbackServerCo
 grpc::ServerUnaryReactor* TrainingService::ResumeTrainJob(grpc::CallbackServerContext* context,
                                                           const v1::ResumeTrainJobRequest* request,
                                                           v1::ResumeTrainJobResponse* response) {
-  return OnPool(*context, changing_, resume_guard_, [this, request, response] {
-    return Answer(scheduler_.Resume(request->job_id()), *response);
-  });
+  const absl::StatusOr<TrainJob> job = scheduler_.Get(request->job_id());
+  return OnPool(
+      *context, changing_, resume_guard_,
+      [this, request, response] { return Answer(scheduler_.Resume(request->job_id()), *response); },
+      RoleToRun(job.ok() && job->spec.activate_on_success));
 }
 
 grpc::ServerWriteReactor<v1::WatchTrainJobResponse>* TrainingService::WatchTrainJob(

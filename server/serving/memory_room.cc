@@ -13,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "server/util/control_group.h"
 
 // Of jemalloc; null when it is not linked.
 extern "C" int mallctl(const char* name, void* old, size_t* old_size, void* set, size_t set_size)
@@ -36,20 +37,6 @@ std::optional<uint64_t> ValueOf(const std::string& text, absl::string_view key) 
     if (words.size() >= 2 && words[0] == key && absl::SimpleAtoi(words[1], &value)) return value;
   }
   return std::nullopt;
-}
-
-uint64_t SubtractOrZero(uint64_t from, uint64_t bytes) { return from - std::min(from, bytes); }
-
-// Bytes between the usage of the control group and its limit; nullopt without a limit.
-std::optional<uint64_t> AvailableInControlGroup(const fs::path& group) {
-  uint64_t limit = 0, held = 0;
-  if (!absl::SimpleAtoi(ReadAll(group / "memory.max"), &limit) ||
-      !absl::SimpleAtoi(ReadAll(group / "memory.current"), &held)) {
-    return std::nullopt;
-  }
-  // The kernel drops inactive file caches before it kills a process.
-  const std::optional<uint64_t> cache = ValueOf(ReadAll(group / "memory.stat"), "inactive_file");
-  return SubtractOrZero(limit, SubtractOrZero(held, cache.value_or(0)));
 }
 
 uint64_t AllocatorStatistic(const char* name) {
@@ -76,9 +63,7 @@ MemoryRoom HostMemoryAt(const fs::path& root) {
   if (const auto machine = ValueOf(ReadAll(root / "proc/meminfo"), "MemAvailable:")) {
     room.free = *machine * 1024;
   }
-  if (const auto group = AvailableInControlGroup(root / "sys/fs/cgroup")) {
-    room.free = std::min(room.free, *group);
-  }
+  if (const auto left = MemoryLeft(root)) room.free = std::min(room.free, *left);
   if (mallctl != nullptr) {
     uint64_t epoch = 1;
     mallctl("epoch", nullptr, nullptr, &epoch, sizeof(epoch));  // updates the statistics

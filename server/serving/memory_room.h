@@ -29,8 +29,8 @@ struct MemoryPlace {
   MeasureMemory measure;
 };
 
-// The memory of the machine, or of the control group (version 2) when its limit leaves less. `free`
-// includes file caches that the kernel would drop.
+// The memory of the machine, or of a control group of this process (util/control_group.h) when its
+// limit leaves less. `free` includes file caches that the kernel would drop.
 MemoryRoom HostMemory();
 
 // The same with /proc and /sys below `root`, for tests. `allocated` and `reserved` are always those

@@ -12,7 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "model/files/atomic_file.h"
 #include "model/files/error.h"
-#include "model/files/strict_json.h"
+#include "model/files/json.h"
 #include "server/util/exception_status.h"
 #include "server/util/json_fields.h"
 

@@ -12,7 +12,7 @@
 namespace proad::server {
 namespace {
 
-// One for the scrape, one for whoever looks at it meanwhile.
+// One for the scrape and one for another reader.
 constexpr size_t kThreads = 2;
 constexpr char kTextFormat[] = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -20,7 +20,7 @@ constexpr char kTextFormat[] = "text/plain; version=0.0.4; charset=utf-8";
 
 Exposer::Exposer(std::shared_ptr<const prometheus::Collectable> collectable)
     : server_(std::make_unique<httplib::Server>()) {
-  // Without the library's SO_REUSEPORT, which would let two servers share a port unnoticed.
+  // Replaces the library's SO_REUSEPORT, with which two servers would share a port unnoticed.
   server_->set_socket_options([](socket_t socket) {
     const int on = 1;
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
@@ -49,13 +49,14 @@ absl::StatusOr<std::unique_ptr<Exposer>> Exposer::Start(
     if (port > 0) {
       exposer->port_ = port;
       exposer->thread_ = std::thread([&server = *exposer->server_] { server.listen_after_bind(); });
-      // The library forgets a stop that comes before its loop runs.
+      // The library ignores a stop before its loop runs.
       while (!exposer->server_->is_running()) std::this_thread::yield();
       return exposer;
     }
   }
-  return absl::UnavailableError(absl::StrCat(
-      "cannot listen on ", address, ": the port is taken, or the address is not of this machine"));
+  return absl::UnavailableError(
+      absl::StrCat("cannot listen on ", address,
+                   ": the port is taken, or this machine does not have the address"));
 }
 
 Exposer::~Exposer() {

@@ -1,4 +1,4 @@
-// Answers GET /metrics for Prometheus, in its text format, on a port of its own.
+// Serves GET /metrics in Prometheus' text format, on its own port.
 #pragma once
 
 #include <prometheus/collectable.h>
@@ -17,15 +17,14 @@ class Server;
 
 namespace proad::server {
 
-// prometheus-cpp's own exposer is not used: its web server starts threads with 100 KiB of stack,
-// and CUDA's libraries alone take more than that of every thread for their thread-local data, so
-// that no thread starts.
+// Replaces prometheus-cpp's exposer, whose web server starts threads with 100 KiB of stack: the
+// thread-local data of CUDA's libraries take more, so no thread starts.
 //
-// Thread-safety: none needed; one owner starts and destroys it.
+// Thread-safety: one thread starts and destroys it.
 class Exposer {
  public:
   // Listens on `address` ("HOST:PORT", "[IPV6]:PORT"; port 0 picks a free one) and serves until it
-  // is destroyed. UNAVAILABLE when the address cannot be listened on.
+  // is destroyed. UNAVAILABLE when it cannot listen on the address.
   static absl::StatusOr<std::unique_ptr<Exposer>> Start(
       absl::string_view address, std::shared_ptr<const prometheus::Collectable> collectable);
   ~Exposer();

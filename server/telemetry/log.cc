@@ -42,9 +42,9 @@ spdlog::logger& Logger() {
   return *logger;
 }
 
-// Bytes of the printable UTF-8 character beyond ASCII at the start of `text`, 0 when there is none:
-// malformed, overlong, a surrogate, a C1 control or one of the characters that end a line or turn
-// the direction of text.
+// Length in bytes of the printable UTF-8 character beyond ASCII at the start of `text`. 0 if it is
+// malformed, overlong, a surrogate, a C1 control, or a character that ends a line or changes the
+// direction of text.
 size_t PrintableUtf8(absl::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t first = byte(0);

@@ -1,9 +1,9 @@
-// The server's log: one line an event on standard error, in logfmt:
+// The log of the server: one line per event on standard error, in logfmt:
 //
 //   time=2026-03-01T09:30:00.123Z level=info msg="model loaded" model=pcb version=3 seconds=1.52
 //
-// Values come from users too (labels, categories, file names): they are escaped and shortened, so
-// that nothing that a client sends can start a line, end a field or move a terminal's cursor.
+// Some values come from clients (labels, categories, file names). All values are escaped and
+// shortened, so that a value cannot start a line, end a field or move the cursor of a terminal.
 #pragma once
 
 #include <concepts>
@@ -25,7 +25,7 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError, kOff };
 absl::string_view NameOf(LogLevel level);
 const std::vector<LogLevel>& AllLogLevels();
 
-// A key in lower_snake_case, written as it is, and any value.
+// A key in lower_snake_case, which is not escaped, and a value.
 struct LogField {
   LogField(const char* k, absl::string_view v) : key(k), value(v) {}
   LogField(const char* k, std::string_view v) : key(k), value(v) {}
@@ -33,7 +33,7 @@ struct LogField {
   LogField(const char* k, const char* v) : key(k), value(v) {}
   LogField(const char* k, bool v) : key(k), value(v ? "true" : "false") {}
   LogField(const char* k, const absl::Status& v) : key(k), value(v.ToString()) {}
-  // In seconds.
+  // Written in seconds.
   LogField(const char* k, absl::Duration v)
       : key(k), value(absl::StrCat(absl::ToDoubleSeconds(v))) {}
   template <typename Number>
@@ -45,21 +45,21 @@ struct LogField {
   std::string value;
 };
 
-// Lines below `level` are not written. Any thread, any time; before the first call it is kInfo.
+// Sets the least severe level that is written; kInfo before the first call. Thread-safe.
 void SetLogLevel(LogLevel level);
 bool LogEnabled(LogLevel level);
 
-// Writes a line. `message` is a fixed text, what varies goes into fields. Any thread.
+// Writes a line. `message` is a constant text; variable data belong in fields. Thread-safe.
 void Log(LogLevel level, absl::string_view message, std::initializer_list<LogField> fields = {});
 void Log(LogLevel level, absl::string_view message, const std::vector<LogField>& fields);
 
-// The line that Log would write at `time`, without its end.
+// The line that Log writes at `time`, without the newline.
 std::string FormatLogLine(absl::Time time, LogLevel level, absl::string_view message,
                           const LogField* fields, size_t count);
 
-// `value` as logfmt writes it: bare when it is a plain word; otherwise in quotes with ", \ and
-// everything that is not printable escaped (\n, \r, \t, \xNN). Valid UTF-8 stays readable. Longer
-// values than 512 bytes are cut and end in "...".
+// `value` in logfmt: bare if it is a plain word; otherwise in quotes, with ", \ and unprintable
+// characters escaped (\n, \r, \t, \xNN). Printable UTF-8 is not escaped. Values of more than 512
+// bytes are cut and end in "...".
 std::string EscapeLogValue(absl::string_view value);
 
 }  // namespace proad::server

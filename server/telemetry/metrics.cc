@@ -17,17 +17,17 @@ using prometheus::Gauge;
 using prometheus::Histogram;
 using Buckets = Histogram::BucketBoundaries;
 
-// From a tiny network on a GPU to a base network on a busy CPU.
+// Covers a tiny network on a GPU and a base network on a busy CPU.
 const Buckets kRequestSeconds = {.001, .0025, .005, .01, .025, .05, .1, .25,
                                  .5,   1,     2.5,  5,   10,   30,  60};
 const Buckets kLoadSeconds = {.1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300};
 const Buckets kBatchSizes = {1, 2, 4, 8, 16, 32, 64};
-// The image score lies in 0..2; pictures of good parts mostly below 0.1.
+// Image scores are 0 to 2; those of good parts are mostly below 0.1.
 const Buckets kScores = {.01, .02, .03, .05, .075, .1, .15, .2, .25, .3, .4, .5, .75, 1, 1.5, 2};
-// 0.5 is the threshold: fine around it, where a drift turns verdicts over.
+// 0.5 is the threshold. The buckets are fine around it, where a drift changes verdicts.
 const Buckets kNormalizedScores = {.1, .2, .3, .35, .4, .45, .5, .55, .6, .65, .7, .8, .9};
 
-// From a tiny network on a GPU to a large one on a CPU.
+// Covers a tiny network on a GPU and a large network on a CPU.
 const Buckets kStepSeconds = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60};
 
 constexpr const char* kFigures[] = {"image_auroc", "image_ap",     "image_f1_max", "pixel_auroc",
@@ -61,71 +61,73 @@ struct Metrics::Families {
         stage_seconds(
             MakeHistogram(registry, "proad_stage_seconds", "Seconds an image spent in a stage.")),
         batch_dispatch(MakeCounter(registry, "proad_batch_dispatch_total",
-                                   "Batches sent to a worker, by what cut them.")),
+                                   "Batches sent to a worker, by the reason for cutting them.")),
         rejected(MakeCounter(registry, "proad_rejected_total",
-                             "Images turned away or dropped before they reached a device.")),
+                             "Images refused or dropped before they reached a device.")),
         verdicts(MakeCounter(registry, "proad_verdicts_total", "Verdicts given.")),
         score(MakeHistogram(registry, "proad_score", "Image scores.")),
         normalized_score(MakeHistogram(registry, "proad_normalized_score",
-                                       "Image scores by their threshold, which is 0.5.")),
+                                       "Image scores relative to their threshold, which is 0.5.")),
         batch_size(MakeHistogram(registry, "proad_batch_size", "Images in a batch.")),
         model_load_seconds(MakeHistogram(registry, "proad_model_load_seconds",
                                          "Seconds to load, check and warm up a version.")),
         model_swaps(MakeCounter(registry, "proad_model_swaps_total",
-                                "Attempts to let another version serve, by how they ended.")),
+                                "Attempts to activate a version, by result.")),
         queue_depth(
             MakeGauge(registry, "proad_queue_depth", "Requests admitted and not yet on a worker.")),
         queue_oldest_seconds(MakeGauge(registry, "proad_queue_oldest_seconds",
                                        "Age of the oldest request that waits for a worker.")),
         inflight(MakeGauge(registry, "proad_inflight", "Requests admitted and not yet answered.")),
         inflight_bytes(MakeGauge(registry, "proad_inflight_bytes",
-                                 "Bytes of the pictures of requests in flight.")),
-        inflight_limit(MakeGauge(registry, "proad_inflight_limit",
-                                 "Requests that may be in flight, beyond which all are refused.")),
-        inflight_bytes_limit(MakeGauge(registry, "proad_inflight_bytes_limit",
-                                       "Bytes of pictures that may be in flight.")),
+                                 "Bytes of the images of requests in flight.")),
+        inflight_limit(MakeGauge(registry, "proad_inflight_limit", "Limit of proad_inflight.")),
+        inflight_bytes_limit(
+            MakeGauge(registry, "proad_inflight_bytes_limit", "Limit of proad_inflight_bytes.")),
         output_bytes(MakeGauge(registry, "proad_output_bytes",
                                "Bytes reserved for heatmaps and overlays of answers that are not "
                                "yet written.")),
-        output_bytes_limit(MakeGauge(registry, "proad_output_bytes_limit",
-                                     "Bytes of heatmaps and overlays that may be reserved.")),
+        output_bytes_limit(
+            MakeGauge(registry, "proad_output_bytes_limit", "Limit of proad_output_bytes.")),
         streams(MakeGauge(registry, "proad_streams", "Open DetectStream calls.")),
-        ready(MakeGauge(registry, "proad_ready", "1 while the server says that it serves.")),
+        ready(MakeGauge(registry, "proad_ready", "1 while health is SERVING.")),
+        codec_warnings(MakeCounter(registry, "proad_codec_warnings_total",
+                                   "Warnings of image codecs that do not concern pixels.")),
         worker_busy(MakeCounter(registry, "proad_worker_busy_seconds_total",
                                 "Seconds a worker spent on batches.")),
         workers(MakeGauge(registry, "proad_workers", "Workers, by state.")),
         workers_replaced(MakeCounter(registry, "proad_workers_replaced_total",
-                                     "Workers given up because their batch did not end.")),
-        model_info(MakeGauge(registry, "proad_model_info", "1 for every version that serves.")),
+                                     "Workers replaced because their batch did not end.")),
+        model_info(MakeGauge(registry, "proad_model_info", "1 for every active version.")),
         model_quality(MakeGauge(registry, "proad_model_quality",
-                                "What was measured of a version that serves when it was made.")),
+                                "Metrics of an active version, measured when it was trained.")),
         device_memory(MakeGauge(
             registry, "proad_device_memory_bytes",
-            "Memory of a device: in use by this process, held by it, free for anybody; and what "
-            "the weights of the loaded versions take.")),
+            "Memory of a device: in use by this process, held by this process, free, and used by "
+            "the weights of the loaded versions.")),
         train_jobs(MakeGauge(registry, "proad_train_jobs", "Training jobs, by state.")),
         train_completed(MakeCounter(registry, "proad_train_jobs_completed_total",
-                                    "Training jobs that came to an end, by how.")),
+                                    "Training jobs that ended, by outcome.")),
         train_step_seconds(
             MakeHistogram(registry, "proad_train_step_seconds", "Seconds a training step took.")),
         train_images(MakeCounter(registry, "proad_train_images_total",
-                                 "Pictures trained on, counted each time.")),
+                                 "Images used for training, counted at every use.")),
         train_last_success(MakeGauge(registry, "proad_train_last_success_timestamp_seconds",
-                                     "When a training job last succeeded; 0: none is known.")),
+                                     "Time of the last success of a training job; 0: none.")),
         train_loss(MakeGauge(registry, "proad_train_loss", "Loss of the last step.")),
-        train_epoch(MakeGauge(registry, "proad_train_epoch", "Epoch that training is in, from 1.")),
+        train_epoch(MakeGauge(registry, "proad_train_epoch", "Current epoch of training, from 1.")),
         train_progress(MakeGauge(registry, "proad_train_progress_ratio",
-                                 "Done of the present phase of a training job.")),
+                                 "Finished part of the current phase of a training job.")),
         train_phase(
-            MakeGauge(registry, "proad_train_phase", "1 for the phase that a training job is in.")),
+            MakeGauge(registry, "proad_train_phase", "1 for the current phase of a training job.")),
         auth_failures(MakeCounter(registry, "proad_auth_failures_total",
-                                  "Calls refused for their token or its role, by reason.")),
+                                  "Calls refused because of their token or its role, by reason.")),
         credential_reloads(
             MakeCounter(registry, "proad_credential_reloads_total",
-                        "Replaced certificates and tables of tokens that were taken, or not.")),
+                        "Reloads of replaced certificates and token files, by result.")),
         certificate_expiry(MakeGauge(registry, "proad_certificate_expiry_timestamp_seconds",
-                                     "When a certificate in use ends.")),
-        build_info(MakeGauge(registry, "proad_build_info", "1, with what this program is.")) {}
+                                     "End of validity of a certificate in use.")),
+        build_info(MakeGauge(registry, "proad_build_info",
+                             "1, with the version of this program as labels.")) {}
 
   Family<Counter>& requests;
   Family<Histogram>& request_seconds;
@@ -148,6 +150,7 @@ struct Metrics::Families {
   Family<Gauge>& output_bytes_limit;
   Family<Gauge>& streams;
   Family<Gauge>& ready;
+  Family<Counter>& codec_warnings;
   Family<Counter>& worker_busy;
   Family<Gauge>& workers;
   Family<Counter>& workers_replaced;
@@ -182,7 +185,7 @@ struct Metrics::Families {
   }
 };
 
-// What a scrape collects: refreshed gauges, the registry, the process.
+// The source of a scrape: refreshed gauges, the registry and the process metrics.
 class Metrics::Scrape : public prometheus::Collectable {
  public:
   explicit Scrape(std::shared_ptr<prometheus::Registry> registry)
@@ -232,6 +235,7 @@ Metrics::Metrics()
       output_bytes_limit(families_->output_bytes_limit.Add({})),
       streams(families_->streams.Add({})),
       ready(families_->ready.Add({})),
+      codec_warnings(families_->codec_warnings.Add({})),
       workers{families_->workers.Add({{"state", "serving"}}),
               families_->workers.Add({{"state", "quarantined"}})},
       workers_replaced(families_->workers_replaced.Add({})),
@@ -259,27 +263,34 @@ Metrics::Metrics()
 
 Metrics::~Metrics() = default;
 
-void Metrics::CountVerdict(absl::string_view category, VerdictLabel verdict, double score,
-                           std::optional<double> normalized) {
-  CategoryMetrics metrics;
-  {
-    MutexLock lock(mutex_);
-    metrics = ForCategory(category);
-  }
+void Metrics::CountVerdict(absl::string_view category, bool known, VerdictLabel verdict,
+                           double score, std::optional<double> normalized) {
+  const CategoryMetrics metrics = ForCategory(category.empty() ? kNoCategory : category, known);
   metrics.verdicts[static_cast<size_t>(verdict)]->Increment();
   metrics.score->Observe(score);
   if (normalized) metrics.normalized->Observe(*normalized);
 }
 
-const Metrics::CategoryMetrics& Metrics::ForCategory(absl::string_view category) {
-  if (category.empty()) category = kNoCategory;
-  auto found = categories_.find(category);
-  if (found == categories_.end() && categories_.size() >= kMaxCategories) {
-    category = kOtherCategory;
-    found = categories_.find(category);
+Metrics::CategoryMetrics Metrics::ForCategory(absl::string_view category, bool known) {
+  std::string label;
+  {
+    MutexLock lock(mutex_);
+    label = ReserveLabel(category, known);
+    const auto found = categories_.find(label);
+    if (found != categories_.end()) return found->second;
   }
-  if (found != categories_.end()) return found->second;
-  return categories_.emplace(category, MakeCategory(std::string(category))).first->second;
+  // The registry has a lock of its own. Two threads that come here at once get the same metrics.
+  const CategoryMetrics metrics = MakeCategory(label);
+  MutexLock lock(mutex_);
+  return categories_.emplace(label, metrics).first->second;
+}
+
+std::string Metrics::ReserveLabel(absl::string_view category, bool known) {
+  if (category == kNoCategory || labels_.contains(category)) return std::string(category);
+  size_t& reserved = known ? known_labels_ : unknown_labels_;
+  if (reserved >= kMaxCategories) return kOtherCategory;
+  ++reserved;
+  return *labels_.emplace(category).first;
 }
 
 Metrics::CategoryMetrics Metrics::MakeCategory(const std::string& label) {

@@ -1,7 +1,8 @@
-// Everything that the server measures, as Prometheus reads it.
+// The metrics of the server, for Prometheus.
 //
-// One Metrics, made by the composition root and passed by reference. Labels are resolved once where
-// that can be, so that counting is an atomic addition; every label's values are bounded.
+// The composition root creates one Metrics and passes it by reference. Labels are resolved once
+// where possible, so that counting is an atomic addition. The number of values of every label is
+// bounded.
 #pragma once
 
 #include <prometheus/counter.h>
@@ -19,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,7 +31,7 @@
 
 namespace proad::server {
 
-// The steps of a request, in order.
+// The stages of a request, in order.
 struct StageSeconds {
   prometheus::Histogram& queue;        // waiting for a preprocessing thread
   prometheus::Histogram& preprocess;   // decode and resize
@@ -47,7 +49,7 @@ struct BatchDispatch {
   prometheus::Counter& drain;
 };
 
-// Why a picture was turned away or dropped before it reached a device.
+// Why an image was refused or dropped before it reached a device.
 struct Rejected {
   prometheus::Counter& queue_full;             // too many requests waiting
   prometheus::Counter& bytes_full;             // too many bytes in flight
@@ -60,19 +62,19 @@ struct Rejected {
   prometheus::Counter& no_worker;              // every worker is quarantined
 };
 
-// What became of an attempt to let another version serve.
+// Results of attempts to activate a version.
 struct ModelSwaps {
   prometheus::Counter& ok;
-  prometheus::Counter& failed;  // the version that served goes on
+  prometheus::Counter& failed;  // the previous version stays active
 };
 
-// Workers that are in each state now.
+// Workers in each state.
 struct Workers {
   prometheus::Gauge& serving;
-  prometheus::Gauge& quarantined;  // their device is lost, or they hung again and again
+  prometheus::Gauge& quarantined;  // the device is lost, or several workers hung
 };
 
-// Training jobs that are in each state now.
+// Training jobs in each state.
 struct TrainJobs {
   prometheus::Gauge& queued;
   prometheus::Gauge& running;
@@ -81,22 +83,22 @@ struct TrainJobs {
   prometheus::Gauge& cancelled;
 };
 
-// Training jobs that came to an end, by how.
+// Training jobs that ended, by outcome.
 struct TrainJobsCompleted {
   prometheus::Counter& succeeded;
   prometheus::Counter& failed;
   prometheus::Counter& cancelled;
 };
 
-// Calls that were refused for what they showed of themselves.
+// Calls that were refused because of their credentials.
 struct AuthFailures {
   prometheus::Counter& missing;    // no token
-  prometheus::Counter& malformed;  // something else than a token
-  prometheus::Counter& unknown;    // a token of nobody
-  prometheus::Counter& role;       // a token that does not do for this call
+  prometheus::Counter& malformed;  // not a token
+  prometheus::Counter& unknown;    // a token that is not in the table
+  prometheus::Counter& role;       // the role of the token does not allow the call
 };
 
-// Times that replaced files of one kind were taken, or refused and the ones before kept.
+// Reloads of replaced files of one kind. A failed reload keeps the previous files.
 struct Reloads {
   prometheus::Counter& ok;
   prometheus::Counter& failed;
@@ -105,10 +107,12 @@ struct Reloads {
 // Label values of proad_verdicts_total.
 enum class VerdictLabel { kNormal, kAnomalous, kUndecided };
 
-// Thread-safety: everything may be used from any thread at any time, except AddRefresher.
+// Thread-safety: all methods and members may be used from any thread, except AddRefresher.
 class Metrics {
  public:
-  // The first so many categories get label values of their own, later ones share "_other".
+  // Categories that get a label value of their own: so many that model versions know, and so many
+  // that only clients have named. The others share "_other". Two limits, so that clients that
+  // invent names leave the label values of real categories free.
   static constexpr size_t kMaxCategories = 64;
 
   Metrics();
@@ -131,61 +135,62 @@ class Metrics {
   prometheus::Gauge& queue_depth;             // requests admitted and not yet on a worker
   prometheus::Gauge& queue_oldest_seconds;    // age of the oldest of them
   prometheus::Gauge& inflight;                // requests admitted and not yet answered
-  prometheus::Gauge& inflight_bytes;          // bytes of their pictures
-  prometheus::Gauge& inflight_limit;          // requests that admission lets in at once
-  prometheus::Gauge& inflight_bytes_limit;    // bytes of pictures that it lets in at once
+  prometheus::Gauge& inflight_bytes;          // bytes of their images
+  prometheus::Gauge& inflight_limit;          // limit of inflight
+  prometheus::Gauge& inflight_bytes_limit;    // limit of inflight_bytes
   prometheus::Gauge& output_bytes;            // reserved for answers that are not yet written
-  prometheus::Gauge& output_bytes_limit;      // that may be reserved
+  prometheus::Gauge& output_bytes_limit;      // limit of output_bytes
   prometheus::Gauge& streams;                 // open DetectStream calls
-  prometheus::Gauge& ready;                   // 1 while health says SERVING
+  prometheus::Gauge& ready;                   // 1 while health is SERVING
+  prometheus::Counter& codec_warnings;        // of image files, not about their pixels
   const Workers workers;
   prometheus::Counter& workers_replaced;  // because their batch did not end
   const TrainJobs train_jobs;
   const TrainJobsCompleted train_jobs_completed;
   prometheus::Histogram& train_step_seconds;  // a step of training
-  prometheus::Counter& train_images;          // pictures trained on, each time
+  prometheus::Counter& train_images;          // images used for training, every use
   prometheus::Gauge& train_last_success;      // when a job last succeeded, seconds since 1970
   const AuthFailures auth_failures;
   const Reloads certificate_reloads;
   const Reloads token_reloads;
 
-  // Counts a verdict, its score, and the score in terms of its threshold (NormalizedScore) where
-  // there was one. An empty category is shown as "_none".
-  void CountVerdict(absl::string_view category, VerdictLabel verdict, double score,
+  // Counts a verdict, its score, and NormalizedScore where there is a threshold. `known`: the
+  // version that inspected the image knows the category. An empty category is shown as "_none".
+  void CountVerdict(absl::string_view category, bool known, VerdictLabel verdict, double score,
                     std::optional<double> normalized);
 
-  // Seconds that a worker was busy; call once a worker. `device` is for example "cpu" or "cuda:0".
+  // Seconds that a worker ran batches. Registers the counter: call it once per worker. `device` is
+  // for example "cpu" or "cuda:0".
   prometheus::Counter& WorkerBusySeconds(int worker, const std::string& device);
 
   // Memory of a device: `kind` is "allocated", "reserved", "free" or "weights".
   void SetDeviceMemory(const std::string& device, const char* kind, uint64_t bytes);
 
-  // proad_model_info{...} 1 while the version serves, and proad_model_quality what was measured of
-  // it. `figures` are a manifest's; those that are not means over the seven known ones are left
-  // out.
+  // Sets proad_model_info{...} to 1 while the version is active, and proad_model_quality to the
+  // metrics of its manifest, `figures`. Only the seven known means are shown.
   void SetModelInfo(const std::string& model, const std::string& version, const std::string& hash,
                     const std::map<std::string, double>& figures);
   void ClearModelInfo(const std::string& model, const std::string& version,
                       const std::string& hash);
 
-  // How far the job is that runs in a place: 0 .. concurrency - 1. `phase`: one of "preparing",
-  // "encoding", "training", "evaluating", "publishing". `ratio`: done of its phase, 0..1. Without a
-  // job the place shows nothing.
+  // Progress of the job in a slot, 0 to concurrency - 1. `phase` is one of "preparing", "encoding",
+  // "training", "evaluating", "publishing"; `ratio` is the finished part of the phase, 0 to 1. A
+  // slot without a job has no series.
   void SetTrainSlot(int slot, absl::string_view phase, double loss, int64_t epoch, double ratio);
   void ClearTrainSlot(int slot);
 
-  // When a certificate ends: "server" or "client_ca".
+  // The end of validity of a certificate, "server" or "client_ca".
   void SetCertificateExpiry(const std::string& certificate, absl::Time expiry);
 
-  // `refresh` runs before every scrape, in the scraper's thread, to bring gauges up to date that
-  // change by themselves, such as ages. Call before the metrics are exposed; what it uses must
-  // outlive the exposure.
+  // Adds a function that runs before every scrape, in the thread of the scrape, and updates gauges
+  // that change with time, such as ages. Call it before the metrics are exposed; the function must
+  // stay valid as long as they are.
   void AddRefresher(std::function<void()> refresh);
 
-  // Everything in Prometheus' text format, as a scrape sees it.
+  // All metrics in Prometheus' text format, as a scrape reads them.
   std::string Serialize() const;
 
-  // What an exposer collects.
+  // The source of an exposer.
   std::shared_ptr<prometheus::Collectable> collectable() const;
 
  private:
@@ -197,25 +202,30 @@ class Metrics {
     prometheus::Histogram* score;
     prometheus::Histogram* normalized;
   };
-  const CategoryMetrics& ForCategory(absl::string_view category)
+  CategoryMetrics ForCategory(absl::string_view category, bool known);
+  // The label value of a category: its own, which is then reserved, or "_other".
+  std::string ReserveLabel(absl::string_view category, bool known)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   CategoryMetrics MakeCategory(const std::string& label);
 
   const std::shared_ptr<Scrape> collectable_;
 
   Mutex mutex_;
+  std::set<std::string, std::less<>> labels_ ABSL_GUARDED_BY(mutex_);  // reserved
+  size_t known_labels_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t unknown_labels_ ABSL_GUARDED_BY(mutex_) = 0;
   std::map<std::string, CategoryMetrics, std::less<>> categories_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Requests and seconds of one RPC. A service owns one for each of its methods.
 class RpcMetrics {
  public:
-  // `expected`: codes that are shown from the start, as 0. A rate sees the first answer with such a
-  // code; one that first appears with a burst of errors would hide the burst.
+  // `expected`: codes whose series start at 0. The rate of a series that appears with its first
+  // error does not show that error.
   RpcMetrics(Metrics& metrics, std::string rpc,
              std::initializer_list<absl::StatusCode> expected = {absl::StatusCode::kOk});
 
-  // One request was answered.
+  // Counts one answered request.
   void Answered(absl::StatusCode code, absl::Duration took);
 
  private:
@@ -226,8 +236,8 @@ class RpcMetrics {
   Metrics& metrics_;
   const std::string rpc_;
   prometheus::Histogram& seconds_;
-  // Others are made when they are first answered, so that a server does not show hundreds of series
-  // that stay 0.
+  // Series of other codes are created with the first answer, so that a server does not show
+  // hundreds of series that stay 0.
   std::array<std::atomic<prometheus::Counter*>, kCodes> by_code_ = {};
 };
 

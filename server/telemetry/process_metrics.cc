@@ -54,7 +54,7 @@ std::optional<double> OpenFiles() {
   int entries = 0;
   while (readdir(dir) != nullptr) ++entries;
   closedir(dir);
-  return entries - 3;  // ".", ".." and the one just opened
+  return entries - 3;  // ".", ".." and the descriptor of `dir`
 }
 
 }  // namespace
@@ -63,8 +63,8 @@ std::vector<prometheus::MetricFamily> CollectProcessMetrics() {
   std::vector<prometheus::MetricFamily> families;
   const double ticks = static_cast<double>(sysconf(_SC_CLK_TCK));
 
-  // The second field of stat is the program's name in parentheses and may hold anything; count from
-  // its end.
+  // The second field of stat is the name of the program in parentheses and may contain any
+  // character, so fields are counted from its end.
   const std::string stat = ReadAll("/proc/self/stat");
   const size_t name_end = stat.rfind(')');
   if (name_end != std::string::npos && name_end + 2 < stat.size()) {

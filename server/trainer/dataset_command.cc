@@ -20,7 +20,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Findings of one kind that are shown to people.
+// Findings of one kind that the text output lists.
 constexpr size_t kShown = 20;
 
 struct CheckOptions {
@@ -29,8 +29,8 @@ struct CheckOptions {
   bool json = false;
 };
 
-// What is wrong with the dataset as a whole, or "".
-std::string Complaint(void (*check)(const model::Dataset&), const model::Dataset& dataset) {
+// The error of the dataset as a whole, or "".
+std::string DatasetError(void (*check)(const model::Dataset&), const model::Dataset& dataset) {
   try {
     check(dataset);
     return "";
@@ -79,8 +79,8 @@ Json ToJson(const model::Dataset& dataset, const model::DatasetReport& report) {
           {"bad_masks", ToJson(report.bad_masks)},
           {"duplicates", duplicates},
           {"ignored", dataset.ignored},
-          {"train_error", OrNull(Complaint(model::CheckTrainable, dataset))},
-          {"evaluate_error", OrNull(Complaint(model::CheckEvaluable, dataset))},
+          {"train_error", OrNull(DatasetError(model::CheckTrainable, dataset))},
+          {"evaluate_error", OrNull(DatasetError(model::CheckEvaluable, dataset))},
           {"fingerprint", report.fingerprint}};
 }
 
@@ -119,11 +119,11 @@ void PrintList(const std::string& title, const std::vector<std::string>& lines) 
   for (size_t i = 0; i < std::min(lines.size(), kShown); ++i)
     std::cout << "  " << Printable(lines[i]) << "\n";
   if (lines.size() > kShown)
-    std::cout << "  and " << lines.size() - kShown << " more, which --json tells\n";
+    std::cout << "  and " << lines.size() - kShown << " more; --json lists all\n";
 }
 
-void PrintComplaint(const char* use, const std::string& complaint) {
-  if (!complaint.empty()) std::cout << "cannot be " << use << ": " << Printable(complaint) << "\n";
+void PrintDatasetError(const char* use, const std::string& error) {
+  if (!error.empty()) std::cout << "cannot be " << use << ": " << Printable(error) << "\n";
 }
 
 std::vector<std::string> Lines(const std::vector<model::FileFinding>& findings) {
@@ -146,26 +146,26 @@ void Print(const model::Dataset& dataset, const model::DatasetReport& report) {
   if (report.categories.size() > 1) rows.push_back(Row("all", total, ""));
   std::cout << FormatTable(rows);
 
-  PrintList("pictures that cannot be read", Lines(report.unreadable));
+  PrintList("images that cannot be read", Lines(report.unreadable));
   PrintList("masks that cannot be used", Lines(report.bad_masks));
   std::vector<std::string> duplicates;
   for (const model::SplitDuplicate& duplicate : report.duplicates)
     duplicates.push_back(absl::StrCat(duplicate.test, " is the same as ", duplicate.train));
-  PrintList("pictures to test on that are also trained on", duplicates);
-  PrintList("files that are passed over", dataset.ignored);
+  PrintList("test images that are also training images", duplicates);
+  PrintList("files that are ignored", dataset.ignored);
 
   std::cout << "\n";
-  PrintComplaint("trained on", Complaint(model::CheckTrainable, dataset));
-  PrintComplaint("evaluated on", Complaint(model::CheckEvaluable, dataset));
+  PrintDatasetError("trained on", DatasetError(model::CheckTrainable, dataset));
+  PrintDatasetError("evaluated on", DatasetError(model::CheckEvaluable, dataset));
   std::cout << "fingerprint " << report.fingerprint << "\n"
-            << (IsSound(report) ? "nothing is wrong with its files\n" : "files need attention\n");
+            << (IsSound(report) ? "all files can be used\n" : "some files cannot be used\n");
 }
 
 int Check(const CheckOptions& options) {
   const model::Dataset dataset = model::OpenDataset(options.path, options.dataset);
   const model::DatasetReport report = model::CheckDataset(dataset);
   if (options.json) {
-    // Names that are passed over may be of any bytes.
+    // Names of ignored files may contain any bytes.
     std::cout << ToJson(dataset, report).dump(2, ' ', false, Json::error_handler_t::replace)
               << "\n";
   } else {
@@ -191,18 +191,19 @@ void AddDatasetOptions(CLI::App& command, model::DatasetOptions& options) {
       ->transform(CLI::CheckedTransformer(formats));
   command
       .add_option("--category", options.categories,
-                  "Only this category; may be given again (default: all)")
+                  "Use only this category; may be given again (default: all)")
       ->option_text("NAME")
       ->allow_extra_args(false);
 }
 
-void AddDatasetCommand(CLI::App& app, Command& run) {
+void AddDatasetCommand(CLI::App& command, Command& run) {
   const auto options = std::make_shared<CheckOptions>();
-  CLI::App* const dataset = app.add_subcommand("dataset", "Work on datasets");
-  dataset->require_subcommand(1);
-  CLI::App* const check = dataset->add_subcommand(
-      "check", "Count pictures, find those that cannot be read and those in both splits");
-  check->add_option("PATH", options->path, "Folder, or list of a CSV or Real-IAD dataset")
+  command.require_subcommand(1);
+  CLI::App* const check = command.add_subcommand(
+      "check", "Count images; find images that cannot be read or are in both splits");
+  check
+      ->add_option("PATH", options->path,
+                   "Dataset: a folder, or the list of a CSV or Real-IAD dataset")
       ->required();
   AddDatasetOptions(*check, options->dataset);
   check->add_flag("--json", options->json, "Print everything as JSON");

@@ -1,4 +1,5 @@
-// proad-trainer dataset: looks into a dataset before a job depends on it.
+// `proad-trainer dataset check`, which `proad dataset check` runs: checks a dataset before a job
+// uses it.
 #pragma once
 
 #include <CLI/App.hpp>
@@ -10,11 +11,11 @@
 
 namespace proad::server {
 
-// Adds `dataset check PATH`. It exits with 1 when a picture or mask cannot be used, or a picture to
-// test on is also trained on.
-void AddDatasetCommand(CLI::App& app, Command& run);
+// `dataset check PATH` exits with 1 when an image or a mask cannot be used, or when an image is in
+// both splits.
+void AddDatasetCommand(CLI::App& command, Command& run);
 
-// Adds --format and --category, which say what to read of a dataset.
+// Adds --format and --category, which select the layout and the categories of a dataset.
 void AddDatasetOptions(CLI::App& command, model::DatasetOptions& options);
 
 }  // namespace proad::server

@@ -16,7 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "model/spec/config.h"
+#include "model/spec/preset.h"
 #include "model/training/distil_run.h"
 #include "server/jobs/trainer_process.h"
 #include "server/trainer/stop_signal.h"
@@ -32,14 +32,15 @@ struct Options {
   bool json = false;
 };
 
-// By group of taps.
+// One number for each group of taps.
 std::string Shares(const std::vector<double>& shares) {
   return absl::StrJoin(shares, " ", [](std::string* out, double share) {
     absl::StrAppendFormat(out, "%.3f", share);
   });
 }
 
-// How far it is: a line that is written over on a terminal, lines now and then elsewhere.
+// Prints the progress: on a terminal in one line that it overwrites, elsewhere a line every ten
+// seconds.
 class Reporter {
  public:
   explicit Reporter(bool json) : json_(json), terminal_(!json && isatty(STDOUT_FILENO) == 1) {}
@@ -94,74 +95,75 @@ int Distil(const Options& options) {
         });
   }
   if (!result) {
-    std::cerr << "proad-trainer: stopped; the same command goes on from "
+    std::cerr << "proad-trainer: stopped; run the same command again to continue from "
               << options.context.directory.string() << "\n";
     return kTrainerStopped;
   }
-  for (const std::string& why : result->skipped) std::cerr << "skipped " << why << "\n";
+  for (const std::string& file : result->skipped) std::cerr << "skipped " << file << "\n";
   if (!options.json) {
-    std::cout << "it misses " << Shares(result->unexplained)
-              << " of the teacher's variance in views that it never learned from\nwrote "
-              << options.context.output.string() << " and its card, "
-              << options.context.output.string() << ".json\n";
+    std::cout << "unexplained share of the teacher's variance in held-out views: "
+              << Shares(result->unexplained) << "\nwrote " << options.context.output.string()
+              << " and its card, " << options.context.output.string() << ".json\n";
   }
   return kTrainerDone;
 }
 
 }  // namespace
 
-void AddDistilCommand(CLI::App& app, Command& run) {
+void AddDistilCommand(CLI::App& command, Command& run) {
   const auto options = std::make_shared<Options>();
   model::DistilSpec& spec = options->spec;
   model::DistilOptions& how = spec.options;
-  CLI::App* const command =
-      app.add_subcommand("distil", "Make a small encoder that sees what a larger one does");
   command
-      ->add_option(
+      .add_option(
           "--teacher", spec.teacher,
-          "Weights to learn from: any encoder, or SqueezeNet 1.1 (safetensors, PyTorch zip)")
+          "Weights of the teacher: any encoder, or SqueezeNet 1.1 (safetensors, PyTorch zip)")
       ->required()
       ->check(CLI::ExistingFile);
   command
-      ->add_option("--photographs", spec.photographs,
-                   "Folders of pictures, whatever they show; no labels are needed")
+      .add_option("--photographs", spec.photographs,
+                  "Folders of photographs of any content; no labels are needed")
       ->required()
       ->check(CLI::ExistingDirectory);
-  command->add_option("--out", options->context.output, "Encoder to write; its card is FILE.json")
+  command
+      .add_option("--out", options->context.output, "Encoder file to write; FILE.json describes it")
       ->required()
       ->option_text("FILE");
   command
-      ->add_option("--work", options->context.directory,
-                   "Directory of checkpoints (default: the encoder's, with .work)")
+      .add_option("--work", options->context.directory,
+                  "Directory of checkpoints (default: FILE.work)")
       ->option_text("DIR");
-  command->add_option("--preset", spec.preset, "Network whose encoder it is to be")
+  command.add_option("--preset", spec.preset, "Network of the new encoder")
       ->check(CLI::IsMember(model::PresetNames()))
       ->capture_default_str();
-  command->add_option("--init-from", spec.init_from, "Encoder to go on from (default: a fresh one)")
+  command
+      .add_option("--init-from", spec.init_from,
+                  "Encoder whose weights to start from (default: random weights)")
       ->check(CLI::ExistingFile);
-  command->add_option("--device", spec.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
-  command->add_option("--steps", how.steps, "Batches to learn from")->capture_default_str();
-  command->add_option("--batch-patches", how.batch_patches, "Patches in a batch")
+  command.add_option("--device", spec.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  command.add_option("--steps", how.steps, "Number of training steps")->capture_default_str();
+  command.add_option("--batch-patches", how.batch_patches, "Patches in a batch")
       ->capture_default_str();
   command
-      ->add_option("--sides", how.sides,
-                   "Sides of views in the student's pixels; each batch has one of them")
+      .add_option("--sides", how.sides,
+                  "Sides of views in pixels of the student; each batch uses one of them")
       ->capture_default_str();
   command
-      ->add_option("--tiles", how.view.tiles,
-                   "Photographs along a side of a view; each view has one of these numbers")
+      .add_option("--tiles", how.view.tiles,
+                  "Numbers of photographs along a side of a view; each view uses one of them")
       ->check(CLI::Range(1, 8))
       ->capture_default_str();
-  command->add_option("--learning-rate", how.learning_rate, "The highest")->capture_default_str();
-  command->add_option("--seed", how.seed, "Of every random choice")->capture_default_str();
-  command->add_option("--precision", options->precision, "fp32, tf32 or bf16")
+  command.add_option("--learning-rate", how.learning_rate, "Highest learning rate")
+      ->capture_default_str();
+  command.add_option("--seed", how.seed, "Seed of all random choices")->capture_default_str();
+  command.add_option("--precision", options->precision, "fp32, tf32 or bf16")
       ->capture_default_str();
   command
-      ->add_option("--checkpoint-seconds", options->context.checkpoint_seconds,
-                   "Seconds between checkpoints, at least")
+      .add_option("--checkpoint-seconds", options->context.checkpoint_seconds,
+                  "Least number of seconds between checkpoints")
       ->check(CLI::NonNegativeNumber);
-  command->add_flag("--json", options->json, "Print progress as lines of JSON");
-  command->callback([options, &run] {
+  command.add_flag("--json", options->json, "Print the progress as lines of JSON");
+  command.callback([options, &run] {
     options->spec.options.precision = model::ParsePrecision(options->precision);
     if (options->context.directory.empty()) {
       options->context.directory = options->context.output.string() + ".work";

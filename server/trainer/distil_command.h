@@ -1,4 +1,5 @@
-// proad-trainer distil: a small encoder from a larger one (model/training/distil_run.h).
+// `proad-trainer distil`, which `proad encoder distil` runs: trains a small encoder to reproduce
+// the features of a larger one (model/training/distil_run.h).
 #pragma once
 
 #include <CLI/App.hpp>
@@ -9,8 +10,8 @@
 
 namespace proad::server {
 
-// Adds `distil --teacher FILE --photographs DIR... --out FILE`. SIGTERM and SIGINT make it save its
-// state and end with exit code 75; the same command goes on.
-void AddDistilCommand(CLI::App& app, Command& run);
+// `distil --teacher FILE --photographs DIR... --out FILE`. On SIGTERM or SIGINT it saves its state
+// and exits with code 75; the same command then continues.
+void AddDistilCommand(CLI::App& command, Command& run);
 
 }  // namespace proad::server

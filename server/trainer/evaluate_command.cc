@@ -40,8 +40,8 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 struct EvaluateOptions {
-  std::string first;   // MODEL, or DATASET where there is no other
-  std::string second;  // DATASET, or ""
+  std::string first;   // MODEL[@VERSION], or DATASET with --version-dir
+  std::string second;  // DATASET, or "" with --version-dir
   std::string store;
   std::string version_dir;
   std::string device = "auto";
@@ -51,7 +51,7 @@ struct EvaluateOptions {
   std::string report;  // HTML file; "": none
 };
 
-// What was evaluated, and what came out.
+// An evaluated version, the dataset and the result.
 struct Result {
   model::Manifest manifest;
   model::Dataset dataset;
@@ -59,7 +59,7 @@ struct Result {
   std::vector<std::string> skipped;
 };
 
-// The version that MODEL[@VERSION] means in a store; the active one where none is named.
+// The directory of MODEL[@VERSION] in a store; of the active version when none is named.
 absl::StatusOr<fs::path> FindVersion(const std::string& store, const std::string& wanted) {
   const std::vector<std::string> parts = absl::StrSplit(wanted, absl::MaxSplits('@', 1));
   const ModelStore models{fs::path(store)};
@@ -86,7 +86,7 @@ absl::StatusOr<fs::path> FindVersion(const std::string& store, const std::string
   return models.Directory(found->name, parts[1]);
 }
 
-// The progress of a long look, for a person who waits; silent where there is none.
+// Prints the progress of the evaluation when standard error is a terminal.
 class ProgressLine {
  public:
   explicit ProgressLine(int64_t total) : total_(total), shown_(isatty(STDERR_FILENO) == 1) {}
@@ -176,7 +176,7 @@ void Print(const Result& result) {
   const model::Evaluation& evaluation = result.evaluation;
   std::cout << result.manifest.name << "@" << result.manifest.version << " on "
             << Printable(result.dataset.root.string()) << ", " << evaluation.samples.size()
-            << " pictures to test on\n\n";
+            << " test images\n\n";
   std::vector<std::string> header = {"category", "images"};
   header.insert(header.end(), model::MetricNames().begin(), model::MetricNames().end());
   std::vector<std::vector<std::string>> rows = {std::move(header)};
@@ -189,11 +189,11 @@ void Print(const Result& result) {
   rows.push_back(Row(evaluation, "", static_cast<int64_t>(evaluation.samples.size())));
   std::cout << FormatTable(rows);
   if (result.skipped.empty()) return;
-  std::cout << "\nleft out, since they cannot be read (" << result.skipped.size() << "):\n";
+  std::cout << "\nskipped images that cannot be read (" << result.skipped.size() << "):\n";
   for (const std::string& name : result.skipped) std::cout << "  " << Printable(name) << "\n";
 }
 
-// Says what is wrong; returns the exit code.
+// Prints the error; returns the exit code.
 int Fail(const absl::Status& status) {
   std::cerr << "proad-trainer: " << status.message() << "\n";
   return 1;
@@ -206,7 +206,7 @@ int Run(const EvaluateOptions& options) {
     if (!found.ok()) return Fail(found.status());
     version = *found;
   }
-  // Before the long work, so that a path that cannot be written to shows at once.
+  // Opened before the evaluation, so that a path that cannot be written fails at once.
   std::optional<model::AtomicFile> page;
   if (!options.report.empty()) page.emplace(options.report);
   const Result result =
@@ -223,43 +223,44 @@ int Run(const EvaluateOptions& options) {
   return 0;
 }
 
-// Which words there must be depends on where the version comes from.
-void CheckWords(const EvaluateOptions& options) {
+// Checks the number of arguments, which depends on whether --version-dir is given.
+void CheckArguments(const EvaluateOptions& options) {
   const bool stored = options.version_dir.empty();
   if (stored && options.store.empty()) throw CLI::RequiredError("--store, or --version-dir");
   if (options.first.empty() || options.second.empty() == stored) {
     throw CLI::ValidationError(
-        stored ? "a model and a dataset are expected: evaluate --store DIR MODEL[@VERSION] DATASET"
-               : "a dataset alone is expected: evaluate --version-dir DIR DATASET");
+        stored ? "give a model and a dataset: evaluate --store DIR MODEL[@VERSION] DATASET"
+               : "give only a dataset: evaluate --version-dir DIR DATASET");
   }
 }
 
 }  // namespace
 
-void AddEvaluateCommand(CLI::App& app, Command& run) {
+void AddEvaluateCommand(CLI::App& command, Command& run) {
   const auto options = std::make_shared<EvaluateOptions>();
-  CLI::App* const command =
-      app.add_subcommand("evaluate", "Measure a model version on a dataset's test split");
-  CLI::Option* const store =
-      command->add_option("--store", options->store, "Model store directory");
-  command->add_option("--version-dir", options->version_dir, "A version's own directory instead")
+  CLI::Option* const store = command.add_option("--store", options->store, "Model store directory");
+  command
+      .add_option("--version-dir", options->version_dir,
+                  "Directory of a version, instead of --store and MODEL")
       ->excludes(store);
   command
-      ->add_option("MODEL[@VERSION]", options->first,
-                   "Its active version unless one is named; left out with --version-dir")
+      .add_option("MODEL[@VERSION]", options->first,
+                  "Model and version (default: the active one); not with --version-dir")
       ->option_text(" ");
-  command->add_option("DATASET", options->second, "Folder, or list of a CSV or Real-IAD dataset")
+  command
+      .add_option("DATASET", options->second,
+                  "Dataset: a folder, or the list of a CSV or Real-IAD dataset")
       ->option_text(" ");
-  command->add_option("--device", options->device, "auto, cpu, cuda or cuda:N")
+  command.add_option("--device", options->device, "auto, cpu, cuda or cuda:N")
       ->capture_default_str();
-  AddDatasetOptions(*command, options->dataset);
-  command->add_flag("--skip-unreadable", options->evaluator.skip_unreadable,
-                    "Leave out pictures that cannot be read, and count them");
-  command->add_option("--report", options->report, "Write a page for a browser, too")
+  AddDatasetOptions(command, options->dataset);
+  command.add_flag("--skip-unreadable", options->evaluator.skip_unreadable,
+                   "Skip images that cannot be read, and list them");
+  command.add_option("--report", options->report, "Also write the result as an HTML page")
       ->option_text("FILE.html");
-  command->add_flag("--json", options->json, "Print everything, every score too, as JSON");
-  command->callback([options, &run] {
-    CheckWords(*options);
+  command.add_flag("--json", options->json, "Print the result with all scores as JSON");
+  command.callback([options, &run] {
+    CheckArguments(*options);
     run = [options] { return Run(*options); };
   });
 }

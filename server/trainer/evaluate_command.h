@@ -1,4 +1,5 @@
-// proad-trainer evaluate: how good a version is on a dataset's test split.
+// `proad-trainer evaluate`, which `proad evaluate` runs: measures a model version on a dataset's
+// test split (model/training/evaluator.h).
 #pragma once
 
 #include <CLI/App.hpp>
@@ -9,7 +10,7 @@
 
 namespace proad::server {
 
-// Adds `evaluate MODEL[@VERSION] DATASET` and `evaluate --version-dir DIR DATASET`.
-void AddEvaluateCommand(CLI::App& app, Command& run);
+// `evaluate --store DIR MODEL[@VERSION] DATASET`, or `evaluate --version-dir DIR DATASET`.
+void AddEvaluateCommand(CLI::App& command, Command& run);
 
 }  // namespace proad::server

@@ -20,7 +20,7 @@ using model::ScoredSample;
 using Samples = std::vector<const ScoredSample*>;
 
 constexpr size_t kBins = 48;
-constexpr size_t kListed = 5;  // pictures on the wrong side, of each kind
+constexpr size_t kListed = 5;  // good images with the highest scores, and the reverse
 constexpr int kBinWidth = 12;  // pixels
 constexpr int kHalf = 90;      // height of each of the two histograms
 
@@ -40,7 +40,7 @@ std::string Escape(const std::string& text) {
       text, {{"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"\"", "&quot;"}, {"'", "&#39;"}});
 }
 
-// A row of a table, of texts that are escaped already.
+// A row of a table. The texts must be escaped.
 std::string Row(const char* cell, const std::vector<std::string>& texts) {
   std::string row = "<tr>";
   for (const std::string& text : texts)
@@ -65,7 +65,7 @@ std::string Figures(const model::Dataset& dataset, const Evaluation& evaluation)
   return table + "</table>\n";
 }
 
-// Good pictures upwards, defective ones downwards, over a common axis of scores.
+// Bars of good images point upwards and bars of defective images downwards from one axis of scores.
 std::string Histogram(const Samples& samples) {
   const auto by_score = [](const ScoredSample* a, const ScoredSample* b) {
     return a->score < b->score;
@@ -95,13 +95,13 @@ std::string Histogram(const Samples& samples) {
     }
   }
   absl::StrAppendFormat(&svg,
-                        "</svg><figcaption>scores from %.4f to %.4f: good pictures above, "
-                        "defective ones below; the highest bar is of %d</figcaption></figure>\n",
+                        "</svg><figcaption>scores from %.4f to %.4f: good images above, defective "
+                        "images below; the highest bar has %d images</figcaption></figure>\n",
                         low, low + span, most);
   return svg;
 }
 
-// How well each kind of defect is told from the good pictures.
+// The image_auroc of each kind of defect against the good images.
 std::string Defects(const Samples& samples) {
   std::vector<float> good;
   std::map<std::string, std::vector<float>> defects;
@@ -119,7 +119,7 @@ std::string Defects(const Samples& samples) {
   return table + "</table>\n";
 }
 
-// The first of `samples`, which are sorted by how wrong they are.
+// The first of `samples`; the caller has sorted them.
 std::string List(const char* title, const Samples& samples) {
   std::string list = absl::StrCat("<p>", title, "</p>\n<ol class=\"small\">\n");
   for (size_t i = 0; i < std::min(samples.size(), kListed); ++i) {
@@ -137,8 +137,8 @@ std::string Category(const std::string& name, const Samples& samples) {
   std::stable_sort(defective.begin(), defective.end(),
                    [](const auto* a, const auto* b) { return a->score < b->score; });
   return absl::StrCat("<h2>", Escape(name), "</h2>\n", Histogram(samples), Defects(samples),
-                      List("Good pictures with the highest scores:", good),
-                      List("Defective pictures with the lowest scores:", defective));
+                      List("Good images with the highest scores:", good),
+                      List("Defective images with the lowest scores:", defective));
 }
 
 }  // namespace
@@ -146,11 +146,11 @@ std::string Category(const std::string& name, const Samples& samples) {
 std::string EvaluationPage(const model::Manifest& manifest, const model::Dataset& dataset,
                            const Evaluation& evaluation, const std::vector<std::string>& skipped) {
   const std::string version = Escape(absl::StrCat(manifest.name, "@", manifest.version));
-  std::string page = absl::StrCat(
-      kHead, "<title>", version, "</title></head><body>\n<h1>", version, " on ",
-      Escape(dataset.root.filename().string()), "</h1>\n<p class=\"small\">",
-      evaluation.samples.size(), " pictures to test on in ", Escape(dataset.root.string()),
-      "; manifest ", manifest.hash, "</p>\n", Figures(dataset, evaluation));
+  std::string page =
+      absl::StrCat(kHead, "<title>", version, "</title></head><body>\n<h1>", version, " on ",
+                   Escape(dataset.root.filename().string()), "</h1>\n<p class=\"small\">",
+                   evaluation.samples.size(), " test images in ", Escape(dataset.root.string()),
+                   "; manifest ", manifest.hash, "</p>\n", Figures(dataset, evaluation));
   for (const std::string& category : dataset.categories) {
     Samples samples;
     for (const ScoredSample& sample : evaluation.samples) {
@@ -159,7 +159,7 @@ std::string EvaluationPage(const model::Manifest& manifest, const model::Dataset
     if (!samples.empty()) page += Category(category, samples);
   }
   if (!skipped.empty()) {
-    page += "<h2>Left out, since they cannot be read</h2>\n<ul>\n";
+    page += "<h2>Skipped images that cannot be read</h2>\n<ul>\n";
     for (const std::string& name : skipped) absl::StrAppend(&page, "<li>", Escape(name), "</li>\n");
     page += "</ul>\n";
   }

@@ -1,4 +1,4 @@
-// An evaluation as a page for a browser, whole in itself: nothing is loaded from elsewhere.
+// An evaluation as an HTML page that loads nothing from elsewhere.
 //
 // Pure function; safe to call from any thread.
 #pragma once
@@ -12,9 +12,9 @@
 
 namespace proad::server {
 
-// The figures; and of each category how the scores of good and defective pictures lie beside each
-// other, how well each kind of defect is told, and the pictures that are furthest on the wrong
-// side.
+// The page has the metrics; then for each category a histogram of the scores of good and defective
+// images, the image_auroc of each kind of defect, and the good images with the highest and the
+// defective images with the lowest scores.
 std::string EvaluationPage(const model::Manifest& manifest, const model::Dataset& dataset,
                            const model::Evaluation& evaluation,
                            const std::vector<std::string>& skipped);

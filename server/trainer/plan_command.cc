@@ -8,9 +8,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "model/files/atomic_file.h"
 #include "model/files/error.h"
 #include "model/spec/config.h"
 #include "model/spec/manifest.h"
+#include "model/spec/preset.h"
 #include "model/spec/recipe.h"
 #include "server/jobs/job_files.h"
 #include "server/util/quote.h"
@@ -30,8 +32,9 @@ void ApplyOverrides(const Options& options, model::Recipe& recipe) {
   for (const std::string& text : options.overrides) {
     const size_t equals = text.find('=');
     if (equals == std::string::npos) {
-      throw model::InvalidInput("set", reason::kValueInvalid,
-                                "--set wants KEY=VALUE, and has " + Quote(text));
+      throw model::InvalidInput(
+          "set", reason::kValueInvalid,
+          "--set needs KEY=VALUE, for example epochs=100; it has " + Quote(text));
     }
     model::Override(recipe, text.substr(0, equals), text.substr(equals + 1));
   }
@@ -44,8 +47,8 @@ JobSpec SpecOf(const Options& options) {
   if (!model::IsValidName(train.model_name)) {
     throw model::InvalidInput("name", reason::kNameInvalid,
                               Quote(train.model_name) +
-                                  " is not a name: up to 64 of a-z, 0-9, '-', '_' and '.', "
-                                  "beginning with a letter or a digit, are expected");
+                                  " is not a valid name; use at most 64 of the characters a-z, "
+                                  "0-9, '-', '_' and '.', and begin with a letter or a digit");
   }
   train.recipe = model::FindRecipe(options.recipe);
   ApplyOverrides(options, train.recipe);
@@ -59,21 +62,24 @@ JobSpec SpecOf(const Options& options) {
   return spec;
 }
 
-// Several processes may plan the same job at the same time.
 int Plan(const Options& options) {
-  const JobSpec spec = SpecOf(options);
+  JobSpec spec = SpecOf(options);
+  // Random, so that a version of an earlier job in a directory of the same name is not taken for the
+  // version of this job.
+  spec.id = model::UniqueName(JobDirectory(options.job).filename().string() + "-");
   std::filesystem::create_directories(options.job);
-  absl::StatusOr<JobSpec> there = ReadSpec(options.job);
-  if (absl::IsNotFound(there.status())) {
-    const absl::Status written = WriteSpec(options.job, spec);
-    if (!written.ok()) throw std::runtime_error(std::string(written.message()));
-    there = ReadSpec(options.job);
+  const absl::Status created = CreateSpec(options.job, spec);
+  if (!created.ok() && !absl::IsAlreadyExists(created)) {
+    throw std::runtime_error(std::string(created.message()));
   }
-  if (!there.ok()) throw std::runtime_error(std::string(there.status().message()));
-  if (!(*there == spec)) {
+  const absl::StatusOr<JobSpec> existing = ReadSpec(options.job);
+  if (!existing.ok()) throw std::runtime_error(std::string(existing.status().message()));
+  spec.id = existing->id;
+  if (!(*existing == spec)) {
     throw model::InvalidInput("job", reason::kAlreadyExists,
                               (options.job / kSpecFile).string() +
-                                  " is another job; name another directory, or remove this one");
+                                  " belongs to another job; use another directory, or remove this "
+                                  "one");
   }
   std::cout << (options.job / kSpecFile).string() << "\n";
   return 0;
@@ -81,38 +87,38 @@ int Plan(const Options& options) {
 
 }  // namespace
 
-void AddPlanCommand(CLI::App& app, Command& run) {
+void AddPlanCommand(CLI::App& command, Command& run) {
   const auto options = std::make_shared<Options>();
   model::TrainSpec& train = options->spec.train;
-  CLI::App* const command =
-      app.add_subcommand("plan", "Write down a training job for `train`, without a server");
-  command->add_option("--job", options->job, "Directory of the job; gets its spec.json")
-      ->required();
-  command->add_option("--name", train.model_name, "Model that gets the version")->required();
-  command->add_option("--dataset", train.dataset, "Folder of pictures, or a list of them")
+  command.add_option("--job", options->job, "Directory of the job, for its spec.json")->required();
+  command.add_option("--name", train.model_name, "Model of the new version")->required();
+  command
+      .add_option("--dataset", train.dataset,
+                  "Dataset: a folder, or the list of a CSV or Real-IAD dataset")
       ->required()
       ->check(CLI::ExistingPath);
-  command->add_option("--category", train.categories, "Product to train on (default: all)");
-  command->add_option("--encoder-file", train.encoder_file, "The frozen encoder's weights")
+  command.add_option("--category", train.categories,
+                     "Category to train on; may be given again (default: all)");
+  command.add_option("--encoder-file", train.encoder_file, "Weights of the frozen encoder")
       ->required()
       ->check(CLI::ExistingFile);
-  command->add_option("--preset", train.preset, "Network")
+  command.add_option("--preset", train.preset, "Network")
       ->check(CLI::IsMember(model::PresetNames()))
       ->capture_default_str();
-  command->add_option("--recipe", options->recipe, "How it is trained")
+  command.add_option("--recipe", options->recipe, "Training recipe")
       ->check(CLI::IsMember(model::RecipeNames()))
       ->capture_default_str();
   command
-      ->add_option("--set", options->overrides, "KEY=VALUE of the recipe, for example epochs=100")
+      .add_option("--set", options->overrides,
+                  "Override of a value of the recipe, for example epochs=100")
       ->type_name("KEY=VALUE");
-  command->add_option("--device", train.device, "auto, cpu or cuda")->capture_default_str();
-  command->add_flag("--skip-unreadable", train.skip_unreadable,
-                    "Leave pictures out that cannot be read");
-  command->add_option("--world-size", train.world_size, "Processes that train together")
+  command.add_option("--device", train.device, "auto, cpu or cuda")->capture_default_str();
+  command.add_flag("--skip-unreadable", train.skip_unreadable, "Skip images that cannot be read");
+  command.add_option("--world-size", train.world_size, "Number of processes that train together")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
-  command->callback([options, &run] {
-    // As the trainer wants it: a link that is put on the way later is not followed.
+  command.callback([options, &run] {
+    // The trainer opens this path without following links, so resolve the links here.
     options->spec.train.dataset = std::filesystem::weakly_canonical(options->spec.train.dataset);
     options->spec.train.encoder_file = std::filesystem::absolute(options->spec.train.encoder_file);
     run = [options] { return Plan(*options); };

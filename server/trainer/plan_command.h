@@ -1,5 +1,5 @@
-// `proad-trainer plan`: writes down a training job without a server, for processes that are started
-// from outside.
+// `proad-trainer plan`: writes the spec.json of a training job without a server, for `proad-trainer
+// train` processes that Kubernetes or torchrun starts.
 #pragma once
 
 #include <CLI/App.hpp>
@@ -8,6 +8,8 @@
 
 namespace proad::server {
 
-void AddPlanCommand(CLI::App& app, Command& run);
+// `plan --job DIR --name NAME --dataset PATH --encoder-file FILE`. Several processes may plan the
+// same job at the same time; DIR must not contain another job.
+void AddPlanCommand(CLI::App& command, Command& run);
 
 }  // namespace proad::server

@@ -8,7 +8,7 @@ namespace proad::server {
 namespace {
 
 std::atomic<bool> g_stop_requested = false;
-static_assert(std::atomic<bool>::is_always_lock_free, "it is set by a signal's handler");
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler sets it");
 
 }  // namespace
 

@@ -1,12 +1,13 @@
-// Asking a program that works for long to save its state and end.
+// Lets a signal ask a long command to save its state and exit.
 #pragma once
 
 namespace proad::server {
 
-// From now on SIGTERM, and SIGINT where `interrupt`, only asks; call once, before the work begins.
+// From now on SIGTERM, and with `interrupt` also SIGINT, makes StopRequested true instead of ending
+// the process. Call it once, before the work begins.
 void StopOnSignal(bool interrupt);
 
-// Whether it was asked. Safe to call from any thread.
+// Whether such a signal came. Safe to call from any thread.
 bool StopRequested();
 
 }  // namespace proad::server

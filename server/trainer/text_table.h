@@ -1,4 +1,4 @@
-// Figures in columns, for people. Pure functions; safe to call from any thread.
+// Tables for a terminal. Pure functions; safe to call from any thread.
 #pragma once
 
 #include <string>
@@ -6,11 +6,12 @@
 
 namespace proad::server {
 
-// The text with control characters, which would move a terminal's cursor, replaced by '?'.
+// The text with its control characters replaced by '?', since they could move the cursor.
 std::string Printable(const std::string& text);
 
-// Lines of equal columns, two spaces apart: the first to the left, the others to the right. Rows
-// may be shorter than the first. UTF-8, one column a character.
+// Lines with aligned columns, two spaces apart; the first column is aligned to the left, the others
+// to the right. Rows may be shorter than the first. The text is UTF-8; each character takes one
+// column.
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
 
 }  // namespace proad::server

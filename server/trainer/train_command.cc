@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -18,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "model/network/device.h"
+#include "model/spec/manifest.h"
 #include "model/training/rendezvous.h"
 #include "model/training/train_run.h"
 #include "server/jobs/job_files.h"
@@ -26,6 +28,7 @@
 #include "server/jobs/trainer_process.h"
 #include "server/serving/model_store.h"
 #include "server/trainer/job_error.h"
+#include "server/trainer/memory_limit.h"
 #include "server/trainer/stop_signal.h"
 #include "server/util/reasons.h"
 #include "server/version.h"
@@ -33,18 +36,19 @@
 namespace proad::server {
 namespace {
 
-// The server, and whatever else answers people, comes first: for the cores, and when memory ends.
-void StandBack(int nice) {
+// Gives the server and other processes of the machine precedence: for the cores, and when the
+// kernel has to kill a process because memory is exhausted.
+void LowerPriority(int nice) {
   if (nice > 0 && setpriority(PRIO_PROCESS, 0, nice) != 0) std::perror("setpriority");
   std::ofstream("/proc/self/oom_score_adj") << 500;
 }
 
 class Reporter : public model::TrainObserver {
  public:
-  // Rank 0 alone reports. Once it measures, it is alone and may use all `threads` that it shared
-  // with others; 0: it never did.
-  Reporter(const std::filesystem::path& job, bool first, int threads) : threads_(threads) {
-    if (first) writer_.emplace(job / kProgressFile);
+  // Only rank 0 writes progress.jsonl. From the evaluation on it works alone, with `threads`
+  // threads instead of its share; 0: it has all threads from the start.
+  Reporter(const std::filesystem::path& job, bool is_rank_0, int threads) : threads_(threads) {
+    if (is_rank_0) writer_.emplace(job / kProgressFile);
   }
 
   void OnProgress(const model::TrainProgress& progress) override {
@@ -54,13 +58,13 @@ class Reporter : public model::TrainObserver {
     if (writer_) writer_->Report(progress, absl::Now());
   }
 
-  // Whoever reads that it publishes relies on that it will.
+  // Not while publishing: once the server has read that phase, it refuses to cancel the job.
   bool StopRequested() override {
     return server::StopRequested() && phase_ != model::TrainPhase::kPublishing;
   }
 
-  // Whether the other processes are needed. Safe to call from any thread.
-  bool NeedsOthers() const { return phase_ < model::TrainPhase::kEvaluating; }
+  // Whether the run still needs its other processes. Safe to call from any thread.
+  bool NeedsOtherRanks() const { return phase_ < model::TrainPhase::kEvaluating; }
 
  private:
   const int threads_;
@@ -72,34 +76,38 @@ struct Options {
   std::filesystem::path job;
   int nice = 0;
   double peer_timeout_seconds = 600;
-  pid_t parent = 0;  // rank 0, where that is the process that started this one
+  int64_t memory_limit = 0;  // bytes, of all processes of the training on this machine; 0: none
+  pid_t parent = 0;          // rank 0, if that is the process that started this one
   model::TrainContext context;
 };
 
-void Say(const std::string& words) { std::cerr << "proad-trainer: " << words << std::endl; }
+void PrintError(const std::string& message) {
+  std::cerr << "proad-trainer: " << message << std::endl;
+}
 
 int Fail(const Options& options, const JobError& error) {
-  Say(absl::StrCat(error.code, ": ", error.message));
+  PrintError(absl::StrCat(error.code, ": ", error.message));
   const absl::Status written = WriteError(options.job, error);
-  if (!written.ok()) Say(std::string(written.message()));
+  if (!written.ok()) PrintError(std::string(written.message()));
   return kTrainerFailed;
 }
 
-// A rank that gave up has said why before it left; one that vanished counts as a death of all.
-int LeaveAlone(const Options& options, const std::string& words) {
-  Say(words);
+// The exit code of a process that lost another process of its training. A rank that failed wrote
+// error.json before it exited; without that file, the loss counts as a crash of the whole trainer.
+int ExitAfterLostRank(const Options& options, const std::string& message) {
+  PrintError(message);
   if (std::filesystem::exists(options.job / kResultFile)) return kTrainerDone;
   return std::filesystem::exists(options.job / kErrorFile) ? kTrainerFailed : kTrainerAlone;
 }
 
-// A job's training in this process, which may be one of several.
+// The training of a job in this process, which may be one of several.
 class Training {
  public:
   Training(const Options& options, const JobSpec& spec,
            const std::optional<model::Membership>& membership)
       : options_(options),
         spec_(spec),
-        outside_(membership.has_value()),
+        started_outside_(membership.has_value()),
         membership_(membership.value_or(model::Membership{.size = spec.train.world_size})),
         threads_(model::DescribeRuntime().threads),
         reporter_(options.job, membership_.rank == 0, spec.train.world_size > 1 ? threads_ : 0) {
@@ -108,7 +116,7 @@ class Training {
 
   int Run() {
     model::TrainContext context = options_.context;
-    if (membership_.size > 1) Meet(context);
+    if (membership_.size > 1) JoinOtherRanks(context);
     const model::TrainOutcome outcome = model::Train(spec_.train, context, reporter_);
     if (membership_.rank != 0) {
       rendezvous_->AwaitEnd();
@@ -117,48 +125,49 @@ class Training {
     const absl::Status written = WriteOutcome(options_.job, outcome);
     if (!written.ok()) return Fail(options_, JobErrorOf(written));
     if (rendezvous_) rendezvous_->AnnounceEnd();
-    if (ranks_) ranks_->Await(kFarewell);
+    if (ranks_) ranks_->Await(kExitTimeout);
     return kTrainerDone;
   }
 
  private:
-  static constexpr absl::Duration kFarewell = absl::Seconds(10);
+  static constexpr absl::Duration kExitTimeout = absl::Seconds(10);  // of the other ranks
 
-  void Meet(model::TrainContext& context) {
+  void JoinOtherRanks(model::TrainContext& context) {
     rendezvous_ = std::make_unique<model::Rendezvous>(membership_);
     context.processes = rendezvous_.get();
-    if (outside_ && options_.parent == 0) return;
-    // All on this machine, which they share.
+    if (started_outside_ && options_.parent == 0) return;
+    // All ranks run on this machine and share its memory.
     context.feature_memory_bytes /= membership_.size;
-    if (outside_) return;
+    if (started_outside_) return;
     const int threads = std::max(1, threads_ / membership_.size);
     model::SetThreads(threads);
     auto started = LocalRanks::Start(rendezvous_->membership(), threads,
-                                     [this](int rank, int exit_code, const std::string& words) {
-                                       OnRankEnd(rank, exit_code, words);
+                                     [this](int rank, int exit_code, const std::string& ending) {
+                                       OnRankEnd(rank, exit_code, ending);
                                      });
     if (!started.ok()) throw std::runtime_error(std::string(started.status().message()));
     ranks_ = *std::move(started);
   }
 
-  // Ends this process whatever it waits for. A rank that stopped, or lost others itself, is told of
-  // by those.
-  void OnRankEnd(int rank, int exit_code, const std::string& words) {
+  // Ends this process, which may be waiting for the rank that ended. Not for a rank that stopped on
+  // request or lost another rank: this process learns of that from the rendezvous.
+  void OnRankEnd(int rank, int exit_code, const std::string& ending) {
     if (exit_code == kTrainerDone || exit_code == kTrainerStopped || exit_code == kTrainerAlone ||
-        !reporter_.NeedsOthers()) {
+        !reporter_.NeedsOtherRanks()) {
       return;
     }
-    std::_Exit(LeaveAlone(options_, absl::StrCat("process ", rank, " of this training ", words)));
+    std::_Exit(
+        ExitAfterLostRank(options_, absl::StrCat("process ", rank, " of this training ", ending)));
   }
 
   const Options& options_;
   const JobSpec& spec_;
-  const bool outside_;  // started by whoever starts all processes, not by rank 0's job
+  const bool started_outside_;  // by Kubernetes or torchrun, or by rank 0; not a server's trainer
   model::Membership membership_;
   const int threads_;
   Reporter reporter_;
   std::unique_ptr<model::Rendezvous> rendezvous_;
-  std::unique_ptr<LocalRanks> ranks_;  // ends before the rendezvous
+  std::unique_ptr<LocalRanks> ranks_;  // destroyed before the rendezvous
 };
 
 int Train(const Options& options, const JobSpec& spec,
@@ -173,82 +182,124 @@ int Train(const Options& options, const JobSpec& spec,
   } catch (const model::Interrupted&) {
     return kTrainerStopped;
   } catch (const model::PeerLost& error) {
-    return LeaveAlone(options, error.what());
+    return ExitAfterLostRank(options, error.what());
   } catch (...) {
     return Fail(options, JobErrorOfCurrentException());
   }
 }
 
-int Train(const Options& options) {
+// The exit code of a job that has result.json already. A version can be deleted after its job has
+// ended; the job must not report success then.
+int ExitWithResult(const Options& options, const JobSpec& spec) {
+  const absl::StatusOr<model::TrainOutcome> outcome = ReadOutcome(options.job);
+  if (!outcome.ok()) {
+    PrintError(std::string(outcome.status().message()));
+    return kTrainerFailed;
+  }
+  std::string hash;
+  try {
+    hash =
+        model::ReadManifest(options.context.store / spec.train.model_name / outcome->version).hash;
+  } catch (const std::exception& error) {
+    PrintError(error.what());
+  }
+  if (hash == outcome->hash) return kTrainerDone;
+  PrintError(absl::StrCat((options.job / kResultFile).string(), " names ", spec.train.model_name,
+                          "@", outcome->version, " with the manifest ", outcome->hash,
+                          ", which the store ", options.context.store.string(),
+                          " does not have; remove the job's directory and plan the job again"));
+  return kTrainerFailed;
+}
+
+// Ends this process as OUT_OF_MEMORY when it exceeds its share of the memory limit.
+std::unique_ptr<MemoryLimit> LimitMemory(const Options& options, const JobSpec& spec,
+                                         const std::optional<model::Membership>& membership) {
+  if (options.memory_limit == 0) return nullptr;
+  const bool one_machine = !membership || options.parent != 0;
+  const int64_t limit = options.memory_limit / (one_machine ? spec.train.world_size : 1);
+  return std::make_unique<MemoryLimit>(limit, [&options, limit](int64_t used) {
+    std::_Exit(Fail(options, {reason::kOutOfMemory, "", MemoryLimitError(used, limit)}));
+  });
+}
+
+int Train(Options options) {
   if (options.parent != 0 && !EndWithParent(options.parent)) return kTrainerAlone;
   StopOnSignal(/*interrupt=*/false);
-  StandBack(options.nice);
   const auto membership = ReadMembership(getenv);
   if (!membership.ok()) {
-    Say(std::string(membership.status().message()));
+    PrintError(std::string(membership.status().message()));
     return kTrainerFailed;
   }
   std::optional<TrainerLock> held;
   if (!*membership || (*membership)->rank == 0) {
     auto lock = TrainerLock::Acquire(options.job);
     if (!lock.ok()) {
-      Say(std::string(lock.status().message()));
+      PrintError(std::string(lock.status().message()));
       return absl::IsFailedPrecondition(lock.status()) ? kTrainerLocked : kTrainerFailed;
     }
     held.emplace(*std::move(lock));
     std::error_code error;
-    std::filesystem::remove(options.job / kErrorFile, error);  // of an attempt before
+    std::filesystem::remove(options.job / kErrorFile, error);  // of an earlier attempt
   }
-  if (std::filesystem::exists(options.job / kResultFile)) return kTrainerDone;
+  const bool has_result = std::filesystem::exists(options.job / kResultFile);
+  if (has_result && !held) return kTrainerDone;  // rank 0 checks the result
   const absl::StatusOr<JobSpec> spec = ReadSpec(options.job);
+  if (has_result && spec.ok()) return ExitWithResult(options, *spec);
   if (!spec.ok()) return Fail(options, JobErrorOf(spec.status()));
+  options.context.job_id = spec->id.value_or(options.job.filename().string());
   if (*membership && (*membership)->size != spec->train.world_size) {
     return Fail(options, {reason::kInvalidSpec, "world_size",
-                          absl::StrCat("world_size is ", spec->train.world_size,
-                                       ", and WORLD_SIZE in the environment ", (*membership)->size,
-                                       "; they must be the same")});
+                          absl::StrCat("world_size of the job is ", spec->train.world_size,
+                                       ", but WORLD_SIZE in the environment is ",
+                                       (*membership)->size, "; they must be equal")});
   }
+  // Before LowerPriority, so that the watching thread keeps its priority.
+  const std::unique_ptr<MemoryLimit> memory_limit = LimitMemory(options, *spec, *membership);
+  LowerPriority(options.nice);
   return Train(options, *spec, *membership);
 }
 
 }  // namespace
 
-void AddTrainCommand(CLI::App& app, Command& run) {
+void AddTrainCommand(CLI::App& command, Command& run) {
   const auto options = std::make_shared<Options>();
   model::TrainContext& context = options->context;
-  CLI::App* const command = app.add_subcommand(
-      "train",
-      "Run a training job, of a server or of `plan`, alone or as one of several processes "
-      "(RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT say which; OMP_NUM_THREADS, with how many "
-      "threads)");
-  command->add_option("--job", options->job, "Directory of the job, with its spec.json")
+  command.add_option("--job", options->job, "Directory of the job; contains its spec.json")
       ->required()
       ->check(CLI::ExistingDirectory);
-  command->add_option("--store", context.store, "Model store that gets the version")->required();
-  command->add_option("--nice", options->nice, "Niceness")->check(CLI::Range(0, 19));
+  command.add_option("--store", context.store, "Model store for the new version")->required();
+  command.add_option("--nice", options->nice, "Niceness")->check(CLI::Range(0, 19));
   command
-      ->add_option("--feature-memory", context.feature_memory_bytes,
-                   "Bytes of memory for features of pictures; more go to the disk")
+      .add_option("--feature-memory", context.feature_memory_bytes,
+                  "Bytes of memory for features of images; further features go to the disk")
       ->check(CLI::NonNegativeNumber);
   command
-      ->add_option("--checkpoint-seconds", context.checkpoint_seconds,
-                   "Seconds between checkpoints, at least")
+      .add_option("--checkpoint-seconds", context.checkpoint_seconds,
+                  "Least number of seconds between checkpoints")
       ->check(CLI::NonNegativeNumber);
   command
-      ->add_option("--peer-timeout", options->peer_timeout_seconds,
-                   "Seconds after which another process of the training that does not answer "
-                   "counts as gone")
+      .add_option("--memory-limit", options->memory_limit,
+                  "Bytes of memory that the training may use on this machine; beyond it fails as "
+                  "OUT_OF_MEMORY (default: no limit)")
+      ->check(CLI::NonNegativeNumber);
+  command
+      .add_option("--peer-timeout", options->peer_timeout_seconds,
+                  "Seconds without an answer after which another process of the training counts as "
+                  "lost")
       ->check(CLI::PositiveNumber);
-  command->add_option("--parent", options->parent, "Pid of the process that this one ends with")
+  command
+      .add_option("--parent", options->parent,
+                  "Process id of rank 0; this process ends when that process ends")
       ->check(CLI::PositiveNumber)
       ->group("");
-  command->add_option("--max-image-bytes", context.limits.max_bytes, "Bytes of a picture's file");
-  command->add_option("--max-image-pixels", context.limits.max_pixels, "Pixels of a picture");
-  command->add_option("--max-image-side", context.limits.max_side, "Rows or columns of a picture");
-  command->callback([options, &run] {
-    const std::filesystem::path job = std::filesystem::absolute(options->job).lexically_normal();
-    options->job = job.has_filename() ? job : job.parent_path();
-    options->context.job_id = options->job.filename().string();
+  command.add_option("--max-image-bytes", context.limits.max_bytes,
+                     "Largest size of an image file in bytes");
+  command.add_option("--max-image-pixels", context.limits.max_pixels,
+                     "Largest number of pixels of an image");
+  command.add_option("--max-image-side", context.limits.max_side,
+                     "Largest width or height of an image in pixels");
+  command.callback([options, &run] {
+    options->job = JobDirectory(options->job);
     options->context.directory = options->job / kWorkDirectory;
     options->context.code_version = Version();
     run = [options] { return Train(*options); };

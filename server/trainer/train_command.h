@@ -1,5 +1,5 @@
-// proad-trainer train: one job of the server, in a process of its own (job_files.h,
-// trainer_process.h).
+// `proad-trainer train`, which the server runs for each training job: trains a model in a process
+// of its own. server/jobs/job_files.h describes the files that it shares with the server.
 #pragma once
 
 #include <CLI/App.hpp>
@@ -10,8 +10,8 @@
 
 namespace proad::server {
 
-// Adds `train --job DIR --store STORE`. It exits with the codes of trainer_process.h; SIGTERM makes
-// it save its state and end.
-void AddTrainCommand(CLI::App& app, Command& run);
+// `train --job DIR --store STORE` exits with the codes of server/jobs/trainer_process.h. On SIGTERM
+// it saves its state and exits.
+void AddTrainCommand(CLI::App& command, Command& run);
 
 }  // namespace proad::server

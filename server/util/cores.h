@@ -7,18 +7,15 @@
 
 namespace proad::server {
 
-// The cores that this process may use: those it is bound to, or fewer, rounded up, where the
-// control group (version 2) gives it less of their time. At least 1.
+// Cores that this process may use: those of its affinity mask, or fewer where a control group
+// limits its CPU time, rounded up. At least 1.
 int UsableCores();
 
-// Batches that are computed at once on `device` ("cpu", "cuda:0"), unless something else is asked
-// for: on a CPU one for each of these cores, and 16 at most, since each takes memory; on a GPU one.
-int WorkersOn(absl::string_view device);
+// Batches that run at once on `device` ("cpu", "cuda:0") by default. On a CPU: one per core of
+// `cores`, at most 16, since each takes memory. On a GPU: 1.
+int DefaultWorkers(absl::string_view device, int cores);
 
-// So many threads as were asked for; where that is 0, one for each of these cores.
-int ThreadsOrCores(int threads);
-
-// The same as UsableCores for another root than "/"; `bound` is how many it is bound to.
+// UsableCores for another root than "/" and `bound` cores in the affinity mask.
 int UsableCoresAt(const std::filesystem::path& root, int bound);
 
 }  // namespace proad::server

@@ -19,18 +19,18 @@ bool FileWatch::Stamp::operator==(const Stamp& other) const {
 }
 
 FileWatch::FileWatch(std::vector<std::filesystem::path> files)
-    : files_(std::move(files)), seen_(Look()), told_(seen_) {}
+    : files_(std::move(files)), seen_(Check()), reported_(seen_) {}
 
 bool FileWatch::Replaced() {
-  std::vector<Stamp> now = Look();
+  std::vector<Stamp> now = Check();
   const bool settled = now == seen_;
   seen_ = std::move(now);
-  if (!settled || seen_ == told_) return false;
-  told_ = seen_;
+  if (!settled || seen_ == reported_) return false;
+  reported_ = seen_;
   return true;
 }
 
-std::vector<FileWatch::Stamp> FileWatch::Look() const {
+std::vector<FileWatch::Stamp> FileWatch::Check() const {
   std::vector<Stamp> stamps;
   for (const std::filesystem::path& path : files_) {
     struct stat found = {};

@@ -1,4 +1,4 @@
-// Finds out that files were replaced.
+// Detects that files were replaced.
 #pragma once
 
 #include <sys/types.h>
@@ -9,17 +9,17 @@
 
 namespace proad::server {
 
-// Looks at where the paths lead, links followed: a file that was written anew, moved into place, or
-// is reached by another link now counts as replaced. That several files belong together is
-// respected: a replacement is told once the look before has found all of them the same.
+// Follows links. A file counts as replaced when it was rewritten, when another file was moved into
+// its place, or when a link leads to another file. A replacement is reported only after two checks
+// in a row have found the same files, so that files that belong together are replaced together.
 //
-// Thread-safety: one thread at a time. Touches the disk; opens nothing.
+// Thread-safety: one thread at a time. Reads metadata of the files and does not open them.
 class FileWatch {
  public:
-  // Looks for the first time: what is read after that and replaced later is told.
+  // Makes the first check: a file that is read after it and replaced later is reported.
   explicit FileWatch(std::vector<std::filesystem::path> files);
 
-  // True once for every replacement. Files that are gone count as replaced, too.
+  // Checks the files. True once for every replacement. A file that is gone counts as replaced.
   bool Replaced();
 
  private:
@@ -33,11 +33,11 @@ class FileWatch {
     bool operator==(const Stamp& other) const;
   };
 
-  std::vector<Stamp> Look() const;
+  std::vector<Stamp> Check() const;
 
   const std::vector<std::filesystem::path> files_;
-  std::vector<Stamp> seen_;  // by the last look
-  std::vector<Stamp> told_;  // last
+  std::vector<Stamp> seen_;      // by the last check
+  std::vector<Stamp> reported_;  // as replaced, or by the first check
 };
 
 }  // namespace proad::server

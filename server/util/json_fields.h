@@ -1,4 +1,4 @@
-// Structs as JSON objects, written and read by one and the same list of their fields:
+// Writes and reads structs as JSON objects, both from one list of their fields:
 //
 //   template <SameType<Point> Struct, typename Visit>
 //   void Fields(Struct& point, Visit& visit) {
@@ -6,10 +6,10 @@
 //     visit("y", point.y);
 //   }
 //
-// Reading is strict: a key that is missing, unknown or of another type is an error that names it by
-// its path. Members may be booleans, numbers, texts, paths, times, enumerations with EnumNames,
-// structs with Fields, and vectors, maps and optionals of those; an optional that is absent has no
-// key. To be included by .cc files only: it pulls in the JSON library.
+// Reading is strict: a key that is missing, unknown or of another type is an error that names its
+// path. Members may be booleans, numbers, strings, paths, times, durations, enumerations with
+// EnumNames, structs with Fields, and vectors, maps and optionals of these; an absent optional has
+// no key. Include it in .cc files only, since it includes the JSON library.
 #pragma once
 
 #include <cmath>
@@ -27,7 +27,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "model/files/error.h"
-#include "model/files/strict_json.h"
+#include "model/files/json.h"
+#include "model/files/text.h"
 #include "server/util/reasons.h"
 
 namespace proad::server {
@@ -36,7 +37,7 @@ namespace proad::server {
 template <typename T, typename Struct>
 concept SameType = std::same_as<std::remove_const_t<T>, Struct>;
 
-// How the values of an enumeration are called; specialised for each:
+// The names of the values of an enumeration. Specialise it for each enumeration:
 //   static constexpr Color all[] = {kRed, kGreen};
 //   static const char* Name(Color color);
 template <typename Enum>

@@ -1,8 +1,7 @@
-// std::mutex and std::condition_variable with the annotations that Clang's thread-safety analysis
-// reads.
+// std::mutex and std::condition_variable with annotations for Clang's thread-safety analysis.
 //
-// absl::Mutex would do the same, but the Abseil of the distribution is not built for
-// ThreadSanitizer, which then reports races that are none; it understands std::mutex.
+// absl::Mutex has them too, but the distribution's Abseil is not built for ThreadSanitizer, which
+// then reports false races.
 #pragma once
 
 #include <algorithm>
@@ -31,7 +30,7 @@ class ABSL_LOCKABLE Mutex {
   std::mutex mutex_;
 };
 
-// Holds a Mutex for the length of a scope.
+// Holds a Mutex for the duration of a scope.
 class ABSL_SCOPED_LOCKABLE MutexLock {
  public:
   explicit MutexLock(Mutex& mutex) ABSL_EXCLUSIVE_LOCK_FUNCTION(mutex) : mutex_(mutex) {
@@ -45,8 +44,8 @@ class ABSL_SCOPED_LOCKABLE MutexLock {
   Mutex& mutex_;
 };
 
-// Wakes threads that wait for a change of what a Mutex guards. Waits may end without a
-// notification: call them in a loop that looks at the condition.
+// Wakes threads that wait for a change of data that a Mutex guards. A wait may end without a
+// notification: call it in a loop that checks the condition.
 class CondVar {
  public:
   CondVar() = default;
@@ -59,14 +58,14 @@ class CondVar {
     lock.release();
   }
 
-  // Returns false when `deadline` passed without a notification; absl::InfiniteFuture() waits for
-  // ever.
+  // Returns false when `deadline` passed without a notification. absl::InfiniteFuture() means no
+  // deadline.
   bool WaitUntil(Mutex& mutex, absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     if (deadline == absl::InfiniteFuture()) {
       Wait(mutex);
       return true;
     }
-    // Bounded, so that the sum with the clock's present time cannot overflow.
+    // Bounded, so that the sum with the current time does not overflow.
     const absl::Duration left = std::min(deadline - absl::Now(), absl::Hours(24));
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     const std::cv_status status = condition_.wait_for(lock, absl::ToChronoNanoseconds(left));

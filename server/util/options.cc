@@ -227,7 +227,7 @@ Option Option::MakeNumber(std::string key, int64_t min, int64_t max, bool bytes,
 absl::Status Option::Set(absl::string_view text) const {
   if (set_(text)) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat(key_, ": ", Quote(text), " is not possible; expected ", expected_));
+      absl::StrCat(key_, ": ", Quote(text), " is not valid; expected ", expected_));
 }
 
 absl::Status SetFromYaml(const std::string& yaml, const std::string& source,

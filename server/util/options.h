@@ -1,5 +1,5 @@
-// Options by name: one table binds dotted keys to the members that they fill, and from it come the
-// reading of a YAML file, the command line's overrides and the printing of what is in force.
+// Options by name. One table binds dotted keys to the members that they set; a YAML file, the
+// overrides of the command line and the printed configuration all use it.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@
 
 namespace proad::server {
 
-// One key. Refers to its target, which must outlive it. Not thread-safe.
+// One key and the member that it sets. The member must outlive the option. Not thread-safe.
 class Option {
  public:
   // Any text.
@@ -41,17 +41,18 @@ class Option {
   static Option Bytes(std::string key, T& target, int64_t min, int64_t max) {
     return Number<T>(std::move(key), target, min, max, /*bytes=*/true);
   }
-  // One of a few words.
+  // One of the given words.
   template <typename T>
   static Option Choice(std::string key, T& target, std::vector<std::pair<std::string, T>> choices);
 
   // Dotted: "batching.max_delay".
   const std::string& key() const { return key_; }
-  // What is allowed, for people: "an integer from 1 to 64".
+  // The allowed values, for messages: "an integer from 1 to 64".
   const std::string& expected() const { return expected_; }
-  // The value in force, as Set would read it.
+  // The current value in the form that Set reads.
   std::string Get() const { return get_(); }
-  // INVALID_ARGUMENT, with what was given and what is expected; the target is then left as it was.
+  // Sets the member. INVALID_ARGUMENT names the key, the text and the allowed values; the member is
+  // then unchanged.
   absl::Status Set(absl::string_view text) const;
 
  private:
@@ -78,14 +79,14 @@ class Option {
 };
 
 // Sets `options` from YAML: nested mappings whose paths are the keys. INVALID_ARGUMENT for syntax
-// errors, unknown keys, keys given twice and bad values, a line for each, which starts with
-// "source:line: " and says what would be right. `lines`, when given, gets the line of every key
-// that was found.
+// errors, unknown keys, keys that are given twice and bad values; the message has one line for
+// each, which starts with "source:line: " and names the allowed values. `lines`, if not null,
+// receives the line of every key that was found.
 absl::Status SetFromYaml(const std::string& yaml, const std::string& source,
                          const std::vector<Option>& options,
                          std::map<std::string, int>* lines = nullptr);
 
-// The values in force as YAML that SetFromYaml reads back.
+// The current values as YAML that SetFromYaml reads.
 std::string ToYaml(const std::vector<Option>& options);
 
 template <typename T>

@@ -1,4 +1,4 @@
-// Texts of others inside messages.
+// Text from outside inside messages.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace proad::server {
 
-// `text` in double quotes, everything but printable ASCII escaped, cut after 80 bytes: safe in a
-// message, however long and whatever it holds.
+// `text` in double quotes, everything but printable ASCII escaped, cut after 80 bytes, so that any
+// text is safe in a message.
 std::string Quote(absl::string_view text);
 
 // "a, b, c and 4 more", or "none".

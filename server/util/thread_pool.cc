@@ -48,7 +48,7 @@ void ThreadPool::Stop() {
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
 
-  // A task posted from outside after the last thread looked would otherwise wait for ever.
+  // A task may have been posted from outside after the last thread had ended.
   while (true) {
     Task task;
     {

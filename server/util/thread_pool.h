@@ -1,4 +1,4 @@
-// A fixed number of threads that run tasks in the order in which they came.
+// A fixed number of threads that run tasks in the order of their arrival.
 #pragma once
 
 #include <cstddef>
@@ -12,14 +12,14 @@
 
 namespace proad::server {
 
-// Thread-safety: all methods may be called from any thread, Stop only from outside the pool.
-// Tasks must not throw and should be short: a thread that waits is a thread lost.
+// Thread-safety: all methods may be called from any thread, Stop only from outside the pool. Tasks
+// must not throw and should be short: a task that blocks occupies a thread.
 class ThreadPool {
  public:
   using Task = absl::AnyInvocable<void() &&>;
 
   struct Options {
-    std::string name = "pool";  // of the threads; the system shows its first 11 bytes and a number
+    std::string name = "pool";  // of the threads; its first 11 bytes and a number are visible
     int threads = 1;
     size_t max_queued = 1024;  // tasks waiting, for TryPost
   };
@@ -29,19 +29,19 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  // Queues a task for new work. False, with the task not taken and destroyed, when `max_queued`
-  // tasks wait or after Stop: full means no, at once.
+  // Queues a task for new work. Returns false and destroys the task when `max_queued` tasks wait or
+  // after Stop.
   [[nodiscard]] bool TryPost(Task task);
 
-  // Queues the next step of work that was admitted elsewhere, so that it is never lost half-way:
-  // the bound on the queue is the bound of that admission, not `max_queued`. After Stop the task
-  // runs in the calling thread.
+  // Queues a later step of work that was admitted elsewhere, and never refuses it: the bound of
+  // that admission bounds the queue, not `max_queued`. After Stop the task runs in the calling
+  // thread.
   void Post(Task task);
 
-  // Runs what is queued, and what that posts, then joins the threads. Idempotent.
+  // Runs the queued tasks and those that they post, then joins the threads. Idempotent.
   void Stop();
 
-  // Tasks that wait.
+  // Waiting tasks.
   size_t queued() const;
 
  private:

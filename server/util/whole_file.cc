@@ -17,7 +17,7 @@ absl::StatusOr<std::string> ReadWholeFile(const std::filesystem::path& path, siz
   };
   std::error_code error;
   const auto type = std::filesystem::status(path, error).type();
-  // Neither a folder nor a pipe that never ends; what is not there has a reason of its own.
+  // Neither a directory nor a pipe, which may never end. A missing file has its own message.
   if (type != std::filesystem::file_type::regular) {
     return unreadable(error ? error.message() : "is not a regular file");
   }

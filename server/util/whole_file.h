@@ -1,4 +1,4 @@
-// Small files, read at once.
+// Reads small files as a whole.
 #pragma once
 
 #include <cstddef>
@@ -9,9 +9,9 @@
 
 namespace proad::server {
 
-// What a regular file holds; symbolic links are followed. NOT_FOUND, "PATH: cannot be read: ", for
-// whatever keeps it from being read, INVALID_ARGUMENT when it is longer than `max_bytes`. Any
-// thread; blocks.
+// The content of a regular file; symbolic links are followed. NOT_FOUND, "PATH: cannot be read:
+// ...", when it cannot be read; INVALID_ARGUMENT when it is longer than `max_bytes`. Thread-safe;
+// blocks.
 absl::StatusOr<std::string> ReadWholeFile(const std::filesystem::path& path, size_t max_bytes);
 
 }  // namespace proad::server

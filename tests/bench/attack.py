@@ -1,4 +1,4 @@
-"""A client that does what no client should: connections dropped, silent, of nonsense, and of messages without end."""
+"""A client that opens dropped and silent connections, sends invalid bytes, and messages that never end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 
 
 class Attack(threading.Thread):
-    """Everything that a client should not do, for as long as it takes."""
+    """Opens CONNECTIONS connections and drops them, while 200 stay silent and 30 send endless messages."""
 
     CONNECTIONS = 10_000
     PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
@@ -36,7 +36,7 @@ class Attack(threading.Thread):
         return socket.create_connection(("127.0.0.1", self._port), timeout=5)
 
     def _endless(self) -> socket.socket:
-        """A connection with ten calls, each a message of 32 MiB of which the last byte never comes."""
+        """A connection with ten calls, each a message of 32 MiB whose last byte is never sent."""
         connection = self._connect()
         frames = self.PREFACE
         calls = range(1, 21, 2)
@@ -48,7 +48,7 @@ class Attack(threading.Thread):
                     (b"content-type", b"application/grpc"))))
             frames += self._frame(0, 0, call, b"\0" + (32 << 20).to_bytes(4, "big"))
         connection.settimeout(0.2)
-        # What the server allows: for each call, and (0) for all together.
+        # The server's flow-control windows: of each call, and (0) of the connection.
         window = {0: 65_535 - 50, **{call: 65_535 - 5 for call in calls}}
         received = b""
         with contextlib.suppress(OSError):
@@ -71,7 +71,7 @@ class Attack(threading.Thread):
 
     @classmethod
     def _take_frames(cls, connection: socket.socket, received: bytes, window: dict[int, int]) -> bytes:
-        """Keeps to the rules of HTTP/2, so that the server allows as much as it does; returns what is left."""
+        """Answers the server's frames as HTTP/2 requires, so that it opens its windows; returns the incomplete rest."""
         while len(received) >= 9 and len(received) >= 9 + int.from_bytes(received[:3], "big"):
             end = 9 + int.from_bytes(received[:3], "big")
             kind, stream, payload = received[3], int.from_bytes(received[5:9], "big"), received[9:end]

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Does training learn? One model over several products, for some seeds, beside what its encoder alone can tell.
+"""Trains one model on several products from scratch, once per seed, and prints its metrics beside a baseline.
 
     tests/bench/factory4.py [DATASET] [--seeds 1 2 3] [--recipe quick] [--set KEY=VALUE ...] [--preset proad-pyramid]
                             [--encoder FILE] [--build build/release] [--threads 2] [--no-baseline] [--keep DIR]
 
-DATASET lies in any layout that has a test split; without it, factory4 beside the project. Each seed is a job of
-proad-trainer, from scratch, on all good training pictures: none is held out for thresholds. Prints tables in Markdown:
-image AUROC, pixel AUROC and AUPRO by category and their mean for each seed and the mean of the seeds, and the nearest
-neighbours of nearest_neighbours.py. With --keep the jobs and versions stay in DIR, and what is done there already is not
-done again.
+DATASET has any supported layout with a test split. The default is factory4 beside the project where it exists, and
+otherwise deploy/sample. Each seed is one job of proad-trainer on all good training images; no image is held out for
+thresholds. Prints tables in Markdown: image AUROC, pixel AUROC and AUPRO (the last two only for a dataset with masks) by
+category and their mean, for each seed and as the mean of the seeds. The baseline is the image AUROC of nearest neighbours
+among the encoder's features (nearest_neighbours.py); it needs MVTec-AD's layout. --keep stores the jobs and versions in
+DIR; a job that already ended there does not run again.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ import sys
 import tempfile
 from typing import Any
 
-import torch
+from environment import BUILD, DATASET, ENCODER, ROOT, program  # first: it selects the Python
 
-import nearest_neighbours
+import torch  # noqa: E402
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+import nearest_neighbours  # noqa: E402
+
 METRICS = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
 
 # The members of Recipe in model/spec/recipe.h with their defaults; a file leaves out what it does not change.
@@ -40,7 +42,7 @@ Figures = dict[tuple[str, str], float]  # by metric and category, "" the mean
 
 
 def value_of(text: str) -> Any:
-    """A number, true or false, or a word."""
+    """The JSON value of a number, true or false; any other text as it is."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -55,7 +57,7 @@ def recipe(name: str, overrides: list[str], seed: int) -> dict[str, Any]:
 
 
 def specification(options: argparse.Namespace, seed: int) -> dict[str, Any]:
-    """What server/jobs/job_files.h reads."""
+    """A job's spec.json, as server/jobs/job_files.h reads it."""
     return {
         "format": 1,
         "train": {
@@ -87,7 +89,7 @@ def train(options: argparse.Namespace, folder: pathlib.Path, seed: int) -> Figur
         (job / "spec.json").write_text(json.dumps(specification(options, seed), indent=2) + "\n", encoding="utf-8")
         (folder / "store").mkdir(exist_ok=True)
         print(f"training with seed {seed}", file=sys.stderr)
-        subprocess.run([options.build / "server" / "proad-trainer", "train", "--job", job, "--store", folder / "store"],
+        subprocess.run([program("proad-trainer", options.build), "train", "--job", job, "--store", folder / "store"],
                        check=True, env={**os.environ, "OMP_NUM_THREADS": str(options.threads)})
     result = json.loads((job / "result.json").read_text(encoding="utf-8"))
     return {(metric["name"], metric["category"]): metric["value"] for metric in result["evaluation"]["metrics"]}
@@ -114,27 +116,28 @@ def table(metric: str, seeds: dict[int, Figures], baseline: nearest_neighbours.F
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Trains on several products with several seeds")
-    parser.add_argument("dataset", type=pathlib.Path, nargs="?", default=ROOT / "../shared/datasets/factory4")
+    parser.add_argument("dataset", type=pathlib.Path, nargs="?", default=DATASET)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--recipe", default="quick")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
     parser.add_argument("--preset", default="proad-pyramid")
-    parser.add_argument("--encoder", type=pathlib.Path, default=ROOT / "model/weights/encoder-pyramid.safetensors")
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    parser.add_argument("--encoder", type=pathlib.Path, default=ENCODER)
+    parser.add_argument("--build", type=pathlib.Path, default=BUILD)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--no-baseline", action="store_true")
     parser.add_argument("--keep", type=pathlib.Path)
     options = parser.parse_args()
     if not options.dataset.exists():
-        print(f"no dataset {options.dataset}", file=sys.stderr)
-        return 77
+        sys.exit(f"there is no dataset {options.dataset}")
+    program("proad-trainer", options.build)
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or pathlib.Path(scratch)
         seeds = {seed: train(options, folder, seed) for seed in options.seeds}
     torch.set_num_threads(options.threads)
     baseline = None if options.no_baseline else nearest_neighbours.baseline(options.dataset, options.encoder)
-    print("\n\n".join(table(metric, seeds, baseline) for metric in METRICS))
+    measured = {name for figures in seeds.values() for name, _ in figures}
+    print("\n\n".join(table(metric, seeds, baseline) for metric in METRICS if metric in measured))
     return 0
 
 

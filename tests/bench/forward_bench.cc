@@ -17,6 +17,7 @@
 #include "model/files/safetensors.h"
 #include "model/network/frozen_pro_ad.h"
 #include "model/network/weight_import.h"
+#include "model/spec/preset.h"
 
 namespace proad::model {
 namespace {

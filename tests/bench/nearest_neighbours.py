@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""What the encoder alone can tell: nearest neighbours among the patches of good pictures.
+"""Image AUROC of nearest neighbours among the encoder's features of good patches, without any training.
 
     tests/bench/nearest_neighbours.py [DATASET] [--encoder FILE] [--coreset 20000] [--threads 2] [--json FILE]
 
-DATASET lies in MVTec-AD's layout; without it, factory4 beside the project. A patch is described by the mean of the
-encoder's taps in each of the two groups, each of length one, one behind the other; by its token where the encoder is a
-pyramid. Of each category by itself, the
-good training pictures' patches (a random choice of --coreset of them when there are more) are remembered; a patch's
-distance is that to the nearest of them. Two scores of a picture are ranked: the largest distance of its patches, and
+DATASET has MVTec-AD's layout. The default is factory4 beside the project where it exists, and otherwise deploy/sample. A
+vision transformer describes a patch by the mean of the encoder's taps in each of its two groups, each normalised to
+length one and concatenated; a pyramid (encoder-pyramid.safetensors) by its token. For each category, the patches of the
+good training images form the memory, a random choice of --coreset of them when there are more. A patch's distance is
+that to its nearest neighbour in the memory. Two scores of an image are ranked: the largest distance of its patches, and
 the mean of the largest 1 % of them, at least four. Prints image AUROC by category and their mean as a table in
 Markdown.
 """
@@ -19,8 +19,7 @@ import json
 import pathlib
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "torch"))
+from environment import DATASET, ENCODER  # first: it selects the Python
 
 import numpy  # noqa: E402
 import torch  # noqa: E402
@@ -35,26 +34,27 @@ Figures = dict[str, dict[str, float]]  # of each score, by category
 
 
 def pixels(path: pathlib.Path) -> torch.Tensor:
-    """The picture as serving prepares it: [1, 3, H, W]."""
-    picture = Image.open(path).convert("RGB").resize((CONFIG.width_px, CONFIG.height), Image.Resampling.BILINEAR)
-    return reference.normalise(torch.from_numpy(numpy.asarray(picture).copy())[None])
+    """The image as serving prepares it: [1, 3, H, W]."""
+    image = Image.open(path).convert("RGB").resize((CONFIG.width_px, CONFIG.height), Image.Resampling.BILINEAR)
+    return reference.normalise(torch.from_numpy(numpy.asarray(image).copy())[None])
 
 
 def pyramid_patches(encoder: reference.Weights, path: pathlib.Path) -> torch.Tensor:
-    """[h * w, C]: what model/network/patch_pyramid.h computes."""
-    import teacher_features  # here, for it imports this module
+    """[h * w, C]: the tokens that model/network/patch_pyramid.h computes, each of length one."""
+    import pyramid_parity  # here, for these import this module
+    import teacher_features
 
     network = {name.removeprefix("squeezenet."): tensor for name, tensor in encoder.items()}
     maps = teacher_features.layers(network, [Image.open(path)])
-    kinds = [teacher_features.patches(kind, maps[layer], maps[layer])
-             for kind, layer, _ in teacher_features.PYRAMID.kinds]
-    offset, projection = encoder["space"][:1], encoder["space"][1:]
-    return torch.nn.functional.normalize(torch.cat(kinds, dim=1) @ projection - offset, dim=1)
+    group = teacher_features.PYRAMID
+    features = torch.cat(teacher_features.kinds_of(group, maps, maps), dim=1)
+    tokens = pyramid_parity.project(features[None], encoder["directions"])[0]
+    return torch.nn.functional.normalize(tokens, dim=1)
 
 
 def patches(encoder: reference.Weights, path: pathlib.Path) -> torch.Tensor:
     """[h * w, groups * C]"""
-    if "space" in encoder:
+    if "directions" in encoder:
         return pyramid_patches(encoder, path)
     taps = reference.encode(encoder, CONFIG, pixels(path))
     groups = [mean[0].flatten(1).T for mean in reference.group_means(taps, CONFIG)]
@@ -62,7 +62,7 @@ def patches(encoder: reference.Weights, path: pathlib.Path) -> torch.Tensor:
 
 
 def distances(queries: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
-    """Of each query to its nearest neighbour. Every row of either has the same length."""
+    """The distance of each query to its nearest neighbour, [Q]. All rows of both have the same length."""
     length = memory[0].square().sum()
     parts = [memory[i:i + 8192] for i in range(0, len(memory), 8192)]
     nearest = torch.stack([(queries @ part.T).amax(1) for part in parts]).amax(0)
@@ -71,7 +71,7 @@ def distances(queries: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
 
 
 def auroc(good: list[float], defective: list[float]) -> float:
-    """The share of pairs of a good and a defective picture that stand in the right order; equal ones count half."""
+    """The share of pairs in which the defective image scores above the good one; equal scores count half."""
     a, b = torch.tensor(defective)[:, None], torch.tensor(good)[None]
     return ((a > b).double() + (a == b).double() / 2).mean().item()
 
@@ -98,6 +98,8 @@ def baseline(dataset: pathlib.Path, encoder_file: pathlib.Path, coreset: int = 2
             for name, value in measure(encoder, category, coreset).items():
                 figures[name][category.name] = value
             print(f"{category.name} done", file=sys.stderr)
+    if not figures["max"]:
+        sys.exit(f"{dataset} has no folder CATEGORY/train/good: the baseline needs MVTec-AD's layout")
     for of_score in figures.values():
         of_score[""] = sum(of_score.values()) / len(of_score)
     return figures
@@ -114,15 +116,14 @@ def table(figures: Figures) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Nearest neighbours on the encoder's features")
-    parser.add_argument("dataset", type=pathlib.Path, nargs="?", default=ROOT / "../shared/datasets/factory4")
-    parser.add_argument("--encoder", type=pathlib.Path, default=ROOT / "model/weights/encoder-pyramid.safetensors")
+    parser.add_argument("dataset", type=pathlib.Path, nargs="?", default=DATASET)
+    parser.add_argument("--encoder", type=pathlib.Path, default=ENCODER)
     parser.add_argument("--coreset", type=int, default=20000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
     if not options.dataset.is_dir():
-        print(f"no folder {options.dataset}", file=sys.stderr)
-        return 77
+        sys.exit(f"there is no folder {options.dataset}")
     torch.set_num_threads(options.threads)
     figures = baseline(options.dataset, options.encoder, options.coreset)
     print(table(figures))

@@ -66,11 +66,11 @@ int Run() {
   std::filesystem::create_directories(config.store);
   WriteFakeVersion(config.store, "null", "1");
   auto server = Server::Start(
-      config,
+      Resolve(config, ThisMachine("cpu")),
       [](const std::filesystem::path&) -> absl::StatusOr<ModelHandle> {
         return std::make_shared<NullModel>();
       },
-      "cpu", [](const std::string&) -> absl::StatusOr<std::string> { return "cpu"; });
+      [](const std::string&) -> absl::StatusOr<std::string> { return "cpu"; });
   if (!server.ok()) {
     std::cerr << server.status() << "\n";
     return 1;

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Times this project's forward beside what a user would run instead.
+"""Times this project's inference against PyTorch and OpenVINO.
 
     tests/bench/peers.py [--presets tiny,base] [--batch 1] [--threads 2] [--rounds 11] [--json FILE]
 
-Each preset gets random weights, the same for all. Every round runs every peer once, one after the other, so that
-whatever else the machine does meets all of them; the table shows medians, of wall clock and of CPU time (of all
+Each preset gets random weights, the same for all peers. Every round runs every peer once, one after the other, so that
+other load on the machine affects all of them; the table shows medians of wall clock and of CPU time (summed over
 threads). A run goes from uint8 pixels in memory to the image's score: normalisation, network, map and score.
 
 Peers:
-    ours      FrozenProAd, through the forward_bench executable (build it first)
-    eager     PyTorch as a careful user writes it: fused attention, linear-order LCA, positions interpolated once
-    openvino  that same module, converted; float32, one stream
+    ours      FrozenProAd, through the program forward_bench
+    eager     PyTorch eager: fused attention, linear-order LCA, positions interpolated once
+    openvino  the same module, converted; float32, one stream
 
 Exits 1 when the peers' scores differ by more than 1e-4 relative.
 """
@@ -28,9 +28,9 @@ import tempfile
 import time
 from collections.abc import Callable
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "torch"))
-# Read when torch loads its OpenMP, and passed on to forward_bench: threads that wait spin for as short as the server's.
+from environment import BUILD, program  # first: it selects the Python
+
+# LibTorch's OpenMP reads it when it is loaded: waiting threads spin as briefly as the server's. forward_bench inherits it.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch  # noqa: E402
@@ -44,7 +44,7 @@ TOLERANCE = 1e-4
 
 
 class Eager(torch.nn.Module):
-    """Pro-AD in PyTorch's own terms. Weights are plain tensors under the checkpoint's names."""
+    """Pro-AD in PyTorch. Weights are buffers under the checkpoint's names."""
 
     class_position: torch.Tensor
     grid_positions: torch.Tensor
@@ -165,7 +165,7 @@ def openvino_peer(module: Eager, pixels: torch.Tensor, threads: int) -> Peer:
 
 
 class OurPeer:
-    """The forward_bench executable, driven line by line."""
+    """The program forward_bench: one line of input runs the network once, one line of output has times and scores."""
 
     def __init__(self, executable: pathlib.Path, preset: str, folder: str, threads: int) -> None:
         self.process = subprocess.Popen(
@@ -204,7 +204,7 @@ def measure(preset: str, args: argparse.Namespace) -> list[dict[str, object]]:
         save_file(encoder, f"{folder}/encoder.safetensors")
         save_file(trainable, f"{folder}/weights.safetensors")
         save_file({"pixels": pixels}, f"{folder}/pixels.safetensors")
-        ours = OurPeer(args.build / "tests" / "bench" / "forward_bench", preset, folder, args.threads)
+        ours = OurPeer(program("forward_bench", args.build), preset, folder, args.threads)
     module = Eager(config, encoder | trainable).eval()
     peers: dict[str, Peer] = {"ours": ours, "eager": eager_peer(module, pixels)}
     if not args.no_openvino:
@@ -215,7 +215,7 @@ def measure(preset: str, args: argparse.Namespace) -> list[dict[str, object]]:
     scores: dict[str, list[float]] = {}
     for round_ in range(args.rounds + 1):
         for name, peer in peers.items():
-            peer()  # the caches are the last peer's; this one is not counted
+            peer()  # not counted: the CPU caches still hold the previous peer's data
             milliseconds, cpu, scores[name] = peer()
             if round_ > 0:
                 times[name].append(milliseconds / args.batch)
@@ -240,10 +240,11 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--no-openvino", action="store_true")
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release")
+    parser.add_argument("--build", type=pathlib.Path, default=BUILD)
     parser.add_argument("--json", type=pathlib.Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    program("forward_bench", args.build)
 
     rows = []
     print(f"{'preset':12} {'peer':9} {'ms/image':>9} {'fastest':>9} {'cpu ms':>9} {'x eager':>8} {'score error':>12}")

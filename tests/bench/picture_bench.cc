@@ -6,6 +6,7 @@
 #include <cmath>
 #include <opencv2/core/utility.hpp>
 
+#include "model/picture/decode.h"
 #include "model/picture/frame.h"
 #include "model/picture/heatmap.h"
 #include "model/picture/image.h"
@@ -47,7 +48,7 @@ BENCHMARK_CAPTURE(Decode, bmp, ".bmp")->Arg(2000);
 BENCHMARK_CAPTURE(Decode, tiff, ".tiff")->Arg(2000);
 
 void Unpack(benchmark::State& state, PixelFormat format) {
-  const std::vector<uint8_t> data(size_t{2000} * 2000 * BytesPerPixel(format), 77);
+  const std::vector<uint8_t> data(size_t{2000} * RowBytes(format, 2000), 77);
   const FrameView frame{.width = 2000, .height = 2000, .format = format, .data = data};
   for (auto _ : state) benchmark::DoNotOptimize(UnpackFrame(frame));
 }

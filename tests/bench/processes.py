@@ -1,8 +1,10 @@
-"""What several processes are worth on one machine: the same training on one process with all threads, and on more with fewer.
+"""Speed of training on one process with all threads, and on several processes with fewer threads each.
 
-    processes.py [--dataset DIR] [--processes 1 2] [--rounds 3] [--steps 40] [--set KEY=VALUE ...]
+    tests/bench/processes.py [--dataset DIR] [--processes 1 2] [--rounds 3] [--steps 40] [--threads N]
+                             [--set KEY=VALUE ...] [--build build/release]
 
-Prints pictures a second of the training itself, by round, since a machine is not equally fast all the time.
+Prints images per second of the training steps for each round, and the medians. The numbers of processes alternate within
+a round, since the speed of a shared machine changes.
 """
 
 import argparse
@@ -15,16 +17,16 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from environment import BUILD, ENCODER, SAMPLE, program
 
 
 def train(options: argparse.Namespace, folder: pathlib.Path, processes: int) -> float:
-    """Pictures a second, of the steps between the first and the last report."""
-    trainer = options.build / "server" / "proad-trainer"
+    """Images per second, of the steps between the first and the last report."""
+    trainer = program("proad-trainer", options.build)
     job = folder / "job"
     subprocess.run(
         [trainer, "plan", "--job", job, "--name", "bench", "--dataset", options.dataset.resolve(), "--encoder-file",
-         ROOT / "model/weights/encoder-pyramid.safetensors", "--world-size", str(processes), "--set",
+         ENCODER, "--world-size", str(processes), "--set",
          f"steps={options.steps}", *options.set], check=True, stdout=subprocess.DEVNULL)
     subprocess.run([trainer, "train", "--job", job, "--store", folder / "store", "--checkpoint-seconds", "3600"],
                    check=True, env={**os.environ, "OMP_NUM_THREADS": str(options.threads)})
@@ -37,13 +39,13 @@ def train(options: argparse.Namespace, folder: pathlib.Path, processes: int) -> 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Speed of training on several processes of one machine")
-    parser.add_argument("--dataset", type=pathlib.Path, default=ROOT / "deploy/sample")
+    parser.add_argument("--dataset", type=pathlib.Path, default=SAMPLE)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    parser.add_argument("--build", type=pathlib.Path, default=BUILD)
     options = parser.parse_args()
     speeds: dict[int, list[float]] = {processes: [] for processes in options.processes}
     for number in range(options.rounds):
@@ -51,9 +53,9 @@ def main() -> int:
             with tempfile.TemporaryDirectory() as folder:
                 speeds[processes].append(train(options, pathlib.Path(folder), processes))
             print(f"round {number + 1}: {processes} processes, {options.threads} threads in all: "
-                  f"{speeds[processes][-1]:.1f} pictures/s", flush=True)
+                  f"{speeds[processes][-1]:.1f} images/s", flush=True)
     for processes, values in speeds.items():
-        print(f"{processes} processes: median {statistics.median(values):.1f} pictures/s")
+        print(f"{processes} processes: median {statistics.median(values):.1f} images/s")
     return 0
 
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Makes model/weights/encoder-pyramid.safetensors: SqueezeNet 1.1, and the directions in which photographs vary.
+"""Makes model/weights/encoder-pyramid.safetensors: SqueezeNet 1.1 and the principal directions of photographs.
 
     tests/bench/pyramid_encoder.py --photographs DIR [--teacher FILE] [--seed 1] [--out FILE]
 
 Nothing is trained. The kinds of features, the random squares of photographs that give their scales and directions, and
-the anchor are those of teacher_features.py, all in one group: nothing but SqueezeNet and DIR goes in. The tensors are
-those that model/network/patch_pyramid.h names, in F16. Prints what share of the photographs' variance the directions keep.
+the anchor are those of teacher_features.py, all in one group: SqueezeNet and DIR are the only inputs. The file has the
+tensors that model/network/patch_pyramid.h names, in F16. Prints the share of the photographs' variance that the directions
+keep.
 """
 
 from __future__ import annotations
@@ -14,19 +15,18 @@ import argparse
 import pathlib
 import sys
 
-import numpy
-import torch
-from safetensors.torch import load_file, save_file
+from environment import ENCODER  # first: it selects the Python
 
-import nearest_neighbours
-import teacher_features
+import torch  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
 
-ROOT = nearest_neighbours.ROOT
+import teacher_features  # noqa: E402
+
 GROUP = teacher_features.PYRAMID
 
 
 def directions_of(photographs: teacher_features.Maps) -> tuple[torch.Tensor, float]:
-    """As TargetSpace::Stored() of model/network/target_space.h: [1 + D, C]; and the share of the variance."""
+    """Mean and directions [1 + D, C], as TargetSpace::Stored() of model/network/target_space.h; and the share of the variance."""
     of = teacher_features.principal(GROUP, photographs)
     projection = of.directions / of.variances.mean().sqrt()
     offset = torch.cat([of.mean @ projection, torch.tensor([-GROUP.anchor * GROUP.directions**0.5])])
@@ -36,17 +36,14 @@ def directions_of(photographs: teacher_features.Maps) -> tuple[torch.Tensor, flo
 def main() -> int:
     parser = argparse.ArgumentParser(description="Makes the encoder of proad-pyramid")
     parser.add_argument("--photographs", type=pathlib.Path, required=True)
-    parser.add_argument("--teacher", type=pathlib.Path,
-                        default=ROOT / "../shared/weights" / teacher_features.TEACHER)
+    parser.add_argument("--teacher", type=pathlib.Path, default=ENCODER)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "model/weights/encoder-pyramid.safetensors")
+    parser.add_argument("--out", type=pathlib.Path, default=ENCODER)
     options = parser.parse_args()
     if not options.teacher.exists():
-        print(f"no file {options.teacher}", file=sys.stderr)
-        return 77
+        sys.exit(f"there is no file {options.teacher}")
     torch.set_grad_enabled(False)
-    stored = numpy.load(options.teacher) if options.teacher.suffix == ".npz" else load_file(options.teacher)
-    network = {name: torch.as_tensor(tensor).float() for name, tensor in stored.items()}
+    network = teacher_features.load_teacher(options.teacher)
     crops = teacher_features.crops(options.photographs, options.seed)
     directions, kept = directions_of(teacher_features.layers(network, crops))
     tensors = {f"squeezenet.{name}": tensor for name, tensor in network.items() if not name.startswith("conv10")}

@@ -1,22 +1,21 @@
 #!/usr/bin/env python3
-"""The serving engine under load: what it adds to gRPC, at saturation, beyond it, and while versions are swapped.
+"""The server under load: what it adds to gRPC, at saturation, beyond it, and while versions are swapped.
 
-    PYTHON tests/bench/serving.py [--seconds 3] [--swaps 1000] [--cycles 200] [--only PART ...] [--json FILE]
+    tests/bench/serving.py [--seconds 3] [--swaps 1000] [--cycles 200] [--only PART ...] [--json FILE]
 
-Everything runs on this machine, the load generator included, over the loopback device; the generator, which stands for
-other machines, goes before the server where it may (root's niceness -10). The server has the configuration's defaults
-where nothing else is said. Parts:
+Everything runs on this machine over the loopback device. The load generator stands for other machines; as root it runs
+at niceness -10, before the server. The server has the default configuration where a part says nothing else. Parts:
 
-    overhead    Detect of a 64 x 64 frame with a model that answers at once, beside an empty gRPC service
-    saturation  proad-tiny, more and more clients, beside the same network in a loop without a server
+    overhead    Detect of a 64 x 64 frame with a model that costs nothing, against an empty gRPC service
+    saturation  proad-tiny with more and more clients, against the same network in a loop without a server
     overload    twice and ten times the rate of saturation, each call with a deadline of one second
-    stampede    a while in which every deadline is shorter than the time an image takes, and what follows
-    swaps       Detect while two versions take turns, beside the same without
-    memory      versions loaded and taken out again
-    hostile     connections that are opened and dropped, that say nothing, and that talk nonsense, beside a client
+    stampede    a period in which every deadline is shorter than the time of one image, and the period after it
+    swaps       Detect while two versions alternate, against the same without swaps
+    memory      versions loaded and unloaded repeatedly
+    hostile     dropped and silent connections and invalid bytes, beside a regular client
 
-Prints a table in Markdown, and the figures as JSON. Whatever is not as wanted is marked "no"; the exit code is 0 all
-the same: a busy machine is no fault of the server.
+Prints a table in Markdown, and the values as JSON. A value that misses its target is marked "no"; the exit code is 0 all
+the same, since other load on the machine changes the values.
 """
 
 from __future__ import annotations
@@ -38,10 +37,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-os.environ.setdefault("PROAD_SOURCE_DIR", str(pathlib.Path(__file__).resolve().parents[2]))
-os.environ.setdefault("PROAD_BINARY_DIR", os.environ["PROAD_SOURCE_DIR"] + "/build/release")
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
-from real_server import BINARY, MODEL, PROAD, SAMPLE, SOURCE, RealServer, run  # noqa: E402
+from environment import BUILD, ROOT, program  # first: it selects the Python
+
+os.environ.setdefault("PROAD_SOURCE_DIR", str(ROOT))
+os.environ.setdefault("PROAD_BINARY_DIR", str(BUILD))
+from real_server import MODEL, PROAD, SAMPLE, SOURCE, RealServer, run  # noqa: E402
 from stubs import detection_pb2, detection_pb2_grpc, model_pb2, model_pb2_grpc  # noqa: E402
 
 import grpc  # noqa: E402
@@ -376,7 +376,7 @@ def in_process_rate(seconds: float) -> float:
 
 def one_loop_rate(pixels: pathlib.Path, seconds: float) -> float:
     weights = SOURCE / "model" / "weights"
-    command = [BINARY / "tests/bench/forward_bench", MODEL, weights / "encoder-tiny.safetensors",
+    command = [program("forward_bench"), MODEL, weights / "encoder-tiny.safetensors",
                weights / "proad-tiny.safetensors", pixels, 1]
     with subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           text=True, env={**os.environ, "OMP_WAIT_POLICY": "passive"}) as process:
@@ -393,7 +393,7 @@ def one_loop_rate(pixels: pathlib.Path, seconds: float) -> float:
 
 @contextlib.contextmanager
 def overhead_server() -> Iterator[tuple[str, str]]:
-    process = subprocess.Popen([BINARY / "tests" / "bench" / "overhead_server"], stdin=subprocess.PIPE,
+    process = subprocess.Popen([program("overhead_server")], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, text=True)
     assert process.stdin and process.stdout
     try:
@@ -412,6 +412,8 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
+    for name in ("proad", "proad-server", "proad-trainer", "forward_bench", "overhead_server"):
+        program(name)
     every = Bench(options)
     for part in options.only:
         getattr(every, part)()

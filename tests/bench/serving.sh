@@ -1,7 +1,5 @@
 #!/usr/bin/env bash
-# The serving engine under load, on this machine, in some minutes: serving.py, whose options it takes, on the release
-# build. Nothing else should run meanwhile.
+# The server under load: runs serving.py with its options on the release build. It takes about seven minutes; nothing else
+# should run meanwhile.
 set -euo pipefail
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
-deps="${PROAD_DEPS:-$root/.deps}"
-exec "$deps/venv/bin/python" "$root/tests/bench/serving.py" "$@"
+exec python3 "$(dirname "${BASH_SOURCE[0]}")/serving.py" "$@"

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""The manifest of the shipped model: what it scores on good and defective pictures, and thresholds.
+"""Writes the manifest of the shipped model: its metrics and its thresholds.
 
     tests/bench/shipped_manifest.py [DATASET] [--budget 0.1] [--build build/release] [--out FILE]
 
-Writes model/weights/proad-pyramid.json, with which `proad import --manifest` makes a version that gives verdicts. DATASET
-is factory4 beside the project, from whose good training pictures the model learned. Its good test pictures that are
-not in deploy/sample too give the thresholds: no picture that a person tries the model on first had a say. Each category
-has its own, which one more good picture stays below with probability 1 - BUDGET if their scores are normal: of 14 or 25
-pictures, the tenth part is the word of one or two. All of them together are enough for the threshold of a picture
-without a category: the highest score of them but the share BUDGET, half way to the next above, as model/spec/calibration.h does
-it. Prints how the verdicts on the sample's test pictures come out, and on all.
+Writes model/weights/proad-pyramid.json; `proad import --manifest` makes a version with these thresholds. DATASET is
+factory4 beside the project; the model was trained on its good training images. The thresholds come from its good test
+images that are not in deploy/sample, so that the sample has no part in them. Each category has its own threshold: one
+more good image stays below it with probability 1 - BUDGET if the scores are normal. (14 or 25 images are too few for an
+empirical quantile.) The images of all categories together are enough for one: the threshold of an image without a
+category lies half way between the highest score of the share BUDGET and the next above, as in model/spec/calibration.h.
+Prints the verdicts on the sample's test images, and on all.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ import sys
 import tempfile
 from typing import Any
 
-import scipy.stats
+from environment import BUILD, FACTORY4, ROOT, SAMPLE, program  # first: it selects the Python
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+import scipy.stats  # noqa: E402
+
 WEIGHTS = ROOT / "model" / "weights"
-SAMPLE = ROOT / "deploy" / "sample"
 
 
 def digest(path: pathlib.Path) -> str:
@@ -41,13 +41,13 @@ def calibration(scores: list[float], budget: float) -> dict[str, Any]:
     ranked = sorted(scores, reverse=True)
     rejected = math.floor(budget * len(ranked) + 1e-9)
     if rejected < 1:
-        raise SystemExit(f"{len(ranked)} good pictures are too few for a budget of {budget}")
+        raise SystemExit(f"{len(ranked)} good images are too few for a budget of {budget}")
     return {"threshold": (ranked[rejected - 1] + ranked[rejected]) / 2, "false_reject_budget": budget,
             "images": len(ranked)}
 
 
 def bound(scores: list[float], budget: float) -> dict[str, Any]:
-    """As CalibrateProvisional of model/spec/calibration.h, but for a spread that is the category's own."""
+    """As CalibrateProvisional of model/spec/calibration.h, but with the category's own standard deviation."""
     quantile = scipy.stats.t.ppf(1 - budget, len(scores) - 1)
     threshold = statistics.fmean(scores) + quantile * statistics.stdev(scores) * (1 + 1 / len(scores)) ** 0.5
     return {"threshold": threshold, "false_reject_budget": budget, "images": len(scores)}
@@ -63,7 +63,7 @@ def evaluate(trainer: pathlib.Path, dataset: pathlib.Path, store: pathlib.Path) 
 
 
 def thresholds(samples: list[dict[str, Any]], budget: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Of all together, and by category."""
+    """The threshold of all images together, and those by category."""
     good: dict[str, list[float]] = {}
     for sample in samples:
         if not sample["defect"]:
@@ -87,16 +87,15 @@ def table(samples: list[dict[str, Any]], categories: dict[str, Any]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Writes the manifest of the shipped model")
-    parser.add_argument("dataset", type=pathlib.Path, nargs="?", default=ROOT / "../shared/datasets/factory4")
+    parser.add_argument("dataset", type=pathlib.Path, nargs="?", default=FACTORY4)
     parser.add_argument("--budget", type=float, default=0.1)
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    parser.add_argument("--build", type=pathlib.Path, default=BUILD)
     parser.add_argument("--out", type=pathlib.Path, default=WEIGHTS / "proad-pyramid.json")
     options = parser.parse_args()
     if not options.dataset.is_dir():
-        print(f"no folder {options.dataset}", file=sys.stderr)
-        return 77
+        sys.exit(f"there is no folder {options.dataset}")
     with tempfile.TemporaryDirectory() as scratch:
-        report, file = evaluate(options.build / "server/proad-trainer", options.dataset, pathlib.Path(scratch))
+        report, file = evaluate(program("proad-trainer", options.build), options.dataset, pathlib.Path(scratch))
         manifest = json.loads(file.read_text(encoding="utf-8"))
     known = {digest(path) for path in SAMPLE.glob("*/test/*/*")}
     in_sample = [digest(options.dataset / sample["name"]) in known for sample in report["samples"]]

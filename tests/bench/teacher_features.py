@@ -1,26 +1,27 @@
 #!/usr/bin/env python3
-"""What a teacher's features tell, by kind: nearest neighbours among patches of good pictures, scored as Pro-AD does.
+"""Image and pixel AUROC of a teacher's features without training: nearest neighbours among patches of good images.
 
-    tests/bench/teacher_features.py [DATASET] --photographs DIR [--teacher FILE] [--memory 5000] [--seed 1]
-                                    [--threads 2]
+    tests/bench/teacher_features.py [DATASET] [--photographs DIR] [--teacher FILE] [--memory 5000] [--seed 1]
+                                    [--crops 80] [--spaces N] [--threads 2]
 
-The table "Features of SqueezeNet as a teacher" in model/weights/HISTORY.md. DATASET lies in MVTec-AD's layout; without it, factory4 beside the
-project. The teacher is SqueezeNet 1.1, .npz or .safetensors. Random squares out of 80 random pictures of DIR, whatever
-they show, give all constants below. A picture of 392 x 392 has 28 x 28 patches, each with the means of fire3, fire5,
-fire7 and fire9 of the picture enlarged to 448 x 448, of fire3 and fire5 of it at 784 x 784 ("fine3", "fine5"), and of
-fire5 of it at 196 x 196 ("coarse5"). Kinds of features:
+Prints the table "Features of SqueezeNet as a teacher" of model/weights/HISTORY.md. DATASET has MVTec-AD's layout. The
+default is factory4 beside the project where it exists, and otherwise deploy/sample. The teacher is SqueezeNet 1.1, .npz or
+.safetensors; the default is the one in the shipped encoder. Random squares of --crops random images of DIR (default:
+deploy/sample) give all constants below. An image of 392 x 392 has 28 x 28 patches. Each patch has the means of fire3,
+fire5, fire7 and fire9 of the image enlarged to 448 x 448, of fire3 and fire5 of the image at 784 x 784 ("fine3", "fine5"),
+and of fire5 of the image at 196 x 196 ("coarse5"). Kinds of features:
 
-    standardised   each channel less its mean, divided by its standard deviation, cut at five of them
-    (unit) root    the square root of each channel (and of length one)
-    contrast S     the unit root less its mean over the S x S patches around
-    spread         the unit root of what lies halfway between each patch and the largest of the 3 x 3 around it
+    standardised   each channel minus its mean, divided by its standard deviation, clamped to five of them
+    (unit) root    the square root of each channel (normalised to length one)
+    contrast S     the unit root minus its mean over the S x S patches around
+    spread         the unit root of the mean of each patch and the maximum of the 3 x 3 patches around it
 
-A group of kinds becomes a space as in model/network/target_space.h: each kind, less some of the picture's own mean, divided by
-its root mean square distance from its mean, times its weight; the principal directions of all, divided by the root mean
-square length; and the anchor, a constant: 10 amounts to the Euclidean distance, 0 is none.
---memory random patches of a category's good training pictures are remembered. Of each patch and group the nearest of
-them by cosine stands where Pro-AD has what its decoder rebuilt. Prints image AUROC, pixel AUROC where there are masks,
-and their means as a table in Markdown.
+A group of kinds becomes a space as in model/network/target_space.h: each kind, minus a share of the image's own mean,
+divided by its root mean square distance from its mean, times its weight; the principal directions of all, divided by the
+root mean square length; and the anchor, a constant dimension: 10 amounts to the Euclidean distance, 0 is none.
+--memory random patches of a category's good training images form the memory. For each patch and group, the nearest of
+them by cosine takes the place of Pro-AD's reconstruction. --spaces limits the table to its first N rows. Prints image
+AUROC, pixel AUROC where there are masks, and their means as a table in Markdown.
 """
 
 from __future__ import annotations
@@ -33,31 +34,31 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import numpy
-import torch
-import torch.nn.functional as F
-from PIL import Image
-from safetensors.torch import load_file
+from environment import DATASET, ENCODER, SAMPLE  # first: it selects the Python
 
-import factory4
-import nearest_neighbours  # and after it what lies in tests/torch
-import reference
-import teacher_parity
+import numpy  # noqa: E402
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from PIL import Image  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
 
-ROOT = nearest_neighbours.ROOT
+import factory4  # noqa: E402
+import nearest_neighbours  # noqa: E402
+import reference  # noqa: E402
+import teacher_parity  # noqa: E402
+
 CONFIG = reference.PRESETS["proad-small"]
 GRID = CONFIG.grid[0]
-TEACHER = "squeezenet1_1-imagenet-fp16.npz"
 STRIDES = {3: 4, 5: 8, 7: 16, 9: 16}  # of the fire modules' maps
 
-Maps = dict[str, torch.Tensor]  # by layer, [pictures, D, GRID, GRID]
+Maps = dict[str, torch.Tensor]  # by layer, [images, D, GRID, GRID]
 
 
 class Group(NamedTuple):
     kinds: tuple[tuple[str, str, float], ...]  # kind, layer, weight
     anchor: float
     directions: int = 191
-    less: float = 0  # of each picture's own mean
+    less: float = 0  # share of each image's own mean to subtract
 
 
 STANDARDISED = tuple(("standardised", f"fire{number}", 1.0) for number in STRIDES)
@@ -84,12 +85,12 @@ SPACES = {
     "[spread of fire3, of it and fire5 enlarged twice] + [root of fire9, of fire5 at half the side], anchors 1 and 1":
         [Group(SPREAD, 1), Group((COARSE, OBJECT), 1)],
     "all of these in one group, anchor 1, weights of 0.7, 1, 1.3, 0.5 and 0.5": [PYRAMID._replace(less=0)],
-    "the same less half of each picture's own mean: the encoder of proad-pyramid": [PYRAMID],
+    "the same less half of each image's own mean: the encoder of proad-pyramid": [PYRAMID],
 }
 
 
 def pooled(features: torch.Tensor, stride: int, side: int) -> torch.Tensor:
-    """Means over patches; a position stands for the pixels nearest to it. [1, D, h, w] -> [1, D, GRID, GRID]"""
+    """Means over patches, [1, D, h, w] -> [1, D, GRID, GRID]. A position covers the pixels nearest to it."""
     borders = torch.arange(features.shape[-1] + 1) * stride + (stride - 1) / 2
     borders[0], borders[-1] = 0, side
     edges = torch.arange(GRID + 1) * (side / GRID)
@@ -98,10 +99,10 @@ def pooled(features: torch.Tensor, stride: int, side: int) -> torch.Tensor:
     return weights @ features @ weights.T
 
 
-def layers(teacher: reference.Weights, pictures: Iterable[Image.Image]) -> Maps:
+def layers(teacher: reference.Weights, images: Iterable[Image.Image]) -> Maps:
     maps: dict[str, list[torch.Tensor]] = {}
-    for picture in pictures:
-        seen = picture.convert("RGB").resize((CONFIG.width_px, CONFIG.height), Image.Resampling.BILINEAR)
+    for image in images:
+        seen = image.convert("RGB").resize((CONFIG.width_px, CONFIG.height), Image.Resampling.BILINEAR)
         rgb = torch.from_numpy(numpy.asarray(seen).copy())[None].permute(0, 3, 1, 2).float() / 255
         for side, prefix, numbers in ((16 * GRID, "fire", list(STRIDES)), (2 * CONFIG.height, "fine", [3, 5]),
                                       (CONFIG.height // 2, "coarse", [5])):
@@ -110,21 +111,28 @@ def layers(teacher: reference.Weights, pictures: Iterable[Image.Image]) -> Maps:
             fires = teacher_parity.squeezenet(teacher, resized)
             for number in numbers:
                 maps.setdefault(f"{prefix}{number}", []).append(pooled(fires[number], STRIDES[number], side))
-    return {name: torch.cat(of_pictures) for name, of_pictures in maps.items()}
+    return {name: torch.cat(of_images) for name, of_images in maps.items()}
 
 
-def crops(folder: pathlib.Path, seed: int) -> Iterator[Image.Image]:
+def load_teacher(file: pathlib.Path) -> reference.Weights:
+    """SqueezeNet's weights in float32, from a file of their own or from an encoder that contains them."""
+    stored = numpy.load(file) if file.suffix == ".npz" else load_file(file)
+    names = [name for name in stored if name.startswith("squeezenet.")] or list(stored)
+    return {name.removeprefix("squeezenet."): torch.as_tensor(stored[name]).float() for name in names}
+
+
+def crops(folder: pathlib.Path, seed: int, count: int = 80) -> Iterator[Image.Image]:
     draw = random.Random(seed)
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    for path in draw.sample(files, 80):
-        picture = Image.open(path)
-        side = int(min(picture.size) * draw.uniform(0.5, 1))
-        x, y = draw.randint(0, picture.width - side), draw.randint(0, picture.height - side)
-        yield picture.crop((x, y, x + side, y + side))
+    for path in draw.sample(files, min(count, len(files))):
+        image = Image.open(path)
+        side = int(min(image.size) * draw.uniform(0.5, 1))
+        x, y = draw.randint(0, image.width - side), draw.randint(0, image.height - side)
+        yield image.crop((x, y, x + side, y + side))
 
 
 def patches(kind: str, layer: torch.Tensor, of_photographs: torch.Tensor, less: float) -> torch.Tensor:
-    """[pictures * GRID * GRID, D]"""
+    """[images * GRID * GRID, D]"""
     if kind == "spread":
         layer = (layer + F.max_pool2d(layer, 3, 1, 1)) / 2
     features = layer.clamp_min(0).sqrt()
@@ -141,7 +149,7 @@ def patches(kind: str, layer: torch.Tensor, of_photographs: torch.Tensor, less: 
 
 
 class Principal(NamedTuple):
-    """What photographs say of a group's features: D of them, K of their directions."""
+    """Statistics of a group's features over the photographs: D features, K of their principal directions."""
     scales: torch.Tensor      # [D], to a kind's weight
     mean: torch.Tensor        # [D], scaled
     directions: torch.Tensor  # [D, K], those of the largest variances
@@ -165,7 +173,7 @@ def principal(group: Group, photographs: Maps) -> Principal:
 
 
 def space(group: Group, photographs: Maps, *others: Maps) -> list[torch.Tensor]:
-    """Of each of the others [pictures * GRID * GRID, dimensions], of length one."""
+    """Each of `others` as [images * GRID * GRID, dimensions], of length one."""
     of = principal(group, photographs)
     projection = of.directions / of.variances.sum().sqrt()
     bases = (torch.cat(kinds_of(group, maps, photographs), dim=1) * of.scales for maps in others)
@@ -173,7 +181,7 @@ def space(group: Group, photographs: Maps, *others: Maps) -> list[torch.Tensor]:
 
 
 def anomaly_maps(groups: list[Group], photographs: Maps, train: Maps, test: Maps, drawn: torch.Tensor) -> torch.Tensor:
-    """[pictures, 256, 256], from the drawn patches of train"""
+    """[images, 256, 256], from the drawn patches of train"""
     pairs = []
     for group in groups:
         known, queries = space(group, photographs, train, test)
@@ -189,7 +197,7 @@ def image_auroc(anomaly: torch.Tensor, tests: list[pathlib.Path]) -> float:
 
 
 def pixel_auroc(anomaly: torch.Tensor, tests: list[pathlib.Path]) -> float:
-    """As nearest_neighbours.auroc, of millions. What lies at the centre of each of the map's pixels counts."""
+    """nearest_neighbours.auroc for millions of pixels; the mask counts at the centre of each pixel of the map."""
     masks = torch.zeros(anomaly.shape, dtype=torch.bool)
     for mask, path in zip(masks, tests, strict=True):
         if path.parent.name != "good":
@@ -203,28 +211,27 @@ def pixel_auroc(anomaly: torch.Tensor, tests: list[pathlib.Path]) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Nearest neighbours on a teacher's features, by kind")
-    parser.add_argument("dataset", type=pathlib.Path, nargs="?", default=ROOT / "../shared/datasets/factory4")
-    parser.add_argument("--photographs", type=pathlib.Path, required=True)
-    parser.add_argument("--teacher", type=pathlib.Path, default=ROOT / "../shared/weights" / TEACHER)
-    for name, default in (("memory", 5000), ("seed", 1), ("threads", 2)):
+    parser.add_argument("dataset", type=pathlib.Path, nargs="?", default=DATASET)
+    parser.add_argument("--photographs", type=pathlib.Path, default=SAMPLE)
+    parser.add_argument("--teacher", type=pathlib.Path, default=ENCODER)
+    for name, default in (("memory", 5000), ("seed", 1), ("crops", 80), ("spaces", len(SPACES)), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     if not options.dataset.is_dir():
-        print(f"no folder {options.dataset}", file=sys.stderr)
-        return 77
+        sys.exit(f"there is no folder {options.dataset}")
     torch.set_num_threads(options.threads)
     torch.set_grad_enabled(False)
-    stored = numpy.load(options.teacher) if options.teacher.suffix == ".npz" else load_file(options.teacher)
-    teacher = {name: torch.as_tensor(tensor).float() for name, tensor in stored.items()}
-    photographs = layers(teacher, crops(options.photographs, options.seed))
+    teacher = load_teacher(options.teacher)
+    photographs = layers(teacher, crops(options.photographs, options.seed, options.crops))
+    spaces = dict(list(SPACES.items())[:options.spaces])
     categories = sorted(path for path in options.dataset.iterdir() if (path / "train/good").is_dir())
-    figures: dict[str, list[tuple[float, float | None]]] = {title: [] for title in SPACES}
+    figures: dict[str, list[tuple[float, float | None]]] = {title: [] for title in spaces}
     for category in categories:
         tests = sorted((category / "test").glob("*/*"))
         train = layers(teacher, map(Image.open, sorted((category / "train/good").iterdir())))
         test = layers(teacher, map(Image.open, tests))
         drawn = torch.randperm(len(train["fine3"]) * GRID**2, generator=torch.Generator().manual_seed(options.seed))
-        for title, groups in SPACES.items():
+        for title, groups in spaces.items():
             anomaly = anomaly_maps(groups, photographs, train, test, drawn[:options.memory])
             pixel = pixel_auroc(anomaly, tests) if (category / "ground_truth").is_dir() else None
             figures[title].append((image_auroc(anomaly, tests), pixel))
@@ -233,8 +240,10 @@ def main() -> int:
     print("| space | " + " | ".join(f"{kind}: {name}" for kind in ("image", "pixel") for name in names) + " |")
     print("|---" * (2 * len(names) + 1) + "|")
     for title, pairs in figures.items():
-        cells = [[*values, statistics.fmean(value for value in values if value is not None)]
-                 for values in zip(*pairs, strict=True)]
+        cells = []
+        for values in zip(*pairs, strict=True):
+            known = [value for value in values if value is not None]
+            cells.append([*values, statistics.fmean(known) if known else None])
         print(factory4.row(title, cells[0] + cells[1]))
     return 0
 

@@ -70,6 +70,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"trainJob": {"enabled": True, "name": "a", "model": "m", "dataset": "d", "encoderFile": "e.pth"},
       "store": {"kind": "claim"}, "training": {"dataClaim": "p"}},
      "trainJob: its pods share training.work, whose accessMode is not ReadWriteMany"),
+    ({"training": {"mode": "serving"}, "store": {"kind": "claim"}},
+     "resources.limits.memory: 3Gi is less than the 6784Mi that training.mode serving needs"),
+    ({"training": {"mode": "serving"}, "store": {"kind": "claim"}, "resources": {"limits": {"memory": "7000000000"}},
+      "config": {"training": {"feature_memory": "1GiB", "concurrency": 2}}}, "7000000000 is less than the 8832Mi"),
+    ({"training": {"mode": "separate", "resources": {"limits": {"memory": "6Gi"}}}, "store": {"kind": "claim"}},
+     "training.resources.limits.memory: 6Gi is less than the 6784Mi that training.mode separate needs"),
     ({"service": {"type": "LoadBalancer"}}, "at '/service/type': value must be one of 'Headless', 'ClusterIP'"),
     ({"tls": {"secretName": "A_b"}}, "at '/tls/secretName': 'A_b' does not match pattern"),
     ({"tls": {"clientCaSecretName": "ca"}}, "at '/tls/secretName': minLength: got 0, want 1"),
@@ -259,10 +265,30 @@ class Server(unittest.TestCase):
                 "shutdown": {"lame_duck": lame_duck, "drain_grace": drain_grace},
                 "training": {"checkpoint_grace": checkpoint_grace}}}
             if trains:
-                values |= {"training": {"mode": "serving"}, "store": {"kind": "claim"}}
+                values |= {"training": {"mode": "serving"}, "store": {"kind": "claim"},
+                           "resources": {"limits": {"memory": "8Gi"}}}
             _, spec = chart.pods(values)[f"Deployment/{RELEASE}-proad"]
             with self.subTest(lame_duck=lame_duck, drain_grace=drain_grace):
                 self.assertEqual(spec["terminationGracePeriodSeconds"], seconds + 2 + 15)
+
+    def test_threads_and_workers_follow_from_the_cpu_request(self) -> None:
+        # request, limit, device, configured threads; threads and workers in the server's configuration (None: default).
+        cases: list[tuple[str, str | None, str, int | None, int | None, int | None]] = [
+            ("2", None, "cpu", None, 2, 2), ("3", None, "cpu", None, 3, 3), ("1500m", None, "cpu", None, 2, 2),
+            ("40", None, "cpu", None, 40, 16), ("4", None, "cuda", None, 4, None), ("2", "8", "cpu", None, None, None),
+            ("2", None, "cpu", 7, 7, 2),
+        ]
+        for request, limit, device, configured, threads, workers in cases:
+            limits = {"memory": "3Gi"} | ({"cpu": limit} if limit else {})
+            values: dict[str, Any] = {
+                "device": device, "resources": {"requests": {"cpu": request, "memory": "3Gi"}, "limits": limits}}
+            if configured is not None:
+                values["config"] = {"preprocessing": {"threads": configured}}
+            with self.subTest(request=request, limit=limit, device=device, configured=configured):
+                text = chart.find(chart.objects(values), "ConfigMap", f"{RELEASE}-proad")["data"]["server.yaml"]
+                config = yaml.safe_load(text)
+                self.assertEqual(config.get("preprocessing", {}).get("threads"), threads)
+                self.assertEqual(config.get("batching", {}).get("workers"), workers)
 
     def test_a_changed_configuration_makes_new_pods(self) -> None:
         def checksum(values: dict[str, Any]) -> str:

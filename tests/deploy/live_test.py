@@ -19,9 +19,10 @@ import grpc
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from line import Line, config, pictures  # noqa: E402
-from prometheus import SCRAPE, SOURCE, RealPrometheus, preview, promtool, wait_until  # noqa: E402
+from prometheus import SCRAPE, SOURCE, RealPrometheus, preview, promtool  # noqa: E402
 from real_server import RealServer  # noqa: E402
 from stubs import training_pb2  # noqa: E402
+from waiting import await_true  # noqa: E402
 
 RUNBOOK = (SOURCE / "deploy" / "README.md").read_text()
 DASHBOARDS = sorted((SOURCE / "deploy" / "grafana" / "dashboards").glob("*.json"))
@@ -72,7 +73,7 @@ class LiveTest(unittest.TestCase):
     @classmethod
     def seen(cls, expr):
         """Returns once a query has an answer."""
-        wait_until(lambda: cls.prometheus.api.instant(expr), 120)
+        await_true(f"an answer to {expr}", lambda: cls.prometheus.api.instant(expr), pause=0.1)
 
     @classmethod
     def scrape(cls):

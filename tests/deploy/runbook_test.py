@@ -96,6 +96,10 @@ class Runbook(unittest.TestCase):
             shutil.copytree(ROOT / "deploy/sample/brick", folder / "srv/pictures/brick")
             (folder / "usr/share/proad").mkdir(parents=True)
             (folder / "usr/share/proad/weights").symlink_to(ROOT / "model/weights")
+            # As installed: jobs find the shipped encoder in ../share/proad/weights of the server's folder.
+            (folder / "usr/bin").mkdir()
+            for program in ("proad-server", "proad-trainer"):
+                shutil.copy2(BINARY / "server" / program, folder / "usr/bin")
 
             def there(text: str) -> str:
                 text = re.sub(r"(?<![\w/])(/etc|/var/lib|/usr/share)(?=/proad\b| proad\b)", rf"{folder}\1", text)
@@ -106,13 +110,11 @@ class Runbook(unittest.TestCase):
             config = config.replace("listen: 127.0.0.1:50051", f"listen: 127.0.0.1:{port}")
             config = config.replace("metrics_listen: 127.0.0.1:9464", "metrics_listen: 127.0.0.1:0")
             config = re.sub(r"^  lame_duck: .*$", "  lame_duck: 0s", config, flags=re.MULTILINE)
-            # Jobs look for the shipped encoder where the operator puts encoders.
-            config = config.replace('encoders: ""', f"encoders: {folder}/usr/share/proad/weights")
             (folder / "etc/proad/proad-server.yaml").write_text(there(config), encoding="utf-8")
 
             script = MACHINE + "set -x\n"
             for word, value in (("FOLDER", name), ("PORT", str(port)), ("PROAD", str(BINARY / "client/proad")),
-                                ("SERVER", str(BINARY / "server/proad-server"))):
+                                ("SERVER", str(folder / "usr/bin/proad-server"))):
                 script = re.sub(rf"\b{word}\b", value, script)
             script += "\n".join(there(block) for block in blocks(marked=True))
             said = folder / "said"

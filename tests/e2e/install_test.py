@@ -12,6 +12,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from installation import BINARY, RUNTIME_FILES, SOURCE, assemble, can_enter, command_in_root, in_root, install  # noqa: E402
+from waiting import first_line  # noqa: E402
 
 PICTURE = SOURCE / "deploy" / "sample" / "brick" / "test" / "hole" / "002.png"
 
@@ -20,9 +21,9 @@ def run(*command, **options):
     return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=240, **options)
 
 
-def first_line(process, prefix):
-    line = next((line for line in process.stdout if line.startswith(prefix)), None)
-    assert line, f"the server ended with {process.wait()} before it said '{prefix}'"
+def server_line(process, prefix):
+    line = first_line(process, prefix)
+    assert line, f"the server ended with {process.wait()} before it printed '{prefix}'"
     return line
 
 
@@ -136,8 +137,8 @@ class InstallTest(unittest.TestCase):
                             "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"),
             stdout=subprocess.PIPE, stderr=log, text=True)
         self.addCleanup(lambda: (server.kill(), server.wait(), server.stdout.close()))
-        address = re.search(r"grpc=(\S+)", first_line(server, "listening ")).group(1)
-        first_line(server, "ready")
+        address = re.search(r"grpc=(\S+)", server_line(server, "listening ")).group(1)
+        server_line(server, "ready")
 
         (state / "picture.png").write_bytes(PICTURE.read_bytes())
         inside = in_root(root, state, programs / "proad", "detect", "/var/lib/proad/picture.png", "--json",
@@ -155,6 +156,11 @@ class InstallTest(unittest.TestCase):
         for name in ("libtorch", "kernels", "server", "proad-trainer"):
             self.assertEqual(report[name]["status"], "ok", report[name])
         self.assertEqual(in_root(root, state, programs / "proad", "doctor", "--health", "--server", address).returncode, 0)
+
+        # With the configuration as installed, jobs find the encoder of the installation.
+        planned = run(programs / "proad", "train", SOURCE / "deploy" / "sample", "--upload", "--category", "brick",
+                      "--name", "parts", "--validate-only", "--server", address)
+        self.assertEqual(planned.returncode, 0, planned.stdout + planned.stderr)
 
         # Whatever it has mapped is of the list: the root has nothing else.
         mapped = set(re.findall(r" (/\S+)$", pathlib.Path("/proc", str(server.pid), "maps").read_text(), re.MULTILINE))

@@ -3,11 +3,11 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
 import numpy as np
@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from real_server import BINARY, SAMPLE, SOURCE, RealServer, run  # noqa: E402
+from waiting import await_true  # noqa: E402
 
 TRAINER = BINARY / "server" / "proad-trainer"
 ENCODER = SOURCE / "model" / "weights" / "encoder-pyramid.safetensors"
@@ -86,12 +87,13 @@ class ProcessesTest(unittest.TestCase):
     def await_step(self, name, process, step):
         """Returns once the job has trained so far."""
         progress = self.folder / name / "progress.jsonl"
-        while process.poll() is None:
+
+        def reached():
+            self.assertIsNone(process.poll(), f"the trainer ended before step {step}")
             lines = progress.read_text().splitlines() if progress.exists() else []
-            if any(f'"step":{done}' in line.replace(" ", "") for line in lines for done in range(step, STEPS)):
-                return
-            time.sleep(0.01)
-        self.fail(f"the trainer ended before step {step}: {process.communicate()}")
+            return any(f'"step":{done}' in line.replace(" ", "") for line in lines for done in range(step, STEPS))
+
+        await_true(f"step {step} of {name}", reached)
 
     def test_a_job_is_planned_once_and_checked(self):
         self.plan("job", 2)
@@ -102,6 +104,23 @@ class ProcessesTest(unittest.TestCase):
         self.assertIn("batch of 4", self.plan("odd", 3, code=1))
         self.assertIn("overrides.tau", self.plan("bad", 2, "tau=99", code=1))
         self.assertIn("epoch", self.plan("bad", 2, "epoch=3", code=1))
+
+    def test_a_job_planned_again_publishes_a_version_of_its_own(self):
+        steps = ("steps=2", "warmup_steps=0")
+        self.train("again", 1, *steps, "seed=1")
+        shutil.rmtree(self.folder / "again")
+        self.train("again", 1, *steps, "seed=2")
+        result = json.loads((self.folder / "again" / "result.json").read_text())
+        versions = self.folder / "store" / "again"
+        self.assertEqual(sorted(entry.name for entry in versions.iterdir() if entry.is_dir()), ["1", "2"])
+        self.assertEqual(result["version"], "2")
+        jobs = [json.loads((versions / name / "manifest.json").read_text())["parent_job"] for name in ("1", "2")]
+        self.assertEqual(jobs[1], json.loads((self.folder / "again" / "spec.json").read_text())["id"])
+        self.assertNotEqual(*jobs)
+
+        self.finish(self.start("again"))  # its version is published, so this is a success
+        shutil.rmtree(versions / "2")
+        self.assertIn("does not have; remove the job's directory", self.finish(self.start("again"), code=1))
 
     def test_two_processes_make_what_one_makes(self):
         # Steps are few, since what rounding does grows with them; and principal directions turn with the last bits of the
@@ -135,8 +154,7 @@ class ProcessesTest(unittest.TestCase):
             os.kill(others[0] if victim == 1 else first.pid, signal.SIGKILL)
             first.communicate(timeout=60)
             self.assertEqual(first.returncode, ALONE if victim == 1 else -signal.SIGKILL)
-            while pathlib.Path(f"/proc/{others[0]}").exists():  # none outlives rank 0
-                time.sleep(0.01)
+            await_true("rank 1 to end after rank 0", lambda: not pathlib.Path(f"/proc/{others[0]}").exists())
             self.assertFalse((self.folder / name / "error.json").exists(), "a death is no verdict")
             self.finish(self.start(name))
             self.assertEqual(self.weights(name).read_bytes(), undisturbed)
@@ -204,8 +222,7 @@ training:
             name = job["job_id"]
             lock = self.folder / "jobs" / name / "trainer.lock"
             progress = self.folder / "jobs" / name / "progress.jsonl"
-            while not progress.exists() or '"training"' not in progress.read_text():
-                time.sleep(0.01)
+            await_true("the job's training phase", lambda: progress.exists() and '"training"' in progress.read_text())
             os.kill(children(int(lock.read_text()))[0], signal.SIGKILL)
             watched = server.proad("jobs", "watch", name)
             self.assertEqual(watched.returncode, 0, watched.stdout + watched.stderr)

@@ -11,6 +11,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
+from waiting import first_line  # noqa: E402
+
 SOURCE = pathlib.Path(os.environ["PROAD_SOURCE_DIR"])
 README = (SOURCE / "README.md").read_text()
 # Run by continuous integration itself, and by e2e_demo_test.
@@ -33,10 +36,9 @@ def commands():
 def start(command):
     """A server in the background, once it is ready."""
     server = subprocess.Popen(command.removesuffix("&").split(), stdout=subprocess.PIPE, text=True, cwd=SOURCE)
-    for line in server.stdout:
-        if line.startswith("ready"):
-            return server
-    raise SystemExit(f"the server ended with {server.wait()}: {command}")
+    if not first_line(server, "ready"):
+        raise SystemExit(f"the server ended with {server.wait()} before it printed 'ready': {command}")
+    return server
 
 
 def run(command, **options):

@@ -8,13 +8,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import unittest
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 import installed_client  # noqa: E402,F401
 from real_server import MODEL, PROAD, SAMPLE, SOURCE, import_model  # noqa: E402
+from waiting import await_true, first_line  # noqa: E402
 
 import proad  # noqa: E402
 
@@ -38,12 +38,10 @@ class Replica:
                    "--listen", self.address, "--metrics-listen", self.metrics]
         with open(self._log, "a") as log:
             self.process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=log, text=True)
-        for line in self.process.stdout:
-            if line.startswith("listening "):
-                self.address, self.metrics = (word.split("=")[1] for word in line.split()[1:3])
-            if line.startswith("ready"):
-                return
-        raise AssertionError(f"the server did not start:\n{self._log.read_text()}")
+        line = first_line(self.process, "listening ")
+        assert line, f"the server did not start:\n{self._log.read_text()}"
+        self.address, self.metrics = (word.split("=")[1] for word in line.split()[1:3])
+        assert first_line(self.process, "ready"), f"the server did not become ready:\n{self._log.read_text()}"
 
     def answered(self):
         """Detect calls that ended well."""
@@ -73,11 +71,14 @@ class ReplicasTest(unittest.TestCase):
         cls.address = ",".join(replica.address for replica in cls.replicas)
 
     def await_answers(self, replica, more, load):
-        """Returns once the replica has answered so many more, while `load` runs."""
-        before = replica.answered()
-        while replica.answered() < before + more:
-            self.assertTrue(load(), "the load ended before")
-            time.sleep(0.01)
+        """Returns once the replica has answered `more` images more; `load()` must stay true until then."""
+        until = replica.answered() + more
+
+        def answered():
+            self.assertTrue(load(), f"the load ended before {replica.address} answered {until} images")
+            return replica.answered() >= until
+
+        await_true(f"{replica.address} to answer {until} images", answered)
 
     def kill_and_bring_back(self, load):
         victim = self.replicas[1]

@@ -19,6 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from certificates import Authority, replace  # noqa: E402
 from real_server import PROAD, SAMPLE, SERVER, RealServer, run  # noqa: E402
 from stubs import detection_pb2, detection_pb2_grpc  # noqa: E402
+from waiting import LIMIT  # noqa: E402
 
 PICTURE = SAMPLE / "brick/test/hole/002.png"
 
@@ -154,7 +155,9 @@ class SecurityTest(unittest.TestCase):
 
             def until(name, value):
                 """New connections until a metric has come so far."""
+                deadline = time.monotonic() + LIMIT
                 while scrape(server).get(name, 0) < value:
+                    self.assertLess(time.monotonic(), deadline, f"waited {LIMIT} s for {name} to reach {value}")
                     connect_anew()
                 connect_anew()
 

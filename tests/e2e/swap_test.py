@@ -1,4 +1,4 @@
-"""Versions that change under load: nobody's call fails, and another server on the same store follows."""
+"""Activations under load: no call fails, and a second server on the same store follows."""
 
 import json
 import os
@@ -11,9 +11,10 @@ import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from real_server import MODEL, PROAD, SAMPLE, SOURCE, RealServer, Server, run  # noqa: E402
+from waiting import await_true  # noqa: E402
 
 SWAPS = 6
-PICTURE = SAMPLE / "brick/test/hole/002.png"
+IMAGE = SAMPLE / "brick/test/hole/002.png"
 
 
 def import_second(store):
@@ -26,7 +27,7 @@ def import_second(store):
 class SwapTest(unittest.TestCase):
     @staticmethod
     def version_of(lines):
-        """Which version inspected the one picture that `proad detect --json` speaks of."""
+        """The version in the one row that `proad detect --json` printed."""
         return lines[0]["version"]
 
     @staticmethod
@@ -35,6 +36,7 @@ class SwapTest(unittest.TestCase):
             return answer.read().decode()
 
     def inspected(self, server):
+        """How many images the server has inspected."""
         return int(re.search(r"^proad_batch_size_sum (\d+)", self.metrics_of(server), re.M).group(1))
 
     def test_no_call_fails_while_versions_change(self):
@@ -47,14 +49,13 @@ class SwapTest(unittest.TestCase):
                 version = str(1 + (number + 1) % 2)
                 done = server.proad("models", "activate", f"{MODEL}@{version}")
                 self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-                self.assertEqual(self.version_of(server.proad_json("detect", PICTURE)), version)
-                # The load, too, is to meet this version: of six images two at most held the one before.
+                self.assertEqual(self.version_of(server.proad_json("detect", IMAGE)), version)
+                # The load must reach this version too: of six images at most two still hold the version before.
                 until = self.inspected(server) + 6
-                while self.inspected(server) < until:
-                    pass
-            # Ctrl-C ends it early, with what it has.
+                await_true(f"the load to have {until} images inspected", lambda: self.inspected(server) >= until)
+            # SIGINT ends the load early; it prints its report.
             load.send_signal(2)
-            report = json.loads(load.communicate()[0])
+            report = json.loads(load.communicate(timeout=60)[0])
             metrics = self.metrics_of(server)
         self.assertEqual(report["errors"], {})
         self.assertEqual(report["sent"], report["ok"])
@@ -69,16 +70,16 @@ class SwapTest(unittest.TestCase):
             config = server.folder / "other.yaml"
             config.write_text("models:\n  follow_interval: 100ms\ntraining:\n  enabled: false\n"
                               "shutdown:\n  lame_duck: 0s\n")
-            # Which of two versions serves is settled before the other one starts.
+            # The pointer names version 1 before the second server starts.
             self.assertEqual(server.proad("models", "activate", f"{MODEL}@1").returncode, 0)
             other = Server(server.store, config, server.folder / "other.log", ("--default-model", MODEL))
             other.start()
             try:
                 other.await_ready()
                 self.assertEqual(server.proad("models", "activate", f"{MODEL}@2").returncode, 0)
-                while "ACTIVE" not in run(PROAD, "models", "show", f"{MODEL}@2", "--server", other.address).stdout:
-                    pass
-                done = run(PROAD, "detect", PICTURE, "--server", other.address, "--json")
+                await_true(f"the second server to activate {MODEL}@2", lambda: "ACTIVE" in run(
+                    PROAD, "models", "show", f"{MODEL}@2", "--server", other.address).stdout)
+                done = run(PROAD, "detect", IMAGE, "--server", other.address, "--json")
                 self.assertEqual(self.version_of([json.loads(line) for line in done.stdout.splitlines()]), "2")
             finally:
                 other.kill()

@@ -26,14 +26,14 @@ class TrainTest(unittest.TestCase):
         self.data = self.folder / "data"
         (self.folder / "store").mkdir()
 
-    def start(self, jobs="jobs"):
+    def start(self, jobs="jobs", keys=""):
         config = self.folder / "server.yaml"
         config.write_text(f"""
 training:
   data_root: {self.data}
   jobs: {self.folder / jobs}
   encoders: {SOURCE / "model" / "weights"}
-shutdown:
+{keys}shutdown:
   lame_duck: 0s
 """)
         server = Server(self.folder / "store", config, self.folder / "server.log")
@@ -123,6 +123,13 @@ shutdown:
         self.assertEqual(self.versions(), {})
         job = self.succeed(skip_unreadable=True)
         self.assertEqual(sorted(job.skipped_paths), ["brick/train/good/leer und ü.png", "brick/train/good/text.png"])
+
+    def test_a_trainer_beyond_its_memory_limit_fails_alone(self):
+        self.copy("brick")
+        server = self.start(keys="  memory_limit: 150MiB\n")
+        self.fail_with("OUT_OF_MEMORY", "its limit is 150 MiB")
+        self.assertIsNone(server.process.poll(), "the server still runs")
+        self.assertEqual(self.versions(), {})
 
     def test_a_full_disk_fails_the_job_and_leaves_nothing(self):
         self.copy("brick")

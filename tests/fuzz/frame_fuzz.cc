@@ -5,18 +5,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <span>
 #include <vector>
 
 #include "model/files/error.h"
 #include "model/picture/frame.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using proad::model::PixelFormat;
-  constexpr PixelFormat kFormats[] = {PixelFormat::kMono8, PixelFormat::kMono16, PixelFormat::kRgb8,
-                                      PixelFormat::kBgr8};
+  const std::span formats = proad::model::PixelFormats();
   FuzzedDataProvider input(data, size);
   proad::model::FrameView frame;
-  frame.format = input.PickValueInArray(kFormats);
+  frame.format = formats[input.ConsumeIntegralInRange<size_t>(0, formats.size() - 1)].format;
   // Mostly sizes that the data can fill, sometimes any number there is.
   const bool any = input.ConsumeBool();
   const int64_t low = any ? INT64_MIN : 0;

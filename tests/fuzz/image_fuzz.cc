@@ -5,6 +5,7 @@
 #include <span>
 
 #include "model/files/error.h"
+#include "model/picture/decode.h"
 #include "model/picture/image.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -6,8 +6,8 @@
 #include <memory>
 #include <string>
 
-#include "model/spec/config.h"
 #include "model/spec/manifest.h"
+#include "model/spec/preset.h"
 #include "model/spec/version_directory.h"
 #include "server/serving/servable_model.h"
 #include "server/util/exception_status.h"

@@ -1,5 +1,5 @@
-// A trainer without LibTorch that keeps to the protocol of server/jobs/job_files.h and does
-// what the labels of its job say (fake_trainer.h).
+// A trainer without LibTorch. It follows the protocol of server/jobs/job_files.h and does what the
+// labels of its job say (fake_trainer.h).
 #include "tests/support/fake_trainer.h"
 
 #include <signal.h>
@@ -34,8 +34,9 @@ std::atomic<bool> g_stop = false;
 
 class FakeTrainer {
  public:
-  FakeTrainer(fs::path job, fs::path store, JobSpec spec)
+  FakeTrainer(fs::path job, fs::path store, std::string memory_limit, JobSpec spec)
       : job_(std::move(job)),
+        memory_limit_(std::move(memory_limit)),
         work_(job_ / kWorkDirectory),
         store_(std::move(store)),
         spec_(std::move(spec)),
@@ -102,7 +103,7 @@ class FakeTrainer {
     writer_->Report(progress_, absl::Now());
   }
 
-  // False when it was asked to end, or when its test ended without it and took its folder along.
+  // Waits for Release. False after SIGTERM, or when the test has removed the job's directory.
   bool Wait(bool stoppable) const {
     const timespec moment = {.tv_sec = 0, .tv_nsec = 2'000'000};
     while (!fs::exists(job_ / "go")) {
@@ -112,7 +113,7 @@ class FakeTrainer {
     return true;
   }
 
-  // What it inherited: session, threads, descriptors, signals.
+  // Writes what the process inherited: session, threads, descriptors, signals; and its memory limit.
   void DescribeStart() const {
     sigset_t blocked;
     sigprocmask(SIG_BLOCK, nullptr, &blocked);
@@ -124,6 +125,7 @@ class FakeTrainer {
     const char* const threads = getenv("OMP_NUM_THREADS");
     out << "own_session " << (getsid(0) == getpid()) << "\n"
         << "threads " << (threads == nullptr ? "" : threads) << "\n"
+        << "memory_limit " << memory_limit_ << "\n"
         << "stdin " << path_of(0) << "\nstdout " << path_of(1) << "\nstderr " << path_of(2) << "\n"
         << "sigterm_blocked " << sigismember(&blocked, SIGTERM) << "\n";
     for (const auto& entry : fs::directory_iterator("/proc/self/fd")) {
@@ -134,11 +136,12 @@ class FakeTrainer {
 
   int End() {
     if (Has(fake::kFakeExit)) {
-      std::cerr << fake::kFakeLastWords << std::endl;
+      std::cerr << fake::kFakeLogText << std::endl;
       return static_cast<int>(Number(fake::kFakeExit, 1));
     }
     if (Has(fake::kFakeError)) {
-      return WriteError(job_, {Text(fake::kFakeError, ""), "dataset", "it failed as it was told"})
+      return WriteError(job_,
+                        {Text(fake::kFakeError, ""), "dataset", "the label fake.error is set"})
                      .ok()
                  ? kTrainerFailed
                  : 2;
@@ -175,6 +178,7 @@ class FakeTrainer {
   }
 
   const fs::path job_;
+  const std::string memory_limit_;
   const fs::path work_;
   const fs::path store_;
   const JobSpec spec_;
@@ -200,7 +204,7 @@ int Main(int argc, char** argv) {
   action.sa_handler = [](int) { g_stop = true; };
   if (spec->labels.contains(fake::kFakeDeaf)) action.sa_handler = SIG_IGN;
   sigaction(SIGTERM, &action, nullptr);
-  return FakeTrainer(job, options["--store"], *spec).Run();
+  return FakeTrainer(job, options["--store"], options["--memory-limit"], *spec).Run();
 }
 
 }  // namespace

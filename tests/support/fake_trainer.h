@@ -1,4 +1,4 @@
-// How the jobs of a FakeTrainer (fake_trainer.cc) are told what to do: labels of the specification.
+// Labels of a job's specification that control the fake trainer (fake_trainer.cc).
 #pragma once
 
 #include <filesystem>
@@ -9,35 +9,37 @@
 
 namespace proad::testing {
 
-// It does so many steps; default 3. A number in a text, as all numbers here.
+// Number of steps; default 3. This and all other numbers are decimal texts.
 inline constexpr char kFakeSteps[] = "fake.steps";
-// At this step it kills itself with SIGKILL, in the first kFakeCrashes attempts; default: in all.
+// At this step the trainer kills itself with SIGKILL, in the first kFakeCrashes attempts; default:
+// in all.
 inline constexpr char kFakeCrashAt[] = "fake.crash_at";
 inline constexpr char kFakeCrashes[] = "fake.crashes";
-// At this step it waits until Release or SIGTERM; 0: before the first.
+// After this step the trainer waits for Release or SIGTERM; 0: before the first step.
 inline constexpr char kFakeHoldAt[] = "fake.hold_at";
-// In PUBLISHING it waits until Release, whatever signal comes.
+// In PUBLISHING the trainer waits for Release and ignores SIGTERM.
 inline constexpr char kFakeHoldPublishing[] = "fake.hold_publishing";
-// SIGTERM does nothing.
+// The trainer ignores SIGTERM.
 inline constexpr char kFakeDeaf[] = "fake.deaf";
-// It saves no checkpoints, and so begins anew each time.
+// The trainer saves no checkpoints, so each attempt begins at step 0.
 inline constexpr char kFakeForgetful[] = "fake.forgetful";
-// At the end it fails with this code.
+// The trainer fails with this code after the last step.
 inline constexpr char kFakeError[] = "fake.error";
-// It ends with this exit code without a word in a file, but with kFakeLastWords in its log.
+// The trainer exits with this code after the last step, without result.json or error.json but with
+// kFakeLogText in its log.
 inline constexpr char kFakeExit[] = "fake.exit";
-inline constexpr char kFakeLastWords[] = "the fake trainer has had enough";
-// The gate's verdict: "passed", or why not.
+inline constexpr char kFakeLogText[] = "the fake trainer exits without a result";
+// The result of the gate: "passed", or the reason of the refusal.
 inline constexpr char kFakeGate[] = "fake.gate";
-// Version that it says it published; default "1". With kFakePublish it does publish it.
+// Version in result.json; default "1". With kFakePublish the trainer also writes it to the store.
 inline constexpr char kFakeVersion[] = "fake.version";
 inline constexpr char kFakePublish[] = "fake.publish";
 
-// Ends the waiting of every trainer of the job.
+// Lets all trainers of the job continue.
 inline void Release(const std::filesystem::path& job) { WriteText(job / "go", ""); }
 
-// What a trainer left in JOB: a line an attempt with the step that it began after, and how it
-// found itself at its start.
+// Files in the job's directory: the first step of each attempt, one per line; and what the last
+// attempt inherited.
 inline constexpr char kFakeAttempts[] = "attempts.txt";
 inline constexpr char kFakeStart[] = "start.txt";
 

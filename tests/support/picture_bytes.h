@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "model/files/error.h"
+#include "model/picture/decode.h"
 #include "model/picture/image.h"
 
 namespace proad::test {

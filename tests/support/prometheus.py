@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 
+from waiting import await_true
+
 SOURCE = pathlib.Path(os.environ["PROAD_SOURCE_DIR"])
 sys.path.insert(0, str(SOURCE / "deploy" / "grafana"))
 import preview  # noqa: E402
@@ -32,17 +34,6 @@ def promtool(*arguments, stdin=None):
     """Runs promtool to its end; never raises on its exit code."""
     command = [str(PROMTOOL), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=240)
-
-
-def wait_until(what, seconds=60):
-    """Calls `what` until it returns something true, and returns that."""
-    end = time.monotonic() + seconds
-    while True:
-        found = what()
-        if found:
-            return found
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
 
 
 def free_port():
@@ -82,7 +73,7 @@ scrape_configs:
             stdout=self._log, stderr=self._log)
         self.url = f"http://127.0.0.1:{port}"
         self.api = preview.Prometheus(self.url)
-        wait_until(self._answers)
+        await_true("Prometheus to scrape a target", self._answers, pause=0.1)
         return self
 
     def _write_history(self, folder):
@@ -112,7 +103,7 @@ scrape_configs:
             groups = self.api.get("rules")["groups"]
             return all(_seconds(rule["lastEvaluation"]) > now + SCRAPE for group in groups for rule in group["rules"])
 
-        wait_until(evaluated)
+        await_true("every rule to be evaluated on the last scrape", evaluated, pause=0.1)
 
     def log(self):
         self._log.flush()

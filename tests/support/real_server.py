@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 
 import grpc
+from waiting import first_line
 
 SOURCE = pathlib.Path(os.environ["PROAD_SOURCE_DIR"])
 BINARY = pathlib.Path(os.environ["PROAD_BINARY_DIR"])
@@ -56,14 +57,14 @@ class Server:
         with open(self._log, "a") as log:
             self.process = subprocess.Popen(
                 [str(part) for part in self._command], stdout=subprocess.PIPE, stderr=log, text=True, cwd=SOURCE)
-        line = next((line for line in self.process.stdout if line.startswith("listening ")), None)
+        line = first_line(self.process, "listening ")
         assert line, f"the server did not start:\n{self.log()}"
         self.address = re.search(r"grpc=(\S+)", line).group(1)
         self.channel = grpc.insecure_channel(self.address)
 
     def await_ready(self):
         """Returns once the default model is warm."""
-        assert next((line for line in self.process.stdout if line.startswith("ready")), None), self.log()
+        assert first_line(self.process, "ready"), f"the server did not become ready:\n{self.log()}"
 
     def kill(self):
         """SIGKILL."""
@@ -109,10 +110,9 @@ class RealServer:
         return self
 
     def _first_line(self, prefix):
-        for line in self.process.stdout:
-            if line.startswith(prefix):
-                return line
-        raise AssertionError(f"the server ended with {self.process.wait()} before it said '{prefix}':\n{self.log()}")
+        line = first_line(self.process, prefix)
+        assert line, f"the server ended with {self.process.wait()} before it printed '{prefix}':\n{self.log()}"
+        return line
 
     def log(self):
         return (self.folder / "server.log").read_text()

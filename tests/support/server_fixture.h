@@ -54,8 +54,9 @@ class ServerTest : public ::testing::Test {
   }
   void StartOnly() {
     auto server = Server::Start(
-        config_, [this](const std::filesystem::path& directory) { return loader_(directory); },
-        "cpu", OnTheCpu, [this] { ready_.Set(); });
+        Resolve(config_, ThisMachine("cpu")),
+        [this](const std::filesystem::path& directory) { return loader_(directory); }, OnTheCpu,
+        [this] { ready_.Set(); });
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     channel_ = grpc::CreateChannel(server_->grpc_address(), grpc::InsecureChannelCredentials());
@@ -103,7 +104,7 @@ class ServerTest : public ::testing::Test {
   Config config_;
   const std::shared_ptr<FakeModel> model_ = std::make_shared<FakeModel>(StoredManifest("pcb", "1"));
   ModelLoader loader_ = [this](const std::filesystem::path&) { return ModelHandle(model_); };
-  Event ready_;
+  Event ready_{"the server to be ready"};
   std::unique_ptr<Server> server_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::DetectionService::Stub> detection_;

@@ -1,4 +1,4 @@
-// A scheduler of jobs that run as processes of the fake trainer (fake_trainer.cc).
+// A TrainScheduler whose jobs run as processes of the fake trainer (fake_trainer.cc).
 #pragma once
 
 #include <gtest/gtest.h>
@@ -10,12 +10,14 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "model/training/train_run.h"
 #include "server/jobs/train_job.h"
@@ -33,6 +35,7 @@ namespace proad::server {
 class TrainSchedulerTest : public ::testing::Test {
  protected:
   using Labels = std::map<std::string, std::string>;
+  static constexpr absl::Duration kDeadline = absl::Minutes(2);  // of every wait
 
   TrainSchedulerTest() {
     options_.jobs = directory_ / "jobs";
@@ -40,7 +43,7 @@ class TrainSchedulerTest : public ::testing::Test {
     options_.trainer = proad::testing::BuildFolder() / "tests/unit/fake_trainer";
     options_.poll = absl::Milliseconds(5);
     options_.threads = 1;
-    // Of the tests that do not look at it: SIGTERM must be enough, on a busy machine too.
+    // SIGTERM must be enough, on a busy machine too; tests of SIGKILL set these.
     options_.stop_grace = absl::Minutes(2);
     options_.checkpoint_grace = absl::Minutes(2);
     activate_ = [this](const std::string& name, const std::string& version) {
@@ -51,7 +54,7 @@ class TrainSchedulerTest : public ::testing::Test {
   ~TrainSchedulerTest() override {
     if (scheduler_ == nullptr) return;
     const std::vector<TrainJob> jobs = scheduler_->List();
-    scheduler_.reset();  // or it would start them again
+    scheduler_.reset();  // first, since it would restart the trainers
     for (const TrainJob& job : jobs) {
       testing::Release(JobDirectory(job.id));
       TrainerProcess(JobDirectory(job.id)).Kill();
@@ -63,7 +66,7 @@ class TrainSchedulerTest : public ::testing::Test {
     ASSERT_TRUE(scheduler.ok()) << scheduler.status();
     scheduler_ = *std::move(scheduler);
   }
-  // As a server that is killed: the next one finds what is on the disk.
+  // Like a server that is killed: the next one has only the files.
   void Restart() {
     scheduler_.reset();
     Start();
@@ -84,8 +87,10 @@ class TrainSchedulerTest : public ::testing::Test {
     return job.ok() ? job->id : "";
   }
 
-  // Waits until the job is as `wanted`, and returns it.
+  // Waits until `wanted` holds for the job, and returns the job; an empty one, and a failure that
+  // names the job and its state, after the deadline.
   TrainJob Await(const std::string& id, const std::function<bool(const TrainJob&)>& wanted) {
+    const absl::Time deadline = absl::Now() + kDeadline;
     Mutex mutex;
     CondVar changed;
     int changes = 0;
@@ -101,7 +106,13 @@ class TrainSchedulerTest : public ::testing::Test {
       EXPECT_TRUE(job.ok()) << job.status();
       if (!job.ok() || wanted(*job)) return job.ok() ? *job : TrainJob();
       MutexLock lock(mutex);
-      while (changes == seen) changed.Wait(mutex);
+      while (changes == seen) {
+        if (!changed.WaitUntil(mutex, deadline) && changes == seen) {
+          ADD_FAILURE() << "job " << id << " is still " << NameOf(job->state) << " after "
+                        << kDeadline << ": " << job->reason;
+          return TrainJob();
+        }
+      }
       seen = changes;
     }
   }
@@ -124,6 +135,15 @@ class TrainSchedulerTest : public ::testing::Test {
     return testing::ReadText(JobDirectory(id) / testing::kFakeAttempts);
   }
   pid_t TrainerOf(const std::string& id) const { return TrainerLock::Holder(JobDirectory(id)); }
+  // Waits until no process holds the job's lock. No scheduler may run.
+  void AwaitTrainerExit(const std::string& id) const {
+    const absl::Time deadline = absl::Now() + kDeadline;
+    while (TrainerOf(id) != 0) {
+      ASSERT_LT(absl::Now(), deadline) << "trainer " << TrainerOf(id) << " of job " << id
+                                       << " did not exit within " << kDeadline;
+      std::this_thread::yield();
+    }
+  }
 
   const testing::TempDirectory directory_;
   TrainScheduler::Options options_;

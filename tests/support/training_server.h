@@ -70,8 +70,9 @@ class TrainingServer {
 
   void Start() {
     auto started = Server::Start(
-        config, [this](const std::filesystem::path& directory) { return loader(directory); }, "cpu",
-        OnTheCpu, [this] { ready.Set(); });
+        Resolve(config, ThisMachine("cpu")),
+        [this](const std::filesystem::path& directory) { return loader(directory); }, OnTheCpu,
+        [this] { ready.Set(); });
     ASSERT_TRUE(started.ok()) << started.status();
     server = *std::move(started);
     const auto channel =
@@ -148,7 +149,7 @@ class TrainingServer {
       root;  // data/parts, encoders/encoder-pyramid and what the server makes
   Config config;
   ModelLoader loader = LoadFake;
-  Event ready;
+  Event ready{"the server to be ready"};
   std::unique_ptr<Server> server;
   std::unique_ptr<v1::TrainingService::Stub> training;
   std::unique_ptr<v1::ModelService::Stub> models;

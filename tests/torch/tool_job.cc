@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "model/files/safetensors.h"
+#include "model/spec/preset.h"
 
 namespace proad::model::testing {
 namespace {

@@ -8,6 +8,7 @@
 
 #include <cmath>
 
+#include "model/spec/preset.h"
 #include "tests/torch/random_model.h"
 
 namespace proad::model {

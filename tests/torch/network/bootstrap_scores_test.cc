@@ -1,4 +1,4 @@
-// The shipped weights over pictures whose scores are known from another implementation.
+// proad-tiny with the shipped weights, over images of the sample whose scores another implementation computed.
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -15,13 +15,16 @@
 #include <utility>
 #include <vector>
 
+#include "model/files/csv.h"
 #include "model/files/tensor_file.h"
 #include "model/network/anomaly_map.h"
 #include "model/network/encoder.h"
 #include "model/network/frozen_pro_ad.h"
 #include "model/network/pro_ad.h"
 #include "model/network/weight_import.h"
+#include "model/picture/decode.h"
 #include "model/picture/image.h"
+#include "model/spec/preset.h"
 #include "tests/support/paths.h"
 
 namespace proad::model {
@@ -30,32 +33,35 @@ namespace {
 namespace fs = std::filesystem;
 
 const fs::path kSource = proad::testing::SourceFolder();
-const fs::path kPictures = kSource / ".." / "shared" / "datasets" / "factory4";
+const fs::path kSample = kSource / "deploy" / "sample";
 
-// Computed with Pillow's resize and PyTorch, in float32.
-const std::vector<std::pair<std::string, double>> kScores = {
-    {"alien/test/damaged/000.png", 0.13931},  {"alien/test/damaged/019.png", 0.126883},
-    {"alien/test/damaged/038.png", 0.122671}, {"alien/test/damaged/057.png", 0.133994},
-    {"alien/test/good/056.png", 0.093611},    {"pcb/test/good/097.png", 0.080759},
-    {"pcb/test/wiring/116.png", 0.074615},    {"pcb/test/wiring/135.png", 0.087235},
-    {"pcb/test/wiring/154.png", 0.069318},    {"brick/test/good/013.png", 0.062634},
-    {"brick/test/hole/002.png", 0.101636},    {"brick/test/scratch/006.png", 0.10532},
-    {"brick/test/stain/010.png", 0.074065},   {"gravel/test/good/014.png", 0.067304},
-    {"gravel/test/hole/003.png", 0.083598},   {"gravel/test/scratch/007.png", 0.06389},
-};
-
-torch::Tensor Pixels(const fs::path& path, const Preprocessing& preprocessing) {
+std::string ReadFile(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
-  const std::vector<uint8_t> bytes{std::istreambuf_iterator<char>(file), {}};
-  PreparedImage prepared = Prepare(DecodeImage(bytes), preprocessing);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// Images of the sample and their scores, computed with Pillow's resize and PyTorch in float32.
+std::vector<std::pair<std::string, double>> ReferenceScores() {
+  const fs::path file = kSource / "tests" / "support" / "reference_scores.csv";
+  std::vector<std::pair<std::string, double>> scores;
+  for (const CsvRow& row : ParseCsv(ReadFile(file), file.string())) {
+    if (row.fields[0] != "image") scores.emplace_back(row.fields[0], std::stod(row.fields[1]));
+  }
+  return scores;
+}
+
+// [1, H, W, 3], uint8: as serving prepares the image.
+torch::Tensor Pixels(const fs::path& path, const Preprocessing& preprocessing) {
+  const std::string bytes = ReadFile(path);
+  PreparedImage prepared = Prepare(
+      DecodeImage({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}), preprocessing);
   return at::from_blob(prepared.pixels.data(), {1, prepared.height, prepared.width, 3}, at::kByte)
       .clone();
 }
 
 TEST(ShippedWeights, GiveTheScoresOfTheReference) {
-  if (!fs::exists(kPictures)) {
-    GTEST_SKIP() << "the pictures of factory4 are not at " << kPictures;
-  }
+  const auto scores = ReferenceScores();
+  ASSERT_EQ(scores.size(), 16U);
   at::set_num_threads(1);  // other tests run beside this one
   const c10::InferenceMode inference;
   const fs::path weights = kSource / "model" / "weights";
@@ -69,13 +75,13 @@ TEST(ShippedWeights, GiveTheScoresOfTheReference) {
   const FrozenProAd frozen(model, preprocessing);
   const AnomalyMap anomaly_map(config, at::kCPU);
   double worst = 0;
-  for (const auto& [picture, expected] : kScores) {
-    const torch::Tensor pixels = Pixels(kPictures / picture, preprocessing);
+  for (const auto& [image, expected] : scores) {
+    const torch::Tensor pixels = Pixels(kSample / image, preprocessing);
     const double as_written =
         ImageScore(anomaly_map(model->forward(Normalize(pixels, preprocessing)))).item<double>();
     const double as_served = frozen.Detect(pixels).scores.item<double>();
-    EXPECT_NEAR(as_written, expected, 1e-3 * expected) << picture;
-    EXPECT_NEAR(as_served, expected, 1e-3 * expected) << picture;
+    EXPECT_NEAR(as_written, expected, 1e-3 * expected) << image;
+    EXPECT_NEAR(as_served, expected, 1e-3 * expected) << image;
     worst = std::max(worst, std::abs(as_served / expected - 1));
   }
   std::cout << "worst relative error " << worst << "\n";

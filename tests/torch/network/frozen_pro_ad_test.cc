@@ -9,6 +9,7 @@
 
 #include <thread>
 
+#include "model/spec/preset.h"
 #include "tests/torch/random_model.h"
 
 namespace proad::model {

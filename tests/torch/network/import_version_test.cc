@@ -18,6 +18,7 @@
 #include "model/network/frozen_pro_ad.h"
 #include "model/network/probe.h"
 #include "model/network/weight_import.h"
+#include "model/spec/preset.h"
 #include "model/spec/recipe.h"
 #include "tests/support/paths.h"
 #include "tests/torch/test_weights.h"
@@ -87,7 +88,7 @@ TEST_F(ImportVersionTest, MakesAVersionOfTheShippedWeights) {
   EXPECT_EQ(manifest.preprocessing, PresetPreprocessing("proad-tiny"));
   EXPECT_EQ(manifest.encoder.source, "encoder-tiny.safetensors");
   EXPECT_EQ(manifest.encoder.dialect, "official");
-  EXPECT_EQ(manifest.map_range, DefaultMapRange("proad-tiny"));
+  EXPECT_EQ(manifest.map_range, PresetMapRange("proad-tiny"));
   EXPECT_FALSE(manifest.calibration.has_value());
 
   // What was imported is what is there: the same values, and the encoder no larger than it came.

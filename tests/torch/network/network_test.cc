@@ -11,6 +11,7 @@
 #include "model/files/error.h"
 #include "model/network/prototype_bank.h"
 #include "model/network/vision_transformer.h"
+#include "model/spec/preset.h"
 #include "tests/torch/random_model.h"
 
 namespace proad::model {

@@ -20,15 +20,19 @@ WIDTH = 192
 LONGEST = 4  # times the usual length, as model/network/target_space.cc cuts it
 
 
-def tokens(weights: parity.Tensors, directions: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    kinds = [kind for group in teacher_parity.kinds(weights, images) for kind in group]
-    features = torch.cat(kinds, dim=1).flatten(2).transpose(1, 2)
-    features = features - 0.5 * features.mean(1, keepdim=True)
+def project(features: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+    """Features [B, N, D], less half of the image's own mean, to tokens [B, N, WIDTH]. directions: [1 + D, WIDTH]."""
     moved = features @ directions[1:, :-1] - directions[0, :-1]
     longest = LONGEST * (WIDTH - 1) ** 0.5
     moved = moved * (longest / moved.norm(dim=2, keepdim=True)).clamp(max=1)
     anchor = -directions[0, -1].expand(*moved.shape[:2], 1)
     return F.normalize(torch.cat([moved, anchor], 2), dim=2) * WIDTH**0.5
+
+
+def tokens(weights: parity.Tensors, directions: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    kinds = [kind for group in teacher_parity.kinds(weights, images) for kind in group]
+    features = torch.cat(kinds, dim=1).flatten(2).transpose(1, 2)
+    return project(features - 0.5 * features.mean(1, keepdim=True), directions)
 
 
 def main() -> None:

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "model/files/error.h"
+#include "model/network/encoder_kinds.h"
+#include "model/spec/preset.h"
 #include "tests/torch/test_weights.h"
 
 namespace proad::model {

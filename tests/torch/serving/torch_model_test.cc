@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "model/network/import_version.h"
 #include "model/network/probe.h"
+#include "model/picture/decode.h"
 #include "model/picture/image.h"
 #include "server/util/cores.h"
 #include "server/util/status_details.h"

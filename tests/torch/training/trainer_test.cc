@@ -122,7 +122,8 @@ TEST_F(TrainerTest, GoesOnFromEveryStepToTheSameBytes) {
     SaveTraining(directory_ / "run", *before.trainer, {stop, 0, "data"});
 
     Training after = Begin();
-    ASSERT_EQ(RestoreTraining(directory_ / "run", *after.trainer), (Checkmark{stop, 0, "data"}));
+    ASSERT_EQ(RestoreTraining(directory_ / "run", *after.trainer),
+              (TrainingPosition{stop, 0, "data"}));
     EXPECT_EQ(after.trainer->step(), stop);
     EXPECT_EQ(Losses(*after.trainer, 12 - stop),
               std::vector<double>(losses.begin() + stop, losses.end()))

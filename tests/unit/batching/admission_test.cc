@@ -3,11 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -74,54 +75,66 @@ TEST(AdmissionTest, RefusesOverTheBytes) {
   EXPECT_TRUE(admission.Admit(40).ok());
 }
 
-class LateTest : public ::testing::Test {
+// With a clock that the test sets, and as many images in flight as the workers take at once.
+class AdmissionDeadlineTest : public ::testing::Test {
  protected:
-  // As many in flight as the workers take at once.
   void Fill() {
     while (admission_.in_flight() < 4) tickets_.push_back(*admission_.Admit(1));
   }
 
+  absl::Time now_ = absl::FromUnixSeconds(1'000);
   Metrics metrics_;
-  Admission admission_{{.max_images = 100, .at_once = 4}, metrics_};
+  Admission admission_{{.max_images = 100, .at_once = 4}, metrics_, [this] { return now_; }};
   std::vector<Admission::Ticket> tickets_;
 };
 
-TEST_F(LateTest, NothingIsRefusedBeforeAnythingIsKnown) {
+TEST_F(AdmissionDeadlineTest, NothingIsRefusedBeforeTheFirstAnswer) {
   Fill();
-  EXPECT_TRUE(admission_.Admit(1, absl::Now() + absl::Nanoseconds(1)).ok());
+  EXPECT_TRUE(admission_.Admit(1, now_ + absl::Nanoseconds(1)).ok());
 }
 
-TEST_F(LateTest, RefusesWhatCouldNotBeAnsweredInTimeAndNothingElse) {
+TEST_F(AdmissionDeadlineTest, RefusesExactlyTheImagesThatCannotBeAnsweredInTime) {
   Fill();
-  absl::SleepFor(absl::Milliseconds(20));  // how long the first one takes
+  now_ += absl::Milliseconds(20);  // the time that the first image takes
   tickets_.back().Release(Admission::Ending::kInspected);
   tickets_.pop_back();
   Fill();
-  const absl::Status refused = admission_.Admit(1, absl::Now() + absl::Milliseconds(1)).status();
+  const absl::Status refused = admission_.Admit(1, now_ + absl::Milliseconds(1)).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(refused.message()), HasSubstr("the deadline leaves"));
   EXPECT_EQ(GetDetails(refused).reason, "DEADLINE_UNATTAINABLE");
   EXPECT_TRUE(GetDetails(refused).retry_after.has_value());
   EXPECT_EQ(metrics_.rejected.deadline_unattainable.Value(), 1);
   EXPECT_EQ(admission_.in_flight(), 4);
-  EXPECT_TRUE(admission_.Admit(1, absl::Now() + absl::Hours(1)).ok());
+  EXPECT_TRUE(admission_.Admit(1, now_ + absl::Milliseconds(60)).ok());
   EXPECT_TRUE(admission_.Admit(1).ok());
 }
 
-TEST_F(LateTest, WithoutAQueueEverythingIsTriedHoweverSlowItWas) {
+TEST_F(AdmissionDeadlineTest, NothingIsRefusedWhileAWorkerIsFreeHoweverSlowItWas) {
   Fill();
-  absl::SleepFor(absl::Milliseconds(20));
+  now_ += absl::Milliseconds(20);
   for (Admission::Ticket& ticket : tickets_) ticket.Release(Admission::Ending::kInspected);
   tickets_.clear();
   for (int i = 0; i < 4; ++i) {
-    auto ticket = admission_.Admit(1, absl::Now() + absl::Milliseconds(1));
+    auto ticket = admission_.Admit(1, now_ + absl::Milliseconds(1));
     ASSERT_TRUE(ticket.ok()) << i;
     tickets_.push_back(*std::move(ticket));
   }
-  EXPECT_FALSE(admission_.Admit(1, absl::Now() + absl::Milliseconds(1)).ok());
+  EXPECT_FALSE(admission_.Admit(1, now_ + absl::Milliseconds(1)).ok());
 }
 
-TEST(AdmissionTest, AfterStopSendsClientsElsewhere) {
+TEST_F(AdmissionDeadlineTest, TheRetryTimeIsHowLongTheImagesInFlightTake) {
+  Fill();
+  for (Admission::Ticket& ticket : tickets_) {
+    now_ += absl::Milliseconds(20);
+    ticket.Release(Admission::Ending::kInspected);
+  }
+  tickets_.clear();
+  Fill();
+  EXPECT_EQ(admission_.drain_time(), absl::Milliseconds(80));
+}
+
+TEST(AdmissionTest, RefusesEveryImageAfterStop) {
   Metrics metrics;
   Admission admission({}, metrics);
   admission.Stop();
@@ -130,7 +143,7 @@ TEST(AdmissionTest, AfterStopSendsClientsElsewhere) {
   EXPECT_EQ(GetDetails(refused).reason, "DRAINING");
 }
 
-TEST(AdmissionTest, AwaitIdleReturnsWhenTheLastTicketIsGone) {
+TEST(AdmissionTest, AwaitIdleReturnsWhenTheLastTicketIsReleased) {
   Metrics metrics;
   Admission admission({}, metrics);
   auto ticket = admission.Admit(1);
@@ -163,18 +176,18 @@ TEST(AdmissionTest, NeverExceedsItsLimitsUnderManyThreads) {
   EXPECT_EQ(admission.bytes(), 0);
 }
 
-TEST(DrainEstimateTest, SaysASecondWhileNothingIsKnown) {
+TEST(DrainEstimateTest, IsASecondBeforeTheFirstAnswer) {
   EXPECT_EQ(DrainEstimate().For(10), absl::Seconds(1));
 }
 
-TEST(DrainEstimateTest, IsTheIntervalTimesWhatIsInFlight) {
+TEST(DrainEstimateTest, IsTheIntervalTimesTheImagesInFlight) {
   DrainEstimate estimate;
   const absl::Time start = absl::FromUnixSeconds(1'000);
   for (int i = 1; i <= 50; ++i) estimate.Ended(start, start + i * absl::Milliseconds(20));
   EXPECT_NEAR(absl::ToDoubleSeconds(estimate.For(10)), 0.2, 1e-6);
 }
 
-TEST(DrainEstimateTest, IdleTimeIsNotWork) {
+TEST(DrainEstimateTest, IdleTimeIsNotProcessingTime) {
   DrainEstimate estimate;
   absl::Time now = absl::FromUnixSeconds(1'000);
   for (int i = 0; i < 10; ++i) {

@@ -44,7 +44,7 @@ class CalibratorTest : public ::testing::Test {
   Pipeline pipeline_;
 };
 
-TEST_F(CalibratorTest, TheThresholdRejectsWhatTheBudgetAllows) {
+TEST_F(CalibratorTest, TheThresholdRejectsAtMostTheBudget) {
   Add("gear", {1 << 20, 2 << 20, 3 << 20, 4 << 20});
   Add("nut", {100, 200, 300, 400, 500, 600, 700, 800});
   const auto found = Calibrate(0.25);
@@ -61,7 +61,7 @@ TEST_F(CalibratorTest, TheThresholdRejectsWhatTheBudgetAllows) {
       << "these are no verdicts on parts";
 }
 
-TEST_F(CalibratorTest, TooFewPicturesAreRefusedBeforeAnythingIsScored) {
+TEST_F(CalibratorTest, TooFewImagesAreRefusedBeforeAnyIsScored) {
   Add("gear", {1, 2, 3});
   const absl::Status status = Calibrate(0.1).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
@@ -70,7 +70,7 @@ TEST_F(CalibratorTest, TooFewPicturesAreRefusedBeforeAnythingIsScored) {
   EXPECT_TRUE(pipeline_.model->Seen().empty());
 }
 
-TEST_F(CalibratorTest, ABadPictureIsNamed) {
+TEST_F(CalibratorTest, TheMessageNamesADamagedImage) {
   Add("gear", {1, 2, 3, 4});
   testing::WriteText(good_[2].path, "no picture");
   const absl::Status status = Calibrate(0.5).status();
@@ -79,7 +79,7 @@ TEST_F(CalibratorTest, ABadPictureIsNamed) {
   EXPECT_EQ(GetDetails(status).field, "dataset");
 }
 
-TEST_F(CalibratorTest, APictureThatTheModelFailsOnIsNamed) {
+TEST_F(CalibratorTest, TheMessageNamesAnImageOnWhichTheModelFails) {
   Add("gear", {1, 2, 3, 4});
   pipeline_.model->SetTwist([](const std::vector<uint32_t>& markers, FakeModel::Answers& answers) {
     if (markers.front() == 2) answers = absl::InternalError("it failed");
@@ -89,7 +89,7 @@ TEST_F(CalibratorTest, APictureThatTheModelFailsOnIsNamed) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("gear/2.bmp"));
 }
 
-TEST_F(CalibratorTest, ADrainingServerEndsIt) {
+TEST_F(CalibratorTest, DrainingEndsACalibration) {
   Add("gear", {1, 2, 3, 4});
   pipeline_.detector.Drain();
   EXPECT_EQ(Calibrate(0.5).status().code(), absl::StatusCode::kUnavailable);

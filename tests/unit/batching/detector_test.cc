@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "model/picture/decode.h"
+#include "model/picture/heatmap.h"
 #include "model/picture/image.h"
 #include "server/batching/output_size.h"
 #include "server/util/status_details.h"
@@ -85,7 +87,7 @@ TEST(DetectorTest, AnswersWithTheScoreOfItsOwnImage) {
   }
 }
 
-TEST(DetectorTest, TellsSizeAreaTimesAndBatch) {
+TEST(DetectorTest, ReportsSizeAreaTimesAndBatch) {
   Pipeline pipeline;
   Asked asked(pipeline, MarkedBmp(5, 30, 20));
   const auto& answer = asked.Send().Answer();
@@ -166,7 +168,19 @@ TEST(DetectorTest, TooManyOutputPixelsAreRefusedBeforeTheImageIsInspected) {
   EXPECT_EQ(pipeline.model->Seen().size(), 2u);
 }
 
-TEST(DetectorTest, TakesFrames) {
+// A chunk with a wrong checksum that does not concern the pixels.
+TEST(DetectorTest, CountsWarningsOfCodecs) {
+  Pipeline pipeline;
+  const model::Image image = MarkedImage(7, 9, 7);
+  std::string png = model::RenderOverlay(image, std::vector<float>(9 * 7), {}, {0, 0, 9, 7});
+  png.insert(33, std::string("\0\0\0\4gAMA\0\0\xB1\x8F\1\2\3\4", 16));  // behind the header
+  Asked asked(pipeline, png);
+  const auto& answer = asked.Send().Answer();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(pipeline.metrics.codec_warnings.Value(), 1);
+}
+
+TEST(DetectorTest, InspectsFrames) {
   Pipeline pipeline;
   const std::vector<uint8_t> pixels = MarkedImage(0x010203, 9, 7).pixels;
   Asked asked(pipeline, 0);
@@ -204,7 +218,7 @@ TEST(DetectorTest, VerdictComesFromTheThreshold) {
   }
 }
 
-TEST(DetectorTest, ABadPictureIsTheClientsFault) {
+TEST(DetectorTest, ADamagedImageIsInvalidArgument) {
   Pipeline pipeline;
   struct Case {
     std::string file, reason, words;
@@ -232,7 +246,7 @@ TEST(DetectorTest, UnknownModelsAreNotFound) {
   EXPECT_EQ(pipeline.admission.in_flight(), 0);
 }
 
-TEST(DetectorTest, WhatIsLateOrUnwantedIsNotEvenDecoded) {
+TEST(DetectorTest, LateAndCancelledImagesAreNotDecoded) {
   Pipeline pipeline;
   Asked late(pipeline, "no picture");
   late.query.deadline = absl::InfinitePast();
@@ -243,6 +257,48 @@ TEST(DetectorTest, WhatIsLateOrUnwantedIsNotEvenDecoded) {
   ExpectRefused(unwanted.Send().Answer(), absl::StatusCode::kCancelled, "CANCELLED", "went away");
   EXPECT_EQ(pipeline.metrics.rejected.deadline_expired.Value(), 1);
   EXPECT_EQ(pipeline.metrics.rejected.cancelled.Value(), 1);
+}
+
+TEST(DetectorTest, AnImageWaitsUntilItsPixelsFitIntoTheBudget) {
+  PipelineOptions options;
+  options.detector.pixel_bytes = 10'000;
+  Pipeline pipeline(options);
+  ByteBudget& budget = pipeline.detector.pixel_budget();
+  auto others = std::make_unique<ByteBudget::Lease>(budget.Acquire(9'000));
+  Asked asked(pipeline, MarkedBmp(5, 30, 20));  // 600 pixels of 7 bytes
+  asked.Send();
+  while (budget.waiting() == 0) std::this_thread::yield();
+  EXPECT_EQ(asked.answers(), 0u);
+  others.reset();
+  const auto& answer = asked.Answer();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_GT(answer->times.queue, absl::ZeroDuration());
+  EXPECT_EQ(budget.used(), 0);
+}
+
+TEST(DetectorTest, AnImageThatIsCancelledWhileItWaitsForTheBudgetIsNotDecoded) {
+  PipelineOptions options;
+  options.detector.pixel_bytes = 10'000;
+  Pipeline pipeline(options);
+  ByteBudget& budget = pipeline.detector.pixel_budget();
+  auto others = std::make_unique<ByteBudget::Lease>(budget.Acquire(10'000));
+  Asked asked(pipeline, MarkedBmp(5, 30, 20));
+  asked.Send();
+  while (budget.waiting() == 0) std::this_thread::yield();
+  asked.Cancel();
+  others.reset();
+  EXPECT_EQ(asked.Answer().status().code(), absl::StatusCode::kCancelled);
+}
+
+TEST(DetectorTest, AnImageThatNeedsMoreThanTheBudgetIsInspected) {
+  PipelineOptions options;
+  options.detector.pixel_bytes = 1;
+  Pipeline pipeline(options);
+  Asked asked(pipeline, MarkedBmp(5, 30, 20));
+  asked.query.outputs.heatmap = model::HeatmapEncoding::kFloat32;
+  asked.query.outputs.overlay = true;
+  asked.query.outputs.grid = Grid::kOriginal;
+  EXPECT_TRUE(asked.Send().Answer().ok());
 }
 
 TEST(DetectorTest, DeadlineAndCancellationAreAnsweredWhileEveryWorkerIsBusy) {
@@ -280,7 +336,7 @@ TEST(DetectorTest, AQueryWithoutADeadlineGetsTheDefault) {
   EXPECT_TRUE(first.Answer().ok());
 }
 
-TEST(DetectorTest, FullIsSaidAtOnceAndRoomComesBack) {
+TEST(DetectorTest, AFullServerRefusesAtOnceAndAdmitsAgainLater) {
   Pipeline pipeline({.admission = {.max_images = 1}});
   pipeline.model->Hold();
   Asked first(pipeline, 1);
@@ -294,7 +350,7 @@ TEST(DetectorTest, FullIsSaidAtOnceAndRoomComesBack) {
   EXPECT_TRUE(first.Answer().ok());
 }
 
-TEST(DetectorTest, AFullBatcherSaysWhenToTryAgainToo) {
+TEST(DetectorTest, ARefusalOfTheBatcherHasARetryTime) {
   Pipeline pipeline({.batching = {.batch = {.max_batch = 1}, .max_waiting = 1}});
   pipeline.model->Hold();
   Asked running(pipeline, 1);
@@ -304,7 +360,7 @@ TEST(DetectorTest, AFullBatcherSaysWhenToTryAgainToo) {
   Asked other(pipeline, 3);
   one.Send();
   other.Send();
-  while (one.answers() + other.answers() == 0) std::this_thread::yield();
+  AwaitTrue("an answer", [&] { return one.answers() + other.answers() > 0; });
   const auto& refused = one.answers() > 0 ? one.Answer() : other.Answer();
   ExpectRefused(refused, absl::StatusCode::kResourceExhausted, "QUEUE_FULL", "1 images wait");
   EXPECT_TRUE(GetDetails(refused.status()).retry_after.has_value());
@@ -323,7 +379,7 @@ TEST(DetectorTest, AClientThatWaitsForEachAnswerIsNeverRefused) {
   }
 }
 
-TEST(DetectorTest, DrainRefusesTheNewAndAnswersTheAccepted) {
+TEST(DetectorTest, DrainRefusesNewImagesAndAnswersAdmittedOnes) {
   Pipeline pipeline;
   pipeline.model->Hold();
   Asked accepted(pipeline, 1);
@@ -373,7 +429,7 @@ TEST(DetectorTest, HeatmapsAndOverlaysOnTheModelsGrid) {
   EXPECT_EQ(overlay.height, kFakeSide);
 }
 
-TEST(DetectorTest, HeatmapsAndOverlaysOnThePicturesGrid) {
+TEST(DetectorTest, HeatmapsAndOverlaysOnTheGridOfTheImage) {
   Pipeline pipeline;
   Asked asked(pipeline, MarkedBmp(0x400000, 30, 20));
   asked.query.outputs = {model::HeatmapEncoding::kU8, true, Grid::kOriginal};
@@ -391,7 +447,7 @@ TEST(DetectorTest, HeatmapsAndOverlaysOnThePicturesGrid) {
 
 // Many clients at once, some of whom go away or are in a hurry, and a model that fails now and
 // then: every query is answered once, and every detection is that of its own image.
-TEST(DetectorTest, ExactlyOneAnswerWhateverHappens) {
+TEST(DetectorTest, EveryQueryGetsExactlyOneAnswer) {
   constexpr int kClients = 8;
   constexpr int kImages = 150;
   Pipeline pipeline({.admission = {.max_images = 24},

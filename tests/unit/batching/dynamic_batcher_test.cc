@@ -88,7 +88,7 @@ TEST_F(DynamicBatcherTest, NeverMixesVersions) {
   AnswerAll(*second);
 }
 
-TEST_F(DynamicBatcherTest, AFloodOfOneFlowDoesNotHoldUpTheOthers) {
+TEST_F(DynamicBatcherTest, AFloodOfOneFlowDoesNotDelayTheOthers) {
   DynamicBatcher batcher(Waiting(), metrics_);
   for (int i = 0; i < 6; ++i) ASSERT_TRUE(batcher.Enqueue(Task(model_, answers_, i)).ok());
   InferenceTask other = Task(model_, answers_, 6);
@@ -144,7 +144,7 @@ TEST_F(DynamicBatcherTest, AnIdleWorkerIsWokenByTheFirstTask) {
   worker.join();
 }
 
-TEST_F(DynamicBatcherTest, WaitsOnlyForThoseWhoAreOnTheirWay) {
+TEST_F(DynamicBatcherTest, AdaptiveDelayWaitsOnlyForExpectedImages) {
   DynamicBatcher::Options options = Waiting();
   options.batch.adaptive_delay = true;
   DynamicBatcher batcher(options, metrics_);
@@ -179,7 +179,7 @@ TEST_F(DynamicBatcherTest, CutsWhenTheOldestHasWaitedLongEnough) {
   AnswerAll(*batch);
 }
 
-TEST_F(DynamicBatcherTest, AnswersExpiredTasksThoughNoWorkerAsks) {
+TEST_F(DynamicBatcherTest, AnswersExpiredTasksWhileNoWorkerTakesABatch) {
   DynamicBatcher batcher({}, metrics_);
   InferenceTask task = Task(model_, answers_);
   task.deadline = absl::Now() + absl::Milliseconds(3);
@@ -204,7 +204,7 @@ TEST_F(DynamicBatcherTest, ANearerDeadlineThatComesLaterIsNotMissed) {
   EXPECT_EQ(batcher.waiting(), 1u);
 }
 
-TEST_F(DynamicBatcherTest, ASweepAnswersWhatWasCancelled) {
+TEST_F(DynamicBatcherTest, AnswersCancelledTasks) {
   DynamicBatcher batcher({}, metrics_);
   const CancelFlag flag = std::make_shared<std::atomic<bool>>(false);
   InferenceTask task = Task(model_, answers_);
@@ -216,7 +216,7 @@ TEST_F(DynamicBatcherTest, ASweepAnswersWhatWasCancelled) {
   EXPECT_EQ(metrics_.rejected.cancelled.Value(), 1);
 }
 
-TEST_F(DynamicBatcherTest, WhatWasCancelledBeforeItCameIsAnsweredToo) {
+TEST_F(DynamicBatcherTest, AnswersTasksThatWereCancelledBeforeEnqueue) {
   DynamicBatcher batcher({}, metrics_);
   InferenceTask task = Task(model_, answers_);
   task.cancelled = std::make_shared<std::atomic<bool>>(true);
@@ -224,7 +224,7 @@ TEST_F(DynamicBatcherTest, WhatWasCancelledBeforeItCameIsAnsweredToo) {
   EXPECT_EQ(answers_.Await(1).front().code(), absl::StatusCode::kCancelled);
 }
 
-TEST_F(DynamicBatcherTest, ABatchHoldsOnlyWhatIsStillWanted) {
+TEST_F(DynamicBatcherTest, ABatchHasNoCancelledTask) {
   DynamicBatcher batcher(Waiting(), metrics_);
   const CancelFlag flag = std::make_shared<std::atomic<bool>>(false);
   for (int i = 0; i < 3; ++i) {
@@ -240,7 +240,7 @@ TEST_F(DynamicBatcherTest, ABatchHoldsOnlyWhatIsStillWanted) {
   EXPECT_EQ(answers_.size(), 4u);
 }
 
-TEST_F(DynamicBatcherTest, FullMeansNoAndLeavesTheTaskToTheCaller) {
+TEST_F(DynamicBatcherTest, AFullBatcherLeavesTheTaskToTheCaller) {
   DynamicBatcher batcher(Waiting(), metrics_);
   for (int i = 0; i < 8; ++i) ASSERT_TRUE(batcher.Enqueue(Task(model_, answers_)).ok());
   InferenceTask task = Task(model_, answers_, 7);
@@ -253,7 +253,7 @@ TEST_F(DynamicBatcherTest, FullMeansNoAndLeavesTheTaskToTheCaller) {
   EXPECT_EQ(answers_.size(), 0u);
 }
 
-TEST_F(DynamicBatcherTest, TakesNothingAfterClose) {
+TEST_F(DynamicBatcherTest, RefusesTasksAfterClose) {
   DynamicBatcher batcher({}, metrics_);
   batcher.Close();
   InferenceTask task = Task(model_, answers_);
@@ -263,7 +263,7 @@ TEST_F(DynamicBatcherTest, TakesNothingAfterClose) {
   EXPECT_TRUE(task.done);
 }
 
-TEST_F(DynamicBatcherTest, AbortAnswersWhatWaits) {
+TEST_F(DynamicBatcherTest, AbortAnswersWaitingTasks) {
   DynamicBatcher batcher(Waiting(), metrics_);
   ASSERT_TRUE(batcher.Enqueue(Task(model_, answers_)).ok());
   ASSERT_TRUE(batcher.Enqueue(Task(model_, answers_)).ok());
@@ -281,7 +281,7 @@ TEST_F(DynamicBatcherTest, DestructionLeavesNoTaskUnanswered) {
   EXPECT_EQ(answers_.size(), 1u);
 }
 
-TEST_F(DynamicBatcherTest, LetsGoOfAVersionWhenItsLastTaskIsGone) {
+TEST_F(DynamicBatcherTest, ReleasesAVersionAfterItsLastTask) {
   DynamicBatcher batcher({}, metrics_);
   std::weak_ptr<FakeModel> weak = model_;
   ASSERT_TRUE(batcher.Enqueue(Task(std::move(model_), answers_)).ok());
@@ -292,7 +292,7 @@ TEST_F(DynamicBatcherTest, LetsGoOfAVersionWhenItsLastTaskIsGone) {
   EXPECT_TRUE(weak.expired());
 }
 
-TEST_F(DynamicBatcherTest, TellsHowLongTheOldestHasWaited) {
+TEST_F(DynamicBatcherTest, ReportsTheAgeOfTheOldestTask) {
   DynamicBatcher batcher(Waiting(), metrics_);
   EXPECT_EQ(batcher.oldest(), absl::ZeroDuration());
   ASSERT_TRUE(batcher.Enqueue(Task(model_, answers_)).ok());

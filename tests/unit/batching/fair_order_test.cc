@@ -18,7 +18,7 @@ const absl::Time kNothingUrgent = absl::InfinitePast();
 
 absl::Time At(int milliseconds) { return kStart + absl::Milliseconds(milliseconds); }
 
-// Those who wait, served one by one.
+// Waiting images that are served one by one.
 class Line {
  public:
   explicit Line(const std::vector<Waiting>& waiting = {}) {
@@ -27,41 +27,43 @@ class Line {
 
   void Add(const Waiting& one, int count = 1) {
     for (; count > 0; --count) {
-      order_.Came(one.flow);
+      order_.Add(one.flow);
       waiting_.push_back(one);
     }
   }
 
   std::vector<size_t> Indices(absl::Time urgent_before = kNothingUrgent) const {
     std::vector<size_t> indices;
-    for (const auto& place : order_.Order(waiting_, urgent_before)) indices.push_back(place.index);
+    for (const auto& position : order_.Order(waiting_, urgent_before))
+      indices.push_back(position.index);
     return indices;
   }
 
-  // -> its flow
+  // Returns the flow of the image.
   size_t ServeOne(absl::Time urgent_before = kNothingUrgent) {
-    const FairOrder::Place place = order_.Order(waiting_, urgent_before).front();
-    const size_t flow = waiting_[place.index].flow;
-    order_.Went(flow, place);
-    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(place.index));
+    const FairOrder::Position position = order_.Order(waiting_, urgent_before).front();
+    const size_t flow = waiting_[position.index].flow;
+    order_.Serve(flow, position);
+    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(position.index));
     return flow;
   }
 
   void ExpireAll() {
-    for (const Waiting& one : waiting_) order_.Left(one.flow);
+    for (const Waiting& one : waiting_) order_.Remove(one.flow);
     waiting_.clear();
   }
 
   size_t size() const { return waiting_.size(); }
+  size_t flows() const { return order_.flows(); }
 
  private:
   FairOrder order_;
   std::vector<Waiting> waiting_;
 };
 
-TEST(FairOrderTest, NobodyWaits) { EXPECT_TRUE(FairOrder().Order({}, kStart).empty()); }
+TEST(FairOrderTest, OrdersNothing) { EXPECT_TRUE(FairOrder().Order({}, kStart).empty()); }
 
-TEST(FairOrderTest, WithinAFlowTheNearestDeadlineGoesFirstThenWhoCameFirst) {
+TEST(FairOrderTest, WithinAFlowTheNearestDeadlineIsFirstThenTheOldest) {
   const std::vector<Waiting> waiting = {{1, At(0), At(90)},
                                         {1, At(1), At(50)},
                                         {1, At(2), At(90)},
@@ -69,7 +71,7 @@ TEST(FairOrderTest, WithinAFlowTheNearestDeadlineGoesFirstThenWhoCameFirst) {
   EXPECT_THAT(Line(waiting).Indices(), ElementsAre(1, 0, 2, 3));
 }
 
-TEST(FairOrderTest, FlowsTakeTurnsHoweverManyWait) {
+TEST(FairOrderTest, FlowsAreServedInTurnHoweverManyImagesWait) {
   std::vector<Waiting> waiting(6, {1, At(0), At(10)});  // a flood with near deadlines
   waiting.push_back({2, At(5), At(500)});
   waiting.push_back({3, At(6), At(400)});
@@ -77,7 +79,7 @@ TEST(FairOrderTest, FlowsTakeTurnsHoweverManyWait) {
   EXPECT_THAT(Line(waiting).Indices(), ElementsAre(0, 7, 6, 1, 8, 2, 3, 4, 5));
 }
 
-TEST(FairOrderTest, WhoComesLaterDoesNotGetTheTurnsOfThePast) {
+TEST(FairOrderTest, AFlowThatStartsLaterIsNotServedForThePast) {
   Line line;
   line.Add({1, At(0), At(100)}, 20);
   for (int i = 0; i < 10; ++i) line.ServeOne();
@@ -88,7 +90,7 @@ TEST(FairOrderTest, WhoComesLaterDoesNotGetTheTurnsOfThePast) {
   EXPECT_EQ(served[2], 5);
 }
 
-TEST(FairOrderTest, AFlowWhoseImagesExpiredOwesNothing) {
+TEST(FairOrderTest, AFlowWhoseImagesExpiredIsNotServedLater) {
   Line line;
   line.Add({1, At(0), At(100)}, 100);
   line.ServeOne();
@@ -99,7 +101,7 @@ TEST(FairOrderTest, AFlowWhoseImagesExpiredOwesNothing) {
   EXPECT_TRUE(first == 1 || line.ServeOne() == 1);
 }
 
-TEST(FairOrderTest, ANearDeadlineGoesBeforeTheOthersTurns) {
+TEST(FairOrderTest, ANearDeadlineIsServedBeforeOtherFlows) {
   std::vector<Waiting> waiting(4, {1, At(0), At(500)});
   waiting.push_back({2, At(9), At(20)});
   waiting.push_back({2, At(9), At(21)});
@@ -107,7 +109,7 @@ TEST(FairOrderTest, ANearDeadlineGoesBeforeTheOthersTurns) {
 }
 
 TEST(FairOrderTest, NoFlowFallsBehindByMoreThanTheHeadStart) {
-  // Nobody is ever without someone who waits; flow 0 is always urgent, the others are patient.
+  // Every flow always has waiting images; those of flow 0 are always urgent.
   Line line;
   const auto add = [&line](size_t flow, int i) {
     line.Add({flow, At(i), flow == 0 ? At(i) : At(10'000 + i)});
@@ -125,6 +127,29 @@ TEST(FairOrderTest, NoFlowFallsBehindByMoreThanTheHeadStart) {
     }
   }
   EXPECT_GT(served[0], served[1]);
+}
+
+TEST(FairOrderTest, AFloodOfUrgentFlowsIsForgotten) {
+  // A client that invents a category for each image, every one with a near deadline.
+  Line line;
+  for (size_t flow = 0; flow < 100'000; ++flow) {
+    line.Add({flow, At(0), At(1)});
+    line.ServeOne(At(10));
+  }
+  EXPECT_LE(line.flows(), FairOrder::kMaxIdleFlows);
+}
+
+TEST(FairOrderTest, AFlowThatIsAheadIsRemembered) {
+  Line line;
+  for (int i = 0; i < 8; ++i) {
+    line.Add({1, At(0), At(1)});
+    line.ServeOne(At(10));
+  }
+  EXPECT_EQ(line.flows(), 1u);
+  line.Add({1, At(0), At(500)}, 2);
+  line.Add({2, At(5), At(500)}, 2);
+  EXPECT_EQ(line.ServeOne(), 2u) << "flow 1 has had its share";
+  EXPECT_EQ(line.ServeOne(), 2u);
 }
 
 }  // namespace

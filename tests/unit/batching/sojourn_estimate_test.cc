@@ -50,7 +50,7 @@ TEST(SojournEstimateTest, FindsTheLine) {
 
 // A factory's rhythm: bursts, and nothing in between. The device takes eight at once, 10 ms each
 // time.
-TEST(SojournEstimateTest, ABurstOfWhichAllCanBeAnsweredInTimeIsSeenAsThat) {
+TEST(SojournEstimateTest, ABurstThatCanBeAnsweredInTimeIsEstimatedAsSuch) {
   SojournEstimate estimate;
   for (int burst = 0; burst < 20; ++burst) {
     for (int64_t ahead = 0; ahead < 20; ++ahead) {
@@ -61,7 +61,7 @@ TEST(SojournEstimateTest, ABurstOfWhichAllCanBeAnsweredInTimeIsSeenAsThat) {
   EXPECT_GE(*estimate.AtMost(19), 40 * kStep);
 }
 
-TEST(SojournEstimateTest, LeavesRoomForTheSlowOnesWhereTimesVary) {
+TEST(SojournEstimateTest, TheMarginGrowsWithTheVariationOfTimes) {
   SojournEstimate estimate;
   for (int i = 0; i < 500; ++i) {
     for (const absl::Duration took : {50 * kStep, 150 * kStep}) estimate.Answered(4, took);
@@ -70,14 +70,14 @@ TEST(SojournEstimateTest, LeavesRoomForTheSlowOnesWhereTimesVary) {
   EXPECT_LE(*estimate.AtMost(4), 300 * kStep);
 }
 
-TEST(SojournEstimateTest, ForgetsWhatWasLongAgo) {
+TEST(SojournEstimateTest, OldAnswersLoseTheirWeight) {
   SojournEstimate estimate;
   for (int i = 0; i < 100; ++i) estimate.Answered(4, absl::Seconds(10));
   for (int i = 0; i < 500; ++i) estimate.Answered(4, 10 * kStep);
   EXPECT_LE(*estimate.AtMost(4), 50 * kStep);
 }
 
-TEST(SojournEstimateTest, WhatExpiredRaisesItAndImpatienceDoesNotLowerIt) {
+TEST(SojournEstimateTest, ExpiredImagesRaiseTheEstimateAndShortDeadlinesDoNotLowerIt) {
   SojournEstimate estimate;
   for (int i = 0; i < 100; ++i) estimate.Answered(4, 100 * kStep);
   const absl::Duration before = *estimate.AtMost(4);
@@ -96,7 +96,7 @@ TEST(SojournEstimateTest, MoreAheadNeverSeemsFaster) {
   EXPECT_LE(*estimate.AtMost(0), *estimate.AtMost(10));
 }
 
-TEST(SojournEstimateTest, AClockThatWasSetBackIsNoTime) {
+TEST(SojournEstimateTest, AClockThatWasSetBackCountsAsZero) {
   SojournEstimate estimate;
   estimate.Answered(0, -absl::Hours(1));
   EXPECT_GE(*estimate.AtMost(0), absl::ZeroDuration());
@@ -193,7 +193,7 @@ class OverloadedServer {
   int late_ = 0;
 };
 
-TEST(SojournEstimateTest, UnderOverloadEveryoneWhoIsLetInIsAnsweredInTimeAndNoWorkerIsIdle) {
+TEST(SojournEstimateTest, UnderOverloadAdmittedImagesAreAnsweredInTimeAndWorkersStayBusy) {
   for (const double per_second : {67, 333}) {
     OverloadedServer server(per_second, 0);
     server.Run();
@@ -202,7 +202,7 @@ TEST(SojournEstimateTest, UnderOverloadEveryoneWhoIsLetInIsAnsweredInTimeAndNoWo
   }
 }
 
-TEST(SojournEstimateTest, AServerThatStoodStillForAMomentIsSoonUsedAgain) {
+TEST(SojournEstimateTest, AfterAStandstillImagesAreSoonAdmittedAgain) {
   OverloadedServer server(333, 0.5);
   server.Run();
   EXPECT_GE(server.in_time_per_second(), 0.9 * 2 / 0.06);

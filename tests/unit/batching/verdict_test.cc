@@ -61,7 +61,7 @@ TEST(PickThresholdTest, Table) {
   }
 }
 
-TEST(PickThresholdTest, WhatWasSetSinceGoesBeforeWhatWasPublished) {
+TEST(PickThresholdTest, RecalibratedThresholdsReplacePublishedOnes) {
   const auto set = [](double threshold) {
     return Recalibration{.calibration = {threshold, 0.01, 100}};
   };

@@ -88,7 +88,7 @@ TEST_F(WorkerTest, AnExceptionFailsItsBatchOnly) {
   batcher_.Close();
 }
 
-TEST_F(WorkerTest, AModelThatLosesCountFailsTheBatch) {
+TEST_F(WorkerTest, AWrongNumberOfResultsFailsTheBatch) {
   model_->SetTwist([](const auto&, FakeModel::Answers& answers) { answers->pop_back(); });
   for (const Answer& answer : RunBatch({1, 2})) {
     EXPECT_EQ(answer.status.code(), absl::StatusCode::kInternal);
@@ -96,7 +96,7 @@ TEST_F(WorkerTest, AModelThatLosesCountFailsTheBatch) {
   }
 }
 
-TEST_F(WorkerTest, AScoreThatIsNotFiniteIsAnErrorThoughTheModelSaysOk) {
+TEST_F(WorkerTest, AScoreThatIsNotFiniteIsAnError) {
   model_->SetTwist([](const auto& markers, FakeModel::Answers& answers) {
     for (size_t i = 0; i < markers.size(); ++i) {
       if (markers[i] == 13) (*answers)[i].score = std::nan("");
@@ -143,7 +143,7 @@ TEST_F(WorkerTest, ABatchTooLargeForTheDeviceIsHalvedOnce) {
               ElementsAre(ElementsAre(1, 2, 3, 4), ElementsAre(1, 2), ElementsAre(3, 4)));
 }
 
-TEST_F(WorkerTest, WhatDoesNotFitInHalvesEitherIsRefused) {
+TEST_F(WorkerTest, ABatchThatDoesNotFitInHalvesIsRefused) {
   model_->SetTwist([](const auto&, FakeModel::Answers& answers) {
     answers = absl::ResourceExhaustedError("device out of memory");
   });
@@ -154,7 +154,7 @@ TEST_F(WorkerTest, WhatDoesNotFitInHalvesEitherIsRefused) {
   EXPECT_EQ(model_->AwaitBatches(3).size(), 3u);
 }
 
-TEST_F(WorkerTest, ALostDeviceIsToldAsUnavailable) {
+TEST_F(WorkerTest, ALostDeviceIsUnavailable) {
   model_->SetTwist([](const auto&, FakeModel::Answers& answers) {
     answers = absl::UnavailableError("device lost");
   });
@@ -163,7 +163,7 @@ TEST_F(WorkerTest, ALostDeviceIsToldAsUnavailable) {
   EXPECT_EQ(GetDetails(answers[0].status).reason, "DEVICE_LOST");
 }
 
-TEST_F(WorkerTest, DrainsWhatWaitsBeforeItEnds) {
+TEST_F(WorkerTest, RunsWaitingTasksBeforeItEnds) {
   model_->Hold();
   {
     Worker worker(0, "cpu", batcher_, metrics_);

@@ -276,7 +276,7 @@ CLEAN = {
     "client/heatmap.h": "#include <string>\n",
     "tests/wire/rpc/detect_test.cc": '#include "server/server.h"\n#include "client/heatmap.h"\n',
     "tests/torch/network/pro_ad_test.cc": '#include "model/network/pro_ad.h"\n',
-    "tests/unit/picture/image_test.cc": '#include "model/picture/image.h"\n#include "gtest/gtest.h"\n',
+    "tests/unit/picture/decode_test.cc": '#include "model/picture/image.h"\n#include "gtest/gtest.h"\n',
 }
 
 IMAGE = '#include "model/picture/image.h"\n'
@@ -307,8 +307,8 @@ PLANTED = [
      "LibTorch (model/network/pro_ad.h -> torch/types.h)"),
     ("server/rpc/convert.h", '#include "client/heatmap.h"\n', 1, "layers", "never includes client"),
     ("server/config.cc", "#include <grpcpp/server.h>\n", 1, "contract", "server/server.*"),
-    ("tests/unit/picture/image_test.cc", '#include "server/server.h"\n', 1, "contract", "server/server.h -> "),
-    ("tests/unit/picture/image_test.cc", '#include "model/network/pro_ad.h"\n', 1, "torch", "LibTorch belongs"),
+    ("tests/unit/picture/decode_test.cc", '#include "server/server.h"\n', 1, "contract", "server/server.h -> "),
+    ("tests/unit/picture/decode_test.cc", '#include "model/network/pro_ad.h"\n', 1, "torch", "LibTorch belongs"),
     ("server/server.h", '#include "../model/picture/image.h"\n', 1, "root", "from the root"),
     ("server/server.h", '#include "server/rpc/gone.h"\n', 1, "root", "no such header"),
 ]

@@ -1,16 +1,17 @@
-// The parts of the command line that need no server: tables, labels and AUROC, what is a picture,
-// the machine.
+// The parts of the command-line client that need no server: tables, AUROC, folder labels, the search
+// for images, and the report on the machine.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "client/cli/folder_labels.h"
+#include "client/cli/images.h"
 #include "client/cli/machine.h"
-#include "client/cli/pictures.h"
 #include "client/cli/table.h"
 #include "tests/support/temp_directory.h"
 
@@ -21,13 +22,18 @@ using ::testing::DoubleEq;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Optional;
+using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
 
 std::vector<LabelledScore> Scores(const std::vector<double>& good, const std::vector<double>& bad,
                                   const std::string& category = "c") {
   std::vector<LabelledScore> scores;
-  for (const double score : good) scores.push_back({{category, false}, score});
-  for (const double score : bad) scores.push_back({{category, true}, score});
+  for (const double score : good) {
+    scores.push_back({{category, "good", FolderMeaning::kGood}, score});
+  }
+  for (const double score : bad) {
+    scores.push_back({{category, "hole", FolderMeaning::kDefective}, score});
+  }
   return scores;
 }
 
@@ -83,7 +89,7 @@ TEST(Auroc, MeanIsOverTheCategoriesThatHaveOne) {
   EXPECT_THAT(report.mean, Optional(DoubleEq(0.5)));
   EXPECT_THAT(report.categories.at("all right").auroc, Optional(DoubleEq(1.0)));
   EXPECT_FALSE(report.categories.at("only good").auroc);
-  EXPECT_EQ(report.categories.at("only good").pictures, 3u);
+  EXPECT_EQ(report.categories.at("only good").images, 3u);
   EXPECT_FALSE(MakeAurocReport({}).mean);
 }
 
@@ -91,20 +97,48 @@ TEST(FolderLabels, FollowTheLayout) {
   const auto good = LabelOf("/data/pcb/test/good/1.png", false);
   ASSERT_TRUE(good);
   EXPECT_EQ(good->category, "pcb");
-  EXPECT_FALSE(good->anomalous);
+  EXPECT_EQ(good->meaning, FolderMeaning::kGood);
   const auto bad = LabelOf("/data/pcb/test/hole/1.png", false);
   ASSERT_TRUE(bad);
-  EXPECT_TRUE(bad->anomalous);
+  EXPECT_EQ(bad->meaning, FolderMeaning::kDefective);
   EXPECT_FALSE(LabelOf("/data/pcb/train/good/1.png", false));
   EXPECT_FALSE(LabelOf("/data/pcb/train/good/1.png", true));
   EXPECT_FALSE(LabelOf("/data/pcb/good/1.png", false));
   const auto loose = LabelOf("/data/pcb/hole/1.png", true);
   ASSERT_TRUE(loose);
   EXPECT_EQ(loose->category, "pcb");
-  EXPECT_TRUE(loose->anomalous);
+  EXPECT_EQ(loose->meaning, FolderMeaning::kDefective);
 }
 
-class Pictures : public ::testing::Test {
+TEST(FolderLabels, UnderstandWords) {
+  const struct {
+    const char* path;
+    FolderMeaning meaning;
+  } kTable[] = {{"part/test/ok/1.png", FolderMeaning::kGood},
+                {"part/test/OK /1.png", FolderMeaning::kGood},
+                {"part/Test/i.O./1.png", FolderMeaning::kGood},
+                {"part/test/ko/1.png", FolderMeaning::kDefective},
+                {"part/test/hole/1.png", FolderMeaning::kDefective},
+                {"part/test/Positive/1.png", FolderMeaning::kAmbiguous}};
+  for (const auto& row : kTable) {
+    const auto label = LabelOf(row.path, false);
+    ASSERT_TRUE(label) << row.path;
+    EXPECT_EQ(label->category, "part") << row.path;
+    EXPECT_EQ(label->meaning, row.meaning) << row.path;
+  }
+  EXPECT_FALSE(LabelOf("part/Train/ok/1.png", true));
+}
+
+TEST(FolderLabels, AmbiguousWordsDoNotCount) {
+  std::vector<LabelledScore> scores = Scores({1}, {2});
+  scores.push_back({{"c", "Positive", FolderMeaning::kAmbiguous}, 0});
+  const AurocReport report = MakeAurocReport(scores);
+  EXPECT_THAT(report.mean, Optional(DoubleEq(1.0)));
+  EXPECT_EQ(report.categories.at("c").images, 2u);
+  EXPECT_THAT(report.folders.at(FolderMeaning::kAmbiguous), ElementsAre("Positive"));
+}
+
+class Images : public ::testing::Test {
  protected:
   void Make(const std::string& name) {
     std::filesystem::create_directories((folder_ / name).parent_path());
@@ -112,9 +146,9 @@ class Pictures : public ::testing::Test {
   }
   std::vector<std::string> Relative(const std::vector<std::string>& arguments) {
     std::vector<std::string> names;
-    for (const Picture& picture : CollectPictures(arguments)) {
-      EXPECT_TRUE(picture.problem.ok()) << picture.problem;
-      names.push_back(picture.relative.string());
+    for (const InputImage& image : CollectImages(arguments).images) {
+      EXPECT_TRUE(image.problem.ok()) << image.problem;
+      names.push_back(image.relative.string());
     }
     return names;
   }
@@ -123,7 +157,7 @@ class Pictures : public ::testing::Test {
   proad::testing::TempDirectory folder_;
 };
 
-TEST_F(Pictures, FoldersAreWalkedInOrder) {
+TEST_F(Images, FoldersAreWalkedInOrder) {
   for (const char* name : {"b/2.PNG", "b/10.jpeg", "a b/\xc3\xa4.tif", "c.webp", "notes.txt",
                            ".hidden.png", ".git/x.png", "ground_truth/hole/1.png", "png"}) {
     Make(name);
@@ -132,37 +166,97 @@ TEST_F(Pictures, FoldersAreWalkedInOrder) {
               ElementsAre("a b/\xc3\xa4.tif", "b/10.jpeg", "b/2.PNG", "c.webp"));
 }
 
-TEST_F(Pictures, SeveralFoldersAreNamedFromTheOneAboveThem) {
+TEST_F(Images, SeveralFoldersAreNamedFromTheOneAboveThem) {
   for (const char* name : {"brick/test/good/1.png", "gravel/test/good/1.png"}) Make(name);
   EXPECT_THAT(Relative({Root() + "/brick/test", Root() + "/gravel/test/"}),
               ElementsAre("brick/test/good/1.png", "gravel/test/good/1.png"));
   EXPECT_THAT(Relative({Root() + "/brick/test/"}), ElementsAre("good/1.png"));
 }
 
-TEST_F(Pictures, FilesAreTakenAsTheyAre) {
+TEST_F(Images, FilesAreTakenAsTheyAre) {
   Make("no-extension");
   Make("ground_truth/1.png");
   EXPECT_THAT(Relative({Root() + "/no-extension", Root() + "/ground_truth/1.png"}),
               ElementsAre("no-extension", "1.png"));
 }
 
-TEST_F(Pictures, WhatIsNotThereStaysInTheList) {
+TEST_F(Images, WhatIsNotThereStaysInTheList) {
   Make("empty/notes.txt");
-  const auto pictures = CollectPictures({Root() + "/nope.png", Root() + "/empty"});
-  ASSERT_EQ(pictures.size(), 2u);
-  EXPECT_THAT(std::string(pictures[0].problem.message()), HasSubstr("no such file"));
-  EXPECT_THAT(std::string(pictures[1].problem.message()), HasSubstr("no pictures"));
+  const auto images = CollectImages({Root() + "/nope.png", Root() + "/empty"}).images;
+  ASSERT_EQ(images.size(), 2u);
+  EXPECT_THAT(std::string(images[0].problem.message()), HasSubstr("no such file"));
+  EXPECT_THAT(std::string(images[1].problem.message()), HasSubstr("no images"));
 }
 
-TEST_F(Pictures, ReadsWholeFilesOnly) {
+TEST_F(Images, ExtensionsOfEveryDecoderAreImages) {
+  for (const char* name : {"1.JFIF", "2.jpe", "3.dib", "4.TIFF", "5.gif"}) Make(name);
+  EXPECT_THAT(Relative({Root()}), ElementsAre("1.JFIF", "2.jpe", "3.dib", "4.TIFF"));
+}
+
+TEST_F(Images, SkippedEntriesAreCounted) {
+  for (const char* name :
+       {"1.png", "1.png.overlay.png", "1.png.heatmap.png", "overlay.png", ".thumbnails/1.png",
+        "a/@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/1.png", "Thumbs.db", "a/notes.txt",
+        "b.gif", "ground_truth/1.png", "pool/2.png"}) {
+    Make(name);
+  }
+  std::filesystem::create_directories(folder_ / "parts");
+  for (const char* name : {"1.png", "1.png.overlay.png", "1.png.heatmap.png", "overlay.png",
+                           ".thumbnails", "a", "__MACOSX", "Thumbs.db", "b.gif", "ground_truth"}) {
+    std::filesystem::rename(folder_ / name, folder_ / "parts" / name);
+  }
+  std::filesystem::create_directory_symlink("../pool", folder_ / "parts" / "linked");
+  std::filesystem::create_symlink("gone.png", folder_ / "parts" / "broken.png");
+  std::filesystem::create_symlink("../pool/2.png", folder_ / "parts" / "file.png");
+
+  const ImageList list = CollectImages({Root() + "/parts"});
+  std::vector<std::string> names;
+  for (const InputImage& image : list.images) names.push_back(image.relative.string());
+  EXPECT_THAT(names, ElementsAre("1.png", "file.png", "overlay.png"));
+  std::map<SkipReason, size_t> counts;
+  for (const auto& [reason, group] : list.skipped.groups()) counts[reason] = group.count;
+  EXPECT_THAT(counts,
+              ElementsAre(Pair(SkipReason::kNotAnImage, 2), Pair(SkipReason::kLinkedFolder, 1),
+                          Pair(SkipReason::kOwnOutput, 2), Pair(SkipReason::kMaskFolder, 1),
+                          Pair(SkipReason::kSystem, 3), Pair(SkipReason::kHidden, 1),
+                          Pair(SkipReason::kNotAFile, 1)));
+  EXPECT_THAT(list.skipped.groups().at(SkipReason::kLinkedFolder).paths,
+              ElementsAre(Root() + "/parts/linked/"));
+}
+
+TEST_F(Images, GivenFoldersAreSearchedWhateverTheirName) {
+  Make("pool/1.png");
+  Make(".hidden/2.png");
+  std::filesystem::create_directory_symlink("pool", folder_ / "linked");
+  EXPECT_THAT(Relative({Root() + "/linked", Root() + "/.hidden"}),
+              ElementsAre("linked/1.png", ".hidden/2.png"));
+}
+
+TEST_F(Images, OwnOutputIsSkippedWhereverItIsNamed) {
   Make("1.png");
-  const auto content = ReadPicture(folder_ / "1.png");
+  Make("1.png.overlay.png");
+  const ImageList list = CollectImages({Root() + "/1.png", Root() + "/1.png.overlay.png"});
+  EXPECT_EQ(list.images.size(), 1u);
+  EXPECT_EQ(list.skipped.groups().at(SkipReason::kOwnOutput).count, 1u);
+}
+
+TEST_F(Images, PathsOfSkippedEntriesAreBounded) {
+  Make("1.png");
+  for (int i = 0; i < 20; ++i) Make(std::to_string(i) + ".txt");
+  const SkippedFiles skipped = CollectImages({Root()}).skipped;
+  EXPECT_EQ(skipped.count(), 20u);
+  EXPECT_EQ(skipped.groups().at(SkipReason::kNotAnImage).paths.size(), 5u);
+}
+
+TEST_F(Images, ReadsWholeFilesOnly) {
+  Make("1.png");
+  const auto content = ReadImage(folder_ / "1.png");
   ASSERT_TRUE(content.ok()) << content.status();
   EXPECT_EQ(*content, "content");
-  EXPECT_FALSE(ReadPicture(folder_.path()).ok());
-  EXPECT_FALSE(ReadPicture(folder_ / "gone.png").ok());
+  EXPECT_FALSE(ReadImage(folder_.path()).ok());
+  EXPECT_FALSE(ReadImage(folder_ / "gone.png").ok());
   std::filesystem::resize_file(folder_ / "1.png", (uint64_t{1} << 30) + 1);  // sparse
-  EXPECT_EQ(ReadPicture(folder_ / "1.png").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ReadImage(folder_ / "1.png").status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(MachineTest, IsReadFromProc) {

@@ -1,4 +1,4 @@
-// Datasets that are refused, and what is said.
+// Datasets that are refused, and the words of the errors.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -28,7 +28,7 @@ using ::proad::testing::WriteRealIad;
 using ::proad::testing::WriteVisa;
 using ::testing::HasSubstr;
 
-// Something wrong with a dataset, and what is said.
+// A wrong dataset, and words of its error.
 struct Wrong {
   const char* name;
   std::function<void(const fs::path& root)> make;
@@ -56,9 +56,9 @@ TEST_P(WrongTest, IsRefused) {
   }
 }
 
-std::function<void(const fs::path&)> Files(std::vector<const char*> names) {
+std::function<void(const fs::path&)> Files(std::vector<std::string> names) {
   return [names](const fs::path& root) {
-    for (const char* name : names) WriteFile(root, name);
+    for (const std::string& name : names) WriteFile(root, name);
   };
 }
 
@@ -106,6 +106,14 @@ INSTANTIATE_TEST_SUITE_P(
               "DATASET_EMPTY",
               {"set", "mvtec"},
               DatasetFormat::kMvtec},
+        Wrong{"category with a control character",
+              Files({"bolt\x7f/train/good/a.png"}),
+              "CATEGORY_NAME",
+              {"bolt\\u007f", "control character"}},
+        Wrong{"category with a long name",
+              Files({std::string(129, 'a') + "/train/good/a.png"}),
+              "CATEGORY_NAME",
+              {"129 bytes"}},
         Wrong{"empty category",
               Files({"bolt/train/good/a.png", "nut/train/good/a.txt"}),
               "DATASET_EMPTY",
@@ -210,7 +218,7 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"column twice",
               Csv("path,label,split,path\n"),
               "CSV_COLUMN",
-              {"\"path\" stands twice"}},
+              {"\"path\" occurs twice"}},
         Wrong{"split",
               Csv("path,label,split\na.png,good,val\n"),
               "DATASET_SPLIT",

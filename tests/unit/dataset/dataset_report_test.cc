@@ -23,7 +23,7 @@ using ::testing::IsEmpty;
 
 const fs::path kSource = proad::testing::SourceFolder();
 
-TEST(CheckDataset, CountsAndMeasures) {
+TEST(CheckDataset, CountsImagesAndTheirSizes) {
   const TempDirectory root;
   WriteFile(root.path(), "bolt/train/good/a.bmp", SmallBmp(1, 8, 6));
   WriteFile(root.path(), "bolt/train/good/b.bmp", SmallBmp(2, 4, 9));
@@ -47,7 +47,7 @@ TEST(CheckDataset, CountsAndMeasures) {
   EXPECT_THAT(report.duplicates, IsEmpty());
 }
 
-TEST(CheckDataset, NamesWhatCannotBeRead) {
+TEST(CheckDataset, NamesUnreadableImages) {
   const TempDirectory root;
   const std::string whole = SmallBmp(1, 8, 8);
   WriteFile(root.path(), "a.bmp", whole);
@@ -71,14 +71,14 @@ TEST(CheckDataset, NamesWhatCannotBeRead) {
   }
 }
 
-TEST(CheckDataset, FindsPicturesThatAreInBothSplits) {
+TEST(CheckDataset, FindsImagesInBothSplits) {
   const TempDirectory root;
   WriteFile(root.path(), "bolt/train/good/a.bmp", SmallBmp(1));
   WriteFile(root.path(), "bolt/train/good/copy.bmp", SmallBmp(1));
   WriteFile(root.path(), "bolt/test/good/b.bmp", SmallBmp(1));
   WriteFile(root.path(), "bolt/test/good/c.bmp", SmallBmp(2));
   WriteFile(root.path(), "bolt/test/good/d.bmp", SmallBmp(2));
-  // This category's pictures to test on come before those of the next to train on.
+  // The test images of this category come before the training images of the next one.
   WriteFile(root.path(), "a/test/cut/e.bmp", SmallBmp(1));
   const DatasetReport report = CheckDataset(OpenDataset(root.path()));
   std::vector<std::string> found;
@@ -97,12 +97,12 @@ TEST(CheckDataset, FindsMasksThatDoNotFit) {
   const DatasetReport report = CheckDataset(OpenDataset(root.path()));
   ASSERT_EQ(report.bad_masks.size(), 2u);
   EXPECT_EQ(report.bad_masks[0].name, "bolt/ground_truth/cut/a.bmp");
-  EXPECT_THAT(report.bad_masks[0].problem, HasSubstr("4x5, its picture 4x4"));
+  EXPECT_THAT(report.bad_masks[0].problem, HasSubstr("4x5, its image 4x4"));
   EXPECT_EQ(report.bad_masks[1].name, "bolt/ground_truth/cut/b.bmp");
   EXPECT_THAT(report.bad_masks[1].problem, HasSubstr("empty"));
 }
 
-TEST(CheckDataset, TheFingerprintIsThatOfTheSamples) {
+TEST(CheckDataset, TheFingerprintCoversNamesAndContents) {
   const TempDirectory root;
   WriteFile(root / "one", "parts/train/a.bmp", SmallBmp(1));
   WriteFile(root / "same elsewhere", "parts/train/a.bmp", SmallBmp(1));
@@ -117,6 +117,21 @@ TEST(CheckDataset, TheFingerprintIsThatOfTheSamples) {
   EXPECT_NE(fingerprint("other name"), fingerprint("one"));
 }
 
+// Gates use pixel figures, so other masks are other data.
+TEST(CheckDataset, TheFingerprintCoversMasks) {
+  const TempDirectory root;
+  const auto write = [&](const std::string& name, int mask_seed) {
+    WriteFile(root / name, "parts/train/good/a.bmp", SmallBmp(1));
+    WriteFile(root / name, "parts/test/cut/b.bmp", SmallBmp(2));
+    if (mask_seed > 0) WriteFile(root / name, "parts/ground_truth/cut/b.bmp", SmallBmp(mask_seed));
+    return CheckDataset(OpenDataset(root / name / "parts")).fingerprint;
+  };
+  const std::string masked = write("masked", 3);
+  EXPECT_EQ(write("the same", 3), masked);
+  EXPECT_NE(write("other mask", 4), masked);
+  EXPECT_NE(write("no mask", 0), masked);
+}
+
 void ExpectFactory(const DatasetReport& report, const std::string& category,
                    const SplitReport& train, const SplitReport& test) {
   ASSERT_EQ(report.categories.count(category), 1u) << category;
@@ -124,7 +139,7 @@ void ExpectFactory(const DatasetReport& report, const std::string& category,
   EXPECT_EQ(report.categories.at(category).test, test) << category;
 }
 
-TEST(CheckDataset, Factory4IsAsItsReadmeSays) {
+TEST(CheckDataset, CountsFactory4) {
   const fs::path factory = kSource / "../shared/datasets/factory4";
   if (!fs::exists(factory)) GTEST_SKIP() << "no ../shared/datasets/factory4 beside the project";
   const Dataset dataset = OpenDataset(factory);
@@ -142,7 +157,7 @@ TEST(CheckDataset, Factory4IsAsItsReadmeSays) {
   EXPECT_NO_THROW(CheckEvaluable(dataset));
 }
 
-TEST(CheckDataset, TheSampleCanBeTrainedAndMeasuredOn) {
+TEST(CheckDataset, TheSampleIsTrainableAndEvaluable) {
   const Dataset dataset = OpenDataset(kSource / "deploy/sample");
   const DatasetReport report = CheckDataset(dataset);
   ExpectFactory(report, "alien", {.good = 8}, {.good = 4, .defective = 4});

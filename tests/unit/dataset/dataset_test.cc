@@ -27,7 +27,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// "CATEGORY SPLIT NAME DEFECT MASK", the last two where there are such.
+// "CATEGORY SPLIT NAME DEFECT MASK"; defect and mask only if present.
 std::vector<std::string> Lines(const Dataset& dataset) {
   std::vector<std::string> lines;
   for (const Sample& sample : dataset.samples) {
@@ -141,7 +141,7 @@ TEST(OpenDataset, ReadsPlainFolders) {
   }
 }
 
-TEST(OpenDataset, NamesTheFilesItPassesOver) {
+TEST(OpenDataset, NamesIgnoredFiles) {
   const TempDirectory root;
   WriteFiles(root.path(), {"a.png", "b.gif", ".thumbnail.png"});
   EXPECT_THAT(Open(root.path()).ignored, ElementsAre("b.gif"));
@@ -168,7 +168,7 @@ TEST(OpenDataset, ReadsLists) {
               ElementsAre("dataset"));
 }
 
-TEST(OpenDataset, TakesNamesWithSpacesAndUtf8AndLinksInside) {
+TEST(OpenDataset, AcceptsSpacesUtf8AndLinksInside) {
   const TempDirectory root;
   WriteFiles(root.path(), {"große Teile/train/good/Bild 1 ä.png"});
   fs::create_symlink("Bild 1 ä.png", root / "große Teile/train/good/link.png");
@@ -177,7 +177,7 @@ TEST(OpenDataset, TakesNamesWithSpacesAndUtf8AndLinksInside) {
                           "große Teile train große Teile/train/good/link.png"));
 }
 
-TEST(OpenDataset, NamesTheCategoriesThatThereAre) {
+TEST(OpenDataset, AnUnknownCategoryIsAnsweredWithTheKnownOnes) {
   const TempDirectory root;
   WriteMvtec(root.path());
   try {
@@ -190,7 +190,7 @@ TEST(OpenDataset, NamesTheCategoriesThatThereAre) {
   }
 }
 
-TEST(OpenDataset, HasLimits) {
+TEST(OpenDataset, AppliesItsLimits) {
   const TempDirectory root;
   WriteMvtec(root.path());
   DatasetOptions few;
@@ -210,7 +210,7 @@ TEST(OpenDataset, HasLimits) {
   }
 }
 
-TEST(CheckTrainable, NamesCategoriesWithoutGoodPictures) {
+TEST(CheckTrainable, NamesCategoriesWithoutGoodImages) {
   const TempDirectory root;
   WriteMvtec(root.path());
   EXPECT_NO_THROW(CheckTrainable(Open(root.path())));
@@ -224,7 +224,7 @@ TEST(CheckTrainable, NamesCategoriesWithoutGoodPictures) {
   }
 }
 
-TEST(CheckEvaluable, NeedsBothKinds) {
+TEST(CheckEvaluable, NeedsGoodAndDefectiveImages) {
   const TempDirectory root;
   WriteMvtec(root.path());
   EXPECT_NO_THROW(CheckEvaluable(Open(root.path())));
@@ -238,7 +238,7 @@ TEST(CheckEvaluable, NeedsBothKinds) {
   }
 }
 
-TEST(DatasetFormat, NamesGoThereAndBack) {
+TEST(DatasetFormat, RoundTripsNames) {
   for (const DatasetFormat format :
        {DatasetFormat::kAuto, DatasetFormat::kMvtec, DatasetFormat::kVisa, DatasetFormat::kVisa1cls,
         DatasetFormat::kRealIad, DatasetFormat::kFolder, DatasetFormat::kCsv}) {

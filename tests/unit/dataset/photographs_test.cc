@@ -25,7 +25,7 @@ class PhotographsTest : public ::testing::Test {
   TempDirectory directory_;
 };
 
-TEST_F(PhotographsTest, AreFoundAtEveryDepthInTheOrderOfTheirNames) {
+TEST_F(PhotographsTest, FindsFilesInSubfoldersInOrderOfNames) {
   Put("b/c/deep.bmp", 30);
   Put("a.bmp", 10);
   Put("b/b.BMP", 20);
@@ -38,7 +38,7 @@ TEST_F(PhotographsTest, AreFoundAtEveryDepthInTheOrderOfTheirNames) {
   EXPECT_TRUE(photographs.skipped().empty());
 }
 
-TEST_F(PhotographsTest, WhatCannotBeReadIsLeftOutAndNamed) {
+TEST_F(PhotographsTest, SkipsAndNamesUnreadableFiles) {
   Put("good.bmp", 1);
   WriteFile(directory_.path(), "empty.png", "");
   WriteFile(directory_.path(), "text.jpg", "no picture");
@@ -49,7 +49,7 @@ TEST_F(PhotographsTest, WhatCannotBeReadIsLeftOutAndNamed) {
               ElementsAre(HasSubstr("empty.png"), HasSubstr("text.jpg"), HasSubstr("tiny.bmp")));
 }
 
-TEST_F(PhotographsTest, FingerprintIsOfNamesAndContents) {
+TEST_F(PhotographsTest, TheFingerprintCoversNamesAndContents) {
   Put("one.bmp", 1);
   Put("two.bmp", 2);
   const std::string before = Open().fingerprint();
@@ -61,7 +61,7 @@ TEST_F(PhotographsTest, FingerprintIsOfNamesAndContents) {
   EXPECT_NE(Open().fingerprint(), changed);
 }
 
-TEST_F(PhotographsTest, NothingToLearnFromIsRefused) {
+TEST_F(PhotographsTest, RefusesFoldersWithoutPhotographs) {
   for (const auto& folders :
        {std::vector<std::filesystem::path>{}, {directory_.path()}, {directory_ / "missing"}}) {
     try {

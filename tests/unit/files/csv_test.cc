@@ -37,7 +37,7 @@ TEST(ParseCsv, ReadsFields) {
   for (const auto& [text, rows] : cases) EXPECT_EQ(Fields(text), rows) << text;
 }
 
-TEST(ParseCsv, NamesTheLineOfWhatIsWrong) {
+TEST(ParseCsv, ErrorsNameTheLine) {
   const std::map<std::string, std::vector<std::string>> cases = {
       {"a,b\nc\n", {"list.csv:2:", "1 fields", "2"}},
       {"a\n\n\"b\nc", {"list.csv:3:", "never closed"}},

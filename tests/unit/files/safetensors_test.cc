@@ -26,7 +26,7 @@ std::string Text(std::span<const std::byte> bytes) {
   return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
-// A file with this header and these data.
+// A file with this header and data.
 std::string File(std::string_view header, std::string_view data = "") {
   const uint64_t length = header.size();
   std::string file(sizeof length, '\0');
@@ -57,7 +57,7 @@ std::map<std::string, TensorView> OneOfEach() {
   return tensors;
 }
 
-TEST(Safetensors, EveryTypeComesBack) {
+TEST(Safetensors, RoundTripsEveryType) {
   const TempDirectory directory;
   const auto tensors = OneOfEach();
   WriteSafetensors(directory / "f", tensors, {{"format", "pt"}, {"ünit", "1\""}});
@@ -74,18 +74,18 @@ TEST(Safetensors, EveryTypeComesBack) {
   }
 }
 
-TEST(Safetensors, TheSameTensorsGiveTheSameBytes) {
+TEST(Safetensors, EqualTensorsGiveEqualBytes) {
   const TempDirectory directory;
   WriteSafetensors(directory / "a", OneOfEach(), {{"k", "v"}});
   WriteSafetensors(directory / "b", OneOfEach(), {{"k", "v"}});
   EXPECT_EQ(ReadText(directory / "a"), ReadText(directory / "b"));
 }
 
-TEST(Safetensors, AFileIsReplacedWholeAndItsReadersKeepTheOldOne) {
+TEST(Safetensors, ReplacesAFileAtomicallyWhileReadersKeepTheOldOne) {
   const TempDirectory directory;
   WriteSafetensors(directory / "f", {{"a", {DType::kU8, {3}, Bytes("old")}}});
   const TensorFile old = ReadSafetensors(directory / "f");
-  // The writer's source is the very file that it replaces.
+  // The source of the copy is the file that it replaces.
   WriteSafetensors(directory / "f",
                    {{"b", old.tensors.at("a")}, {"c", {DType::kU8, {3}, Bytes("new")}}});
   EXPECT_EQ(Text(old.tensors.at("a").data), "old");
@@ -93,7 +93,7 @@ TEST(Safetensors, AFileIsReplacedWholeAndItsReadersKeepTheOldOne) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory.path()), {}), 1);
 }
 
-TEST(Safetensors, TensorsOutliveTheFileThatIsRemoved) {
+TEST(Safetensors, TensorsStayValidAfterTheFileIsRemoved) {
   const TempDirectory directory;
   WriteSafetensors(directory / "f", OneOfEach());
   TensorFile copy;
@@ -105,13 +105,13 @@ TEST(Safetensors, TensorsOutliveTheFileThatIsRemoved) {
   EXPECT_EQ(Text(copy.tensors.at("U8").data), Text(OneOfEach().at("U8").data));
 }
 
-TEST(Safetensors, NoTensorsAreAFileToo) {
+TEST(Safetensors, RoundTripsAFileWithoutTensors) {
   const TempDirectory directory;
   WriteSafetensors(directory / "f", {});
   EXPECT_TRUE(ReadSafetensors(directory / "f").tensors.empty());
 }
 
-TEST(Safetensors, WhatCannotBeWrittenLeavesNoFile) {
+TEST(Safetensors, AFailedWriteLeavesNoFile) {
   const TempDirectory directory;
   const auto refused = [&](const std::string& name, const TensorView& view) {
     EXPECT_THROW(WriteSafetensors(directory / "f", {{name, view}}), InvalidInput) << name;
@@ -126,7 +126,7 @@ TEST(Safetensors, WhatCannotBeWrittenLeavesNoFile) {
   EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
 }
 
-TEST(SafetensorsErrors, AreNamed) {
+TEST(SafetensorsErrors, NameTheProblem) {
   const auto tensor = [](const std::string& fields) { return "{\"w\":{" + fields + "}}"; };
   const std::string good = R"("dtype":"F32","shape":[1],"data_offsets":[0,4])";
   EXPECT_EQ(ErrorOf(File(tensor(good), "abcd")), "no error");
@@ -145,7 +145,7 @@ TEST(SafetensorsErrors, AreNamed) {
       {File("{"), "(header): not valid JSON at byte 2"},
       {File("{}x"), "not valid JSON at byte 3"},
       {File("{\"\xff\":1}"), "not valid JSON"},
-      {File("{\"a\":{},\"a\":{}}"), "the JSON key \"a\" stands twice"},
+      {File("{\"a\":{},\"a\":{}}"), "the JSON key \"a\" occurs twice"},
       {File(R"({"a":{"shape":[[[]]]}})"), "nested deeper"},
       {File(R"({"a":{"shape":[)" + std::string(400, '1') + "]}}"), "number is too large"},
       {File(R"({"w":1})"), "tensor \"w\" must be an object"},
@@ -183,18 +183,18 @@ TEST(SafetensorsErrors, AreNamed) {
   for (const auto& [file, says] : cases) EXPECT_THAT(ErrorOf(file), HasSubstr(says));
 }
 
-TEST(SafetensorsErrors, EveryTruncationIsNoticed) {
+TEST(SafetensorsErrors, EveryTruncationIsAnError) {
   const TempDirectory directory;
   WriteSafetensors(directory / "f", OneOfEach(), {{"format", "pt"}});
   const std::string file = ReadText(directory / "f");
   for (size_t size = 0; size < file.size(); ++size) {
-    // A copy of just this size, so that a sanitizer sees any read beyond.
+    // A copy of exactly this size, so that a sanitizer reports reads past its end.
     const std::string part(file, 0, size);
     EXPECT_NE(ErrorOf(part), "no error") << size;
   }
 }
 
-TEST(SafetensorsErrors, NoFlippedBitOfTheHeaderBreaksOut) {
+TEST(SafetensorsErrors, FlippedBitsOfTheHeaderAreHandled) {
   const TempDirectory directory;
   WriteSafetensors(directory / "f", OneOfEach(), {{"format", "pt"}});
   const std::string file = ReadText(directory / "f");
@@ -214,7 +214,7 @@ TEST(SafetensorsErrors, NoFlippedBitOfTheHeaderBreaksOut) {
   EXPECT_GT(accepted, 0u);
 }
 
-TEST(ReadTensorFile, TellsFormatsApartByTheirBytes) {
+TEST(ReadTensorFile, RecognisesFormatsByTheirBytes) {
   const TempDirectory directory;
   WriteSafetensors(directory / "weights.pth", {{"a", {DType::kU8, {3}, Bytes("abc")}}});
   EXPECT_EQ(ReadTensorFile(directory / "weights.pth").tensors.size(), 1u);

@@ -1,10 +1,10 @@
-// For tests in Python: what this code reads of a tensor file, and a copy of it that this code
-// wrote.
+// Reads and writes tensor files for tests in Python.
 //
-//   tensor_tool list FILE        {"tensors": {name: {"dtype", "shape", "sha256"}}, "metadata":
-//   {..}} tensor_tool rewrite IN OUT   IN in any format, OUT in safetensors
+//   tensor_tool list FILE        prints the contents as JSON:
+//                                {"tensors": {NAME: {"dtype", "shape", "sha256"}}, "metadata": {}}
+//   tensor_tool rewrite IN OUT   reads IN in any format and writes OUT as safetensors
 //
-// An error goes to standard error, and the exit status is 1.
+// Errors go to standard error with exit status 1.
 #include <exception>
 #include <iostream>
 #include <nlohmann/json.hpp>

@@ -61,7 +61,7 @@ std::string ErrorOf(std::string_view file) {
   return "no error";
 }
 
-// A pickle of these instructions.
+// A pickle with these instructions.
 std::string Program(const std::string& instructions) { return "\x80\x02" + instructions; }
 
 std::string ErrorOfPickle(const std::string& instructions) {
@@ -72,7 +72,7 @@ std::string ErrorOfTensor(const PickledTensorSpec& spec) {
   return ErrorOf(Archive(PickleStateDict("w", spec)));
 }
 
-TEST(TorchArchive, AStateDictIsRead) {
+TEST(TorchArchive, ReadsAStateDict) {
   const std::string archive = Archive(PickleStateDict("w", {}));
   const TensorFile file = Parse(archive);
   ASSERT_EQ(file.tensors.size(), 1u);
@@ -85,7 +85,7 @@ TEST(TorchArchive, AStateDictIsRead) {
   EXPECT_LT(view.data.data(), Bytes(archive).data() + archive.size());
 }
 
-TEST(TorchArchive, ItLivesInAFileLikeAnyOther) {
+TEST(TorchArchive, ReadsFromAFile) {
   const TempDirectory directory;
   WriteText(directory / "w.bin", Archive(PickleStateDict("w", {})));
   TensorFile copy;
@@ -96,7 +96,7 @@ TEST(TorchArchive, ItLivesInAFileLikeAnyOther) {
   EXPECT_THAT(FloatsOf(copy.tensors.at("w")), ElementsAre(0, 1, 2, 3, 4, 5));
 }
 
-TEST(TorchArchive, ViewsWithOtherStridesAreCopiedInOrder) {
+TEST(TorchArchive, CopiesStridedViewsToRowMajorOrder) {
   const auto read = [](const PickledTensorSpec& spec) {
     const std::string archive = Archive(PickleStateDict("w", spec));
     const TensorFile file = Parse(archive);
@@ -110,7 +110,7 @@ TEST(TorchArchive, ViewsWithOtherStridesAreCopiedInOrder) {
   EXPECT_THAT(read({.offset = 6, .shape = {0, 3}, .strides = {3, 1}}), ElementsAre());
 }
 
-TEST(TorchArchive, TheDictMayStandUnderAUsualName) {
+TEST(TorchArchive, ReadsADictUnderAKnownKey) {
   for (const char* name : {"teacher", "model", "state_dict"}) {
     const std::string archive =
         Archive(Program("}(" + PickleText("epoch") + PickleInt(3) + PickleText(name) + "}" +
@@ -125,7 +125,7 @@ TEST(TorchArchive, TheDictMayStandUnderAUsualName) {
   EXPECT_THAT(ErrorOfPickle("}."), HasSubstr("its keys are none"));
 }
 
-TEST(TorchArchive, OldArchivesHaveNoByteOrder) {
+TEST(TorchArchive, ReadsOldArchivesWithoutByteOrder) {
   const std::string pickle = PickleStateDict("w", {});
   EXPECT_EQ(ErrorOf(ZipWriter().Add("a/data.pkl", pickle).Add("a/data/0", kSix).Finish()),
             "no error");
@@ -137,7 +137,7 @@ TEST(TorchArchive, OldArchivesHaveNoByteOrder) {
               HasSubstr("has the byte order \"big\"; only \"little\" can be read"));
 }
 
-TEST(TorchArchive, Zip64AndCommentsAreUnderstood) {
+TEST(TorchArchive, ReadsZip64AndComments) {
   EXPECT_EQ(ErrorOf(ZipWriter()
                         .UseZip64()
                         .Add("a/data.pkl", PickleStateDict("w", {}))
@@ -146,7 +146,7 @@ TEST(TorchArchive, Zip64AndCommentsAreUnderstood) {
             "no error");
 }
 
-TEST(TorchArchive, NothingIsExecutedAndTheNameIsSaid) {
+TEST(TorchArchive, RefusesOtherPythonNamesByName) {
   const std::string call = PickleText("touch /tmp/owned") + "\x85R.";
   EXPECT_THAT(ErrorOfPickle("cos\nsystem\n" + call),
               AllOf(HasSubstr("\"os.system\" is refused"), HasSubstr("nothing is ever executed")));
@@ -160,7 +160,7 @@ TEST(TorchArchive, NothingIsExecutedAndTheNameIsSaid) {
   EXPECT_THAT(ErrorOfPickle("c\x1b[31m\nx\n."), HasSubstr("\"\\u001b[31m.x\" is refused"));
 }
 
-TEST(TorchArchive, InstructionsThatNoStateDictNeedsAreRefused) {
+TEST(TorchArchive, RefusesOtherInstructions) {
   for (const char instruction :
        {'i', 'o', '\x81', '\x92', '\x82', 'P', '\x97', '2', '0', '1', '\x8f', '\x8b'}) {
     EXPECT_THAT(ErrorOfPickle(std::string(1, instruction) + "."),
@@ -169,7 +169,7 @@ TEST(TorchArchive, InstructionsThatNoStateDictNeedsAreRefused) {
   }
 }
 
-TEST(TorchArchive, AProgramThatMakesNoSenseIsRefused) {
+TEST(TorchArchive, RefusesInvalidPrograms) {
   const struct {
     std::string program;
     const char* says;
@@ -215,20 +215,20 @@ TEST(TorchArchive, AProgramThatMakesNoSenseIsRefused) {
   for (const auto& [program, says] : cases) EXPECT_THAT(ErrorOfPickle(program), HasSubstr(says));
 }
 
-TEST(TorchArchive, DepthAndCyclesAreHarmless) {
+TEST(TorchArchive, HandlesDeepAndCyclicValues) {
   // A tuple in a tuple in a tuple ..
   EXPECT_THAT(ErrorOfPickle(")" + std::string(1'000'000, '\x85') + "."),
               HasSubstr("does not hold a dict"));
-  // A list that holds itself, and a dict that does.
+  // A list and a dict that contain themselves.
   EXPECT_THAT(ErrorOfPickle("]q1h1a."), HasSubstr("does not hold a dict"));
   EXPECT_THAT(ErrorOfPickle("}q1" + PickleText("model") + "h1s."), HasSubstr("neither a dict"));
 }
 
-TEST(TorchArchive, ThePickleIsBounded) {
+TEST(TorchArchive, LimitsTheSizeOfThePickle) {
   EXPECT_THAT(ErrorOfPickle(std::string(9 << 20, 'N')), HasSubstr("a state dict's has at most"));
 }
 
-TEST(TorchArchive, TensorsStayWithinTheirStorage) {
+TEST(TorchArchive, RefusesTensorsOutsideTheirStorage) {
   const char* beyond = "tensor \"w\" reaches beyond its storage of 6 elements";
   constexpr int64_t kLarge = int64_t{1} << 62;
   EXPECT_THAT(ErrorOfTensor({.shape = {7}, .strides = {1}}), HasSubstr(beyond));
@@ -255,7 +255,7 @@ TEST(TorchArchive, TensorsStayWithinTheirStorage) {
               HasSubstr("at most 16 numbers"));
 }
 
-TEST(TorchArchive, ViewsThatOverlapCannotBlowUp) {
+TEST(TorchArchive, RefusesOverlappingViews) {
   const char* overlap = "tensor \"w\" is a view whose elements overlap";
   EXPECT_THAT(ErrorOfTensor({.shape = {1 << 30, 1 << 20}, .strides = {0, 0}}), HasSubstr(overlap));
   EXPECT_THAT(ErrorOfTensor({.shape = {3, 2}, .strides = {1, 1}}), HasSubstr(overlap));
@@ -269,7 +269,7 @@ TEST(TorchArchive, ViewsThatOverlapCannotBlowUp) {
               HasSubstr("need more memory than the file has bytes"));
 }
 
-TEST(TorchArchive, DamagedEntriesAreNamed) {
+TEST(TorchArchive, NamesDamagedEntries) {
   const std::string pickle = PickleStateDict("w", {});
   const auto with = [&](const ZipWriter::Lie& lie) {
     return ErrorOf(ZipWriter().Add("a/data.pkl", pickle).Add("a/data/0", kSix, lie).Finish());
@@ -291,8 +291,8 @@ TEST(TorchArchive, DamagedEntriesAreNamed) {
       HasSubstr("is a TorchScript program; save its state_dict()"));
 }
 
-// So that a small file cannot ask for checksums of the same bytes over and over.
-TEST(TorchArchive, EntriesThatOverlapAreRefused) {
+// Otherwise a small file could request many checksums of the same bytes.
+TEST(TorchArchive, RefusesOverlappingEntries) {
   const std::string storage(240'000, '\0');
   const auto entries = [&](bool alias) {
     ZipWriter zip;
@@ -308,13 +308,13 @@ TEST(TorchArchive, EntriesThatOverlapAreRefused) {
   EXPECT_THAT(ErrorOf(entries(true)), HasSubstr("has entries that overlap"));
 }
 
-TEST(TorchArchive, TheFormatBefore16IsExplained) {
+TEST(TorchArchive, ExplainsTheFormatBefore16) {
   const std::string old("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15);
   EXPECT_THAT(ErrorOf(old), AllOf(HasSubstr("PyTorch's format before 1.6"),
                                   HasSubstr("torch.save, or as safetensors")));
 }
 
-TEST(TorchArchive, EveryTruncationIsNoticed) {
+TEST(TorchArchive, EveryTruncationIsAnError) {
   const std::string file = Archive(PickleStateDict("w", {}));
   for (size_t size = 0; size < file.size(); ++size) {
     const std::string part(file, 0, size);
@@ -322,15 +322,15 @@ TEST(TorchArchive, EveryTruncationIsNoticed) {
   }
 }
 
-TEST(TorchArchive, EveryTruncationOfThePickleIsNoticed) {
+TEST(TorchArchive, EveryTruncationOfThePickleIsAnError) {
   const std::string pickle = PickleStateDict("w", {.shape = {3, 2}, .strides = {1, 3}});
   for (size_t size = 0; size < pickle.size(); ++size) {
     EXPECT_NE(ErrorOf(Archive(pickle.substr(0, size))), "no error") << size;
   }
 }
 
-// In the file, where checksums catch it, and in the pickle with a checksum that agrees.
-TEST(TorchArchive, NoFlippedBitBreaksOut) {
+// In the file, where checksums detect it, and in the pickle with a matching checksum.
+TEST(TorchArchive, FlippedBitsAreHandled) {
   const std::string pickle = PickleStateDict("w", {.shape = {3, 2}, .strides = {1, 3}});
   const std::string file =
       ZipWriter().UseZip64().Add("a/data.pkl", pickle).Add("a/data/0", kSix).Finish();

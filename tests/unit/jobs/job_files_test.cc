@@ -175,7 +175,7 @@ class Any {
   std::mt19937_64 random_;
 };
 
-TEST(JobFiles, WhatIsWrittenIsReadBackEqualToTheLastBit) {
+TEST(JobFiles, FilesReadBackExactly) {
   const TempDirectory job;
   for (uint64_t seed = 0; seed < 60; ++seed) {
     Any any(seed);
@@ -205,14 +205,14 @@ TEST(JobFiles, WhatIsWrittenIsReadBackEqualToTheLastBit) {
   }
 }
 
-TEST(JobFiles, AFileThatIsNotThereIsNotFound) {
+TEST(JobFiles, MissingFileIsNotFound) {
   const TempDirectory job;
   EXPECT_EQ(ReadSpec(job.path()).status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(ReadError(job.path()).status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(ReadOutcome(job.path()).status().message()), HasSubstr(kResultFile));
 }
 
-TEST(JobFiles, ATruncatedFileIsDataLossThatNamesItWhereverItEnds) {
+TEST(JobFiles, TruncatedFileIsDataLossWithItsName) {
   const TempDirectory job;
   ASSERT_TRUE(WriteSpec(job.path(), Any(5).Spec()).ok());
   const std::string whole = ReadText(job / kSpecFile);
@@ -231,7 +231,7 @@ struct Damage {
   const char* words;
 };
 
-TEST(JobFiles, DamageIsNamedByItsPath) {
+TEST(JobFiles, DamagedFieldIsNamedByItsPath) {
   const TempDirectory job;
   ASSERT_TRUE(WriteSpec(job.path(), JobSpec()).ok());
   const std::string whole = ReadText(job / kSpecFile);
@@ -244,7 +244,7 @@ TEST(JobFiles, DamageIsNamedByItsPath) {
       {"\"skip_unreadable\": false", "\"skip_unreadable\": 0", "must be true or false"},
       {"\"labels\": {}", "\"labels\": []", "\"labels\" must be an object"},
       {"\"labels\": {}", "\"labels\": {}, \"more\": 1", "\"more\" is not a key"},
-      {"\"labels\": {}", "\"labels\": {}, \"labels\": {}", "stands twice"},
+      {"\"labels\": {}", "\"labels\": {}, \"labels\": {}", "occurs twice"},
       {"\"world_size\": 1", "\"world_size\": 99999999999", "\"world_size\" is out of range"},
       {"\"precision\": \"fp32\"", "\"precision\": \"fp8\"", "is \"fp8\", which this program does"},
   };
@@ -259,7 +259,7 @@ TEST(JobFiles, DamageIsNamedByItsPath) {
   }
 }
 
-TEST(JobFiles, AResultHoldsTheScoresOfAWholeDataset) {
+TEST(JobFiles, ResultHoldsTheScoresOfALargeDataset) {
   const TempDirectory job;
   model::TrainOutcome outcome;
   outcome.version = "1";
@@ -279,7 +279,7 @@ TEST(JobFiles, AResultHoldsTheScoresOfAWholeDataset) {
   EXPECT_EQ(read->version, "1");
 }
 
-TEST(JobFiles, WhatJsonCannotSayIsRefusedAndTheOldFileStays) {
+TEST(JobFiles, ValuesWithoutJsonFormAreRefusedAndTheOldFileStays) {
   const TempDirectory job;
   ASSERT_TRUE(WriteError(job.path(), {"OLD", "", ""}).ok());
   EXPECT_EQ(WriteError(job.path(), {"NEW", "", "\xff"}).code(), absl::StatusCode::kInvalidArgument);
@@ -308,7 +308,7 @@ class SmallDisk {
   rlimit before_;
 };
 
-TEST(JobFiles, AFullDiskIsNamedAndTheOldFileStays) {
+TEST(JobFiles, FullDiskIsReportedAndTheOldFileStays) {
   const TempDirectory job;
   JobRecord record;
   record.reason = "old";

@@ -41,7 +41,7 @@ class JobPlannerTest : public ::testing::Test {
     fs::create_directory(root_ / "models");
   }
 
-  // Eight good pictures to train on, one good and one defective to test on.
+  // Eight good training images; one good and one defective test image.
   void WriteParts(const std::string& dataset, const std::string& category) {
     for (uint8_t i = 0; i < 8; ++i) {
       WriteFile(root_ / "data" / dataset, absl::StrCat(category, "/train/good/", i, ".bmp"),
@@ -63,9 +63,9 @@ class JobPlannerTest : public ::testing::Test {
   }
 
   absl::Status Plan(JobSpec& spec) {
-    const JobPlanner planner({.data_root = data_root_, .encoders = root_ / "encoders"}, datasets_,
-                             models_,
-                             [this](const std::string& device) { return Resolve(device); });
+    const JobPlanner planner(
+        {.data_root = data_root_, .encoders = {root_ / "encoders", root_ / "installed"}}, datasets_,
+        models_, [this](const std::string& device) { return Resolve(device); });
     return planner.Plan(spec);
   }
 
@@ -108,7 +108,7 @@ class JobPlannerTest : public ::testing::Test {
   int gpus_ = 0;
 };
 
-TEST_F(JobPlannerTest, FillsInWhatWasLeftOpen) {
+TEST_F(JobPlannerTest, SetsTheFieldsThatTheRequestLeavesOpen) {
   JobSpec spec = Spec();
   const absl::Status status = Plan(spec);
   ASSERT_TRUE(status.ok()) << status;
@@ -121,10 +121,10 @@ TEST_F(JobPlannerTest, FillsInWhatWasLeftOpen) {
   EXPECT_EQ(spec.train.device, "cpu");
   EXPECT_EQ(spec.train.init_from, "");
   EXPECT_EQ(spec.train.active_version, "");
-  EXPECT_EQ(spec.dataset_path, "two") << "as it was asked for";
+  EXPECT_EQ(spec.dataset_path, "two") << "as requested";
 }
 
-TEST_F(JobPlannerTest, KeepsWhatWasAskedFor) {
+TEST_F(JobPlannerTest, KeepsTheFieldsOfTheRequest) {
   JobSpec spec = Spec();
   spec.train.categories = {"pcb"};
   spec.encoder = "mine";
@@ -135,7 +135,7 @@ TEST_F(JobPlannerTest, KeepsWhatWasAskedFor) {
   EXPECT_EQ(spec.train.encoder_file, root_ / "encoders/mine.pth");
 }
 
-TEST_F(JobPlannerTest, AnUploadedDatasetMustBeComplete) {
+TEST_F(JobPlannerTest, UploadedDatasetMustBeComplete) {
   JobSpec spec = Spec();
   spec.dataset_path = "";
   spec.dataset_id = "mine";
@@ -143,11 +143,11 @@ TEST_F(JobPlannerTest, AnUploadedDatasetMustBeComplete) {
   ExpectRefused(spec, absl::StatusCode::kNotFound, "spec.dataset_id", "\"mine\"");
   auto upload = datasets_.Begin("mine", 0, 0);
   ASSERT_TRUE(upload.ok()) << upload.status();
-  const std::string picture = SmallBmp();
-  const auto bytes = static_cast<int64_t>(picture.size());
+  const std::string image = SmallBmp();
+  const auto bytes = static_cast<int64_t>(image.size());
   ASSERT_TRUE(
-      (*upload)->StartFile("0.bmp", bytes, absl::HexStringToBytes(model::Sha256Hex(picture))).ok());
-  ASSERT_TRUE((*upload)->Append(picture).ok());
+      (*upload)->StartFile("0.bmp", bytes, absl::HexStringToBytes(model::Sha256Hex(image))).ok());
+  ASSERT_TRUE((*upload)->Append(image).ok());
   ExpectRefused(spec, absl::StatusCode::kFailedPrecondition, "spec.dataset_id", "not complete");
   ASSERT_TRUE((*upload)->Finish(1).ok());
   const absl::Status status = Plan(spec);
@@ -155,7 +155,7 @@ TEST_F(JobPlannerTest, AnUploadedDatasetMustBeComplete) {
   EXPECT_THAT(spec.train.categories, ElementsAre("mine"));
 }
 
-TEST_F(JobPlannerTest, ADatasetLiesBelowTheDataRoot) {
+TEST_F(JobPlannerTest, DatasetPathStaysBelowTheDataRoot) {
   WriteFile(root_ / "outside", "pcb/train/good/0.bmp", SmallBmp());
   fs::create_directory_symlink(root_ / "outside", root_ / "data/leaving");
   fs::create_directory_symlink(root_ / "outside/missing", root_ / "data/dangling");
@@ -196,16 +196,16 @@ TEST_F(JobPlannerTest, ADatasetLiesBelowTheDataRoot) {
   EXPECT_FALSE(Plan(dangling).ok());
 }
 
-TEST_F(JobPlannerTest, WithoutADataRootOnlyUploadsAreTrainedOn) {
+TEST_F(JobPlannerTest, WithoutADataRootOnlyUploadedDatasetsAreAccepted) {
   data_root_ = "";
   ExpectRefused(Spec(), absl::StatusCode::kPermissionDenied, "spec.dataset_path", "upload");
   data_root_ = root_ / "missing";
   ExpectRefused(Spec(), absl::StatusCode::kFailedPrecondition, "spec.dataset_path", "data root");
 }
 
-TEST_F(JobPlannerTest, ADatasetThatCannotBeTrainedOnSaysWhy) {
+TEST_F(JobPlannerTest, UnusableDatasetIsRefusedWithTheReason) {
   fs::create_directories(root_ / "data/empty");
-  WriteFile(root_ / "data/bad-only", "pcb/train/good/readme.txt", "no picture");
+  WriteFile(root_ / "data/bad-only", "pcb/train/good/readme.txt", "not an image");
   WriteFile(root_ / "data/bad-only", "pcb/test/scratch/0.bmp", SmallBmp());
   for (const char* path : {"empty", "bad-only"}) {
     JobSpec spec = Spec();
@@ -224,10 +224,38 @@ TEST_F(JobPlannerTest, ADatasetThatCannotBeTrainedOnSaysWhy) {
   ExpectRefused(batch, absl::StatusCode::kInvalidArgument, "spec.overrides.batch_size", "64");
 }
 
-TEST_F(JobPlannerTest, UnknownEncodersListTheKnown) {
+TEST_F(JobPlannerTest, InstalledEncodersAreFoundAfterThoseOfTheOperator) {
+  fs::remove_all(root_ / "encoders");
+  WriteFile(root_ / "installed", "encoder-pyramid.safetensors", "installed");
+  JobSpec spec = Spec();
+  ASSERT_TRUE(Plan(spec).ok());
+  EXPECT_EQ(spec.train.encoder_file, root_ / "installed/encoder-pyramid.safetensors");
+  WriteFile(root_ / "encoders", "encoder-pyramid.pth", "operator");
+  spec = Spec();
+  ASSERT_TRUE(Plan(spec).ok());
+  EXPECT_EQ(spec.train.encoder_file, root_ / "encoders/encoder-pyramid.pth");
+}
+
+// The manifest of the result would be refused, after all training steps.
+TEST_F(JobPlannerTest, ACategoryThatAManifestRefusesIsRefused) {
+  for (const std::string& category : {std::string("pcb\n2"), std::string(129, 'a')}) {
+    const std::string dataset = absl::StrCat("with-", category.size());
+    WriteParts(dataset, category);
+    JobSpec spec = Spec();
+    spec.dataset_path = dataset;
+    ExpectRefused(spec, absl::StatusCode::kInvalidArgument, "spec.dataset_path", "rename it");
+  }
+}
+
+TEST_F(JobPlannerTest, UnknownEncoderListsTheKnownOnes) {
   JobSpec unknown = Spec();
   unknown.encoder = "theirs";
   ExpectRefused(unknown, absl::StatusCode::kNotFound, "spec.encoder", "encoder-pyramid, mine");
+  WriteFile(root_ / "installed", "shipped.safetensors", "shipped");
+  WriteFile(root_ / "installed", "mine.safetensors", "shipped");
+  WriteFile(root_ / "installed", "proad-pyramid.safetensors", "a model");
+  ExpectRefused(unknown, absl::StatusCode::kNotFound, "spec.encoder",
+                "encoder-pyramid, mine, shipped");
   JobSpec none = Spec();
   none.train.preset = "proad-large";
   ExpectRefused(none, absl::StatusCode::kInvalidArgument, "spec.encoder", "encoder-large");
@@ -244,7 +272,7 @@ TEST_F(JobPlannerTest, OverridesMustFitThePreset) {
                 "groups");
 }
 
-TEST_F(JobPlannerTest, TheDeviceMustBeThere) {
+TEST_F(JobPlannerTest, DeviceMustExist) {
   JobSpec missing = Spec();
   missing.train.device = "cuda:3";
   ExpectRefused(missing, absl::StatusCode::kFailedPrecondition, "spec.device", "no CUDA device");
@@ -259,7 +287,7 @@ TEST_F(JobPlannerTest, TheDeviceMustBeThere) {
                 "CUDA");
 }
 
-TEST_F(JobPlannerTest, EachOfSeveralProcessesTakesAGpuOfItsOwn) {
+TEST_F(JobPlannerTest, EachOfSeveralProcessesUsesItsOwnGpu) {
   JobSpec on_cpus = Spec();
   on_cpus.train.world_size = 4;
   EXPECT_TRUE(Plan(on_cpus).ok());
@@ -283,7 +311,7 @@ TEST_F(JobPlannerTest, EachOfSeveralProcessesTakesAGpuOfItsOwn) {
   ExpectRefused(too_many, absl::StatusCode::kFailedPrecondition, "spec.world_size", "not so many");
 }
 
-TEST_F(JobPlannerTest, AJobMayStartFromAVersionOfTheSameNetwork) {
+TEST_F(JobPlannerTest, JobStartsFromAVersionOfTheSameNetwork) {
   WriteTrained("1", root_ / "encoders/encoder-pyramid.safetensors");
   WriteTrained("2", root_ / "encoders/encoder-pyramid.safetensors");
   WriteText(root_ / "models/pcb/active", "1");
@@ -298,7 +326,7 @@ TEST_F(JobPlannerTest, AJobMayStartFromAVersionOfTheSameNetwork) {
   }
 }
 
-TEST_F(JobPlannerTest, AVersionThatDoesNotFitIsNoStart) {
+TEST_F(JobPlannerTest, JobDoesNotStartFromAVersionOfAnotherNetwork) {
   WriteTrained("1", root_ / "encoders/encoder-pyramid.safetensors");
   JobSpec spec = Spec();
   spec.init_from = "gravel";
@@ -325,7 +353,7 @@ TEST_F(JobPlannerTest, AVersionThatDoesNotFitIsNoStart) {
   ExpectRefused(spec, absl::StatusCode::kDataLoss, "spec.init_from", "manifest.json");
 }
 
-TEST_F(JobPlannerTest, TheGateComparesWithWhatIsActive) {
+TEST_F(JobPlannerTest, GateComparesWithTheActiveVersion) {
   JobSpec spec = Spec();
   spec.train.gate.emplace().not_worse_than_active = true;
   ASSERT_TRUE(Plan(spec).ok());
@@ -341,7 +369,7 @@ TEST_F(JobPlannerTest, TheGateComparesWithWhatIsActive) {
   EXPECT_EQ(spec.train.active_version, "");
 }
 
-TEST_F(JobPlannerTest, TheGateNamesCategoriesOfTheJob) {
+TEST_F(JobPlannerTest, GateAcceptsOnlyCategoriesOfTheJob) {
   JobSpec spec = Spec();
   spec.train.categories = {"pcb"};
   spec.train.gate.emplace().minimums = {{"image_auroc", "", 0.5}, {"image_auroc", "pcb", 0.5}};

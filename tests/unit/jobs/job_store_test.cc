@@ -57,7 +57,7 @@ std::vector<std::string> NamesIn(const fs::path& directory) {
   return names;
 }
 
-TEST(JobStore, AJobIsFoundAgainAsItWasWritten) {
+TEST(JobStore, JobIsLoadedAsItWasWritten) {
   const TempDirectory directory;
   const fs::path root = directory / "made/when/absent";
   JobRecord record;
@@ -75,7 +75,7 @@ TEST(JobStore, AJobIsFoundAgainAsItWasWritten) {
   EXPECT_TRUE(*jobs->front().record == record);
 }
 
-TEST(JobStore, IdsRiseEvenWithinAMillisecondAndAfterTheClockWentBack) {
+TEST(JobStore, IdsIncreaseWithinAMillisecondAndAfterTheClockIsSetBack) {
   const TempDirectory directory;
   std::vector<std::string> ids;
   {
@@ -96,7 +96,7 @@ TEST(JobStore, IdsRiseEvenWithinAMillisecondAndAfterTheClockWentBack) {
   EXPECT_EQ(std::unique(ids.begin(), ids.end()), ids.end());
 }
 
-TEST(JobStore, ADamagedJobIsFoundAndDisturbsNoOther) {
+TEST(JobStore, DamagedJobIsLoadedAndOthersAreNotAffected) {
   const TempDirectory directory;
   std::string damaged, whole;
   {
@@ -115,7 +115,7 @@ TEST(JobStore, ADamagedJobIsFoundAndDisturbsNoOther) {
   EXPECT_TRUE((*jobs)[1].spec.ok() && (*jobs)[1].record.ok());
 }
 
-TEST(JobStore, WhatACrashLeftHalfMadeIsClearedAwayAndIsNoJob) {
+TEST(JobStore, IncompleteDirectoryOfACrashIsRemoved) {
   const TempDirectory directory;
   std::string id;
   {
@@ -136,7 +136,7 @@ TEST(JobStore, WhatACrashLeftHalfMadeIsClearedAwayAndIsNoJob) {
   EXPECT_THAT(NamesIn(directory.path() / id), ElementsAre(kSpecFile, kStateFile));
 }
 
-TEST(JobStore, ARemovedJobIsOutOfSightAtOnceAndItsRoomIsGivenBack) {
+TEST(JobStore, RemovedJobIsHiddenAtOnceAndDeletedLater) {
   const TempDirectory directory;
   const auto store = OpenStore(directory.path());
   const std::string id = CreateJob(*store, "a");
@@ -152,7 +152,7 @@ TEST(JobStore, ARemovedJobIsOutOfSightAtOnceAndItsRoomIsGivenBack) {
   EXPECT_THAT(NamesIn(directory.path()), IsEmpty());
 }
 
-TEST(JobStore, ASecondServerIsRefused) {
+TEST(JobStore, SecondServerIsRefused) {
   const TempDirectory directory;
   {
     const auto store = OpenStore(directory.path());
@@ -163,7 +163,7 @@ TEST(JobStore, ASecondServerIsRefused) {
   EXPECT_TRUE(JobStore::Open(directory.path()).ok());
 }
 
-TEST(JobStore, ADirectoryThatCannotBeMadeIsNamed) {
+TEST(JobStore, DirectoryThatCannotBeCreatedIsNamed) {
   const TempDirectory directory;
   WriteText(directory / "file", "");
   const auto store = JobStore::Open(directory / "file/jobs");
@@ -178,7 +178,7 @@ void ExpectRefusedForRoom(const absl::StatusOr<std::string>& created, const fs::
   EXPECT_THAT(NamesIn(root), IsEmpty()) << "something half written was left behind";
 }
 
-TEST(JobStore, NothingIsLeftOfAJobThatFindsNoRoom) {
+TEST(JobStore, JobBeyondTheFileSizeLimitLeavesNoFiles) {
   const TempDirectory directory;
   const auto store = OpenStore(directory.path());
   JobSpec spec = SpecOf("m");
@@ -195,7 +195,7 @@ TEST(JobStore, NothingIsLeftOfAJobThatFindsNoRoom) {
   EXPECT_TRUE(store->Create(spec, record).ok()) << "there is room again";
 }
 
-TEST(JobStore, NothingIsLeftOfAJobOnAFullFileSystem) {
+TEST(JobStore, JobOnAFullFileSystemLeavesNoFiles) {
   const TempDirectory directory;
   if (mount("proad-test", directory.path().c_str(), "tmpfs", 0, "size=64k") != 0) {
     GTEST_SKIP() << "a small file system cannot be mounted here: it takes root";

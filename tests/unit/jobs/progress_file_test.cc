@@ -42,7 +42,7 @@ void Append(const std::filesystem::path& path, const std::string& text) {
   std::ofstream(path, std::ios::app) << text;
 }
 
-TEST(ProgressFile, ALineHoldsEverything) {
+TEST(ProgressFile, LineHoldsAllFields) {
   ProgressRecord record{.sequence = 7, .time = kStart + absl::Nanoseconds(1), .train = {}};
   record.train = {.phase = TrainPhase::kEvaluating,
                   .epoch = 1,
@@ -70,7 +70,7 @@ TEST(ProgressFile, ALineHoldsEverything) {
   EXPECT_EQ(parsed->train.total, 9);
 }
 
-TEST(ProgressFile, NumbersThatAreNotFiniteDoNotSpoilALine) {
+TEST(ProgressFile, NumbersThatAreNotFiniteBecomeZero) {
   ProgressRecord record;
   record.train.loss = std::nan("");
   record.train.images_per_second = std::numeric_limits<double>::infinity();
@@ -82,7 +82,7 @@ TEST(ProgressFile, NumbersThatAreNotFiniteDoNotSpoilALine) {
   EXPECT_FALSE(parsed->train.eta_seconds);
 }
 
-TEST(ProgressFile, AnythingElseIsNoLine) {
+TEST(ProgressFile, OtherTextIsNotALine) {
   const std::string line = FormatProgress({});
   for (size_t size = 0; size < line.size(); ++size) {
     EXPECT_FALSE(ParseProgress(line.substr(0, size))) << size;
@@ -91,7 +91,7 @@ TEST(ProgressFile, AnythingElseIsNoLine) {
   EXPECT_FALSE(ParseProgress("{\"sequence\":1}"));
 }
 
-TEST(ProgressFile, ReportsAreWrittenAtMostSoOftenButANewPhaseAndTheLastOneAlways) {
+TEST(ProgressFile, WriterLimitsItsRateExceptForANewPhaseAndTheLastReport) {
   const TempDirectory directory;
   const auto path = directory / "progress.jsonl";
   {
@@ -107,7 +107,7 @@ TEST(ProgressFile, ReportsAreWrittenAtMostSoOftenButANewPhaseAndTheLastOneAlways
   EXPECT_EQ(StepsIn(path).back(), 52) << "the last report must not be lost";
 }
 
-TEST(ProgressFile, TheNextAttemptGoesOnBehindAHalfWrittenLine) {
+TEST(ProgressFile, NextAttemptCutsOffAnIncompleteLine) {
   const TempDirectory directory;
   const auto path = directory / "progress.jsonl";
   { ProgressWriter(path).Report(AtStep(1), kStart); }
@@ -119,11 +119,11 @@ TEST(ProgressFile, TheNextAttemptGoesOnBehindAHalfWrittenLine) {
   const auto record = reader.Poll();
   ASSERT_TRUE(record);
   EXPECT_EQ(record->train.step, 5);
-  EXPECT_EQ(record->sequence, 2) << "numbers go on over attempts";
+  EXPECT_EQ(record->sequence, 2) << "the sequence continues over attempts";
   EXPECT_EQ(StepsIn(path), (std::vector<int64_t>{1, 5}));
 }
 
-TEST(ProgressFile, AReaderGetsTheLastOneOfWhatIsNewOnce) {
+TEST(ProgressFile, ReaderReturnsTheLastNewRecordOnce) {
   const TempDirectory directory;
   const auto path = directory / "progress.jsonl";
   ProgressReader reader(path);
@@ -137,7 +137,7 @@ TEST(ProgressFile, AReaderGetsTheLastOneOfWhatIsNewOnce) {
   EXPECT_EQ(ProgressReader(path).Poll()->train.step, 4) << "a late reader sees where it stands";
 }
 
-TEST(ProgressFile, LinesThatAreNoReportsArePassedOver) {
+TEST(ProgressFile, ReaderIgnoresLinesThatAreNotRecords) {
   const TempDirectory directory;
   const auto path = directory / "progress.jsonl";
   { ProgressWriter(path).Report(AtStep(1), kStart); }
@@ -147,7 +147,7 @@ TEST(ProgressFile, LinesThatAreNoReportsArePassedOver) {
   EXPECT_FALSE(ProgressReader(path).Poll());
 }
 
-TEST(ProgressFile, TheFileStaysSmallAndReadersFollowItsReplacement) {
+TEST(ProgressFile, ReaderFollowsTheFileWhenTheWriterCompactsIt) {
   const TempDirectory directory;
   const auto path = directory / "progress.jsonl";
   constexpr int64_t kMaxBytes = 100'000;

@@ -21,7 +21,7 @@ using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
 
-constexpr char kRole[] = "RANKS_TEST_ROLE";  // what a rank is to do
+constexpr char kRole[] = "RANKS_TEST_ROLE";  // what a rank does
 
 bool Is(const char* variable, const std::string& value) {
   const char* const found = getenv(variable);
@@ -60,7 +60,7 @@ Variables With(Variables variables, const std::string& name, const std::string& 
 const Variables kWhole = {
     {"RANK", "2"}, {"WORLD_SIZE", "4"}, {"MASTER_ADDR", "train-0.train"}, {"MASTER_PORT", "29500"}};
 
-TEST(Membership, IsThatOfTheEnvironment) {
+TEST(Membership, IsReadFromTheEnvironment) {
   const auto read = Read(kWhole);
   ASSERT_TRUE(read.ok()) << read.status();
   ASSERT_TRUE(read->has_value());
@@ -72,13 +72,13 @@ TEST(Membership, IsThatOfTheEnvironment) {
   EXPECT_EQ((*Read(With(kWhole, "LOCAL_RANK", "1")))->local_rank, 1);
 }
 
-TEST(Membership, IsNoneWithoutARank) {
+TEST(Membership, IsAbsentWithoutRank) {
   const auto read = Read({{"WORLD_SIZE", "4"}, {"MASTER_PORT", "x"}});
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_FALSE(read->has_value());
 }
 
-TEST(Membership, WhatIsMissingOrImpossibleIsNamed) {
+TEST(Membership, MissingOrInvalidVariableIsNamed) {
   for (const auto& [name, value] : Variables{{"RANK", "4"},
                                              {"WORLD_SIZE", "0"},
                                              {"WORLD_SIZE", "65"},
@@ -119,7 +119,7 @@ class LocalRanksTest : public ::testing::Test {
   std::map<int, std::string> words_;
 };
 
-TEST_F(LocalRanksTest, AreToldWhoTheyAreAndHowTheyEndIsTold) {
+TEST_F(LocalRanksTest, LearnTheirRankAndReportTheirEnd) {
   auto ranks = Start("look");
   ranks->Await(absl::InfiniteDuration());
   ranks.reset();
@@ -127,7 +127,7 @@ TEST_F(LocalRanksTest, AreToldWhoTheyAreAndHowTheyEndIsTold) {
   EXPECT_EQ(words_[2], "ended with exit code 12");
 }
 
-TEST_F(LocalRanksTest, AKilledOneIsToldApart) {
+TEST_F(LocalRanksTest, ReportTheSignalOfAKilledRank) {
   auto ranks = Start("die");
   ranks->Await(absl::InfiniteDuration());
   ranks.reset();
@@ -135,15 +135,15 @@ TEST_F(LocalRanksTest, AKilledOneIsToldApart) {
   EXPECT_THAT(words_[1], HasSubstr("signal 9"));
 }
 
-TEST_F(LocalRanksTest, NoneOutlivesTheObjectAndNobodyIsTold) {
+TEST_F(LocalRanksTest, AreKilledByTheDestructorWithoutAReport) {
   auto ranks = Start("wait");
   ranks->Await(absl::ZeroDuration());
   ranks.reset();
   EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1) << "one was left";
-  EXPECT_THAT(ends_, IsEmpty()) << "who has them killed knows";
+  EXPECT_THAT(ends_, IsEmpty()) << "the destructor does not report";
 }
 
-TEST_F(LocalRanksTest, KnowWhetherTheirParentLives) {
+TEST_F(LocalRanksTest, DetectThatTheirParentHasEnded) {
   auto ranks = Start("parent");
   ranks->Await(absl::InfiniteDuration());
   ranks.reset();

@@ -13,11 +13,11 @@ using enum JobState;
 
 const std::vector<JobState> kAll = {kQueued, kRunning, kSucceeded, kFailed, kCancelled};
 
-TEST(TrainJob, MovesAreThoseOfTheContractAndNoOthers) {
+TEST(TrainJob, TableAllowsTheDocumentedTransitionsOnly) {
   const std::set<std::pair<JobState, JobState>> allowed = {
-      {kQueued, kRunning},    {kQueued, kCancelled},  // it gets its turn, or never does
-      {kRunning, kSucceeded}, {kRunning, kFailed},
-      {kRunning, kCancelled}, {kRunning, kQueued},    // its process died and there is no room
+      {kQueued, kRunning},    {kQueued, kCancelled}, {kQueued, kFailed},  // its files are damaged
+      {kRunning, kSucceeded}, {kRunning, kFailed},   {kRunning, kCancelled},
+      {kRunning, kQueued},                            // its trainer crashed and it has no slot
       {kFailed, kQueued},     {kCancelled, kQueued},  // resumed
   };
   for (const JobState from : kAll) {
@@ -28,13 +28,13 @@ TEST(TrainJob, MovesAreThoseOfTheContractAndNoOthers) {
   }
 }
 
-TEST(TrainJob, OnlyWhatIsNotQueuedOrRunningHasEnded) {
+TEST(TrainJob, QueuedAndRunningJobsHaveNotEnded) {
   for (const JobState state : kAll) {
     EXPECT_EQ(HasEnded(state), state != kQueued && state != kRunning) << NameOf(state);
   }
 }
 
-TEST(TrainJob, StatesHaveTheNamesOfTheContract) {
+TEST(TrainJob, StatesHaveTheNamesOfTheProto) {
   std::vector<std::string> names;
   for (const JobState state : kAll) names.push_back(NameOf(state));
   EXPECT_EQ(names,

@@ -1,4 +1,4 @@
-// Versions that a job activates once it has published them.
+// Jobs that activate their version.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -6,6 +6,8 @@
 #include <thread>
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "server/jobs/train_scheduler.h"
 #include "tests/support/fake_trainer.h"
 #include "tests/support/sync.h"
@@ -18,7 +20,7 @@ using namespace proad::testing;  // NOLINT: the labels
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-TEST_F(TrainSchedulerTest, AVersionThatPassesIsActivated) {
+TEST_F(TrainSchedulerTest, VersionThatPassesTheGateIsActivated) {
   Start();
   JobSpec spec = SpecOf({{kFakeGate, "passed"}, {kFakeVersion, "3"}});
   spec.activate_on_success = true;
@@ -30,7 +32,7 @@ TEST_F(TrainSchedulerTest, AVersionThatPassesIsActivated) {
   EXPECT_THAT(activated_.Await(1), ElementsAre("pcb@3"));
 }
 
-TEST_F(TrainSchedulerTest, AVersionThatTheGateRefusesStaysPublishedAndInactive) {
+TEST_F(TrainSchedulerTest, VersionThatTheGateRefusesIsPublishedAndNotActivated) {
   Start();
   JobSpec spec = SpecOf({{kFakeGate, "the mean image_auroc is 0.9, and 0.95 is the least"}});
   spec.activate_on_success = true;
@@ -43,7 +45,7 @@ TEST_F(TrainSchedulerTest, AVersionThatTheGateRefusesStaysPublishedAndInactive) 
   EXPECT_EQ(activated_.size(), 0u);
 }
 
-TEST_F(TrainSchedulerTest, AVersionThatDoesNotLoadIsToldSo) {
+TEST_F(TrainSchedulerTest, FailedActivationIsReported) {
   activate_ = [](const std::string&, const std::string&) {
     return absl::DataLossError("its probe has another score");
   };
@@ -56,7 +58,7 @@ TEST_F(TrainSchedulerTest, AVersionThatDoesNotLoadIsToldSo) {
   EXPECT_EQ(job.activation->reason, "its probe has another score");
 }
 
-TEST_F(TrainSchedulerTest, WhileAVersionIsActivatedTheSchedulerWorksOnAndTheJobCannotBeCancelled) {
+TEST_F(TrainSchedulerTest, ActivationDoesNotBlockTheSchedulerAndCannotBeCancelled) {
   Event begun, go;
   activate_ = [&](const std::string&, const std::string&) {
     begun.Set();
@@ -72,12 +74,12 @@ TEST_F(TrainSchedulerTest, WhileAVersionIsActivatedTheSchedulerWorksOnAndTheJobC
   EXPECT_EQ(scheduler_->Cancel(id).status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(AwaitEnd(Create({})).state, JobState::kSucceeded);
   EXPECT_EQ(scheduler_->Get(id)->state, JobState::kRunning);
-  EXPECT_TRUE(scheduler_->Get(id)->outcome) << "the version is published already";
+  EXPECT_TRUE(scheduler_->Get(id)->outcome) << "the version is already published";
   go.Set();
   EXPECT_TRUE(AwaitEnd(id).activation->activated);
 }
 
-TEST_F(TrainSchedulerTest, AnActivationThatTheServersEndPreventedIsTriedByTheNext) {
+TEST_F(TrainSchedulerTest, ActivationThatTheShutdownPreventedIsRepeatedByTheNextServer) {
   Event begun, go;
   activate_ = [&](const std::string&, const std::string&) -> absl::Status {
     begun.Set();
@@ -90,8 +92,8 @@ TEST_F(TrainSchedulerTest, AnActivationThatTheServersEndPreventedIsTriedByTheNex
   const std::string id = scheduler_->Create(spec, "")->id;
   begun.Wait();
   std::thread stop([&] { scheduler_->Stop(); });
-  while (scheduler_->Create(SpecOf({}), "").ok()) {
-  }
+  AwaitTrue("Stop to begin",
+            [&] { return absl::IsUnavailable(scheduler_->Cancel("unknown").status()); });
   go.Set();
   stop.join();
   EXPECT_EQ(scheduler_->Get(id)->state, JobState::kRunning);
@@ -100,7 +102,7 @@ TEST_F(TrainSchedulerTest, AnActivationThatTheServersEndPreventedIsTriedByTheNex
   EXPECT_TRUE(AwaitEnd(id).activation->activated);
 }
 
-TEST_F(TrainSchedulerTest, AnActivationThatAServerOnItsWayOutRefusesIsTriedByTheNext) {
+TEST_F(TrainSchedulerTest, ActivationThatADrainingServerRefusesIsRepeatedByTheNextServer) {
   Event refused;
   activate_ = [&](const std::string&, const std::string&) {
     refused.Set();
@@ -112,13 +114,13 @@ TEST_F(TrainSchedulerTest, AnActivationThatAServerOnItsWayOutRefusesIsTriedByThe
   spec.activate_on_success = true;
   const std::string id = scheduler_->Create(spec, "")->id;
   refused.Wait();
-  AwaitEnd(Create({}));  // it goes on meanwhile
+  AwaitEnd(Create({}));  // the scheduler continues meanwhile
   EXPECT_EQ(scheduler_->Get(id)->state, JobState::kRunning);
   scheduler_->Stop();
   activate_ = [](const std::string&, const std::string&) { return absl::OkStatus(); };
   Restart();
   EXPECT_TRUE(AwaitEnd(id).activation->activated);
-  EXPECT_EQ(Attempts(id), "0\n") << "it is not trained again";
+  EXPECT_EQ(Attempts(id), "0\n") << "the job is not trained again";
 }
 
 }  // namespace

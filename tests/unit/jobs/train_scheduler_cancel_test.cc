@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "model/spec/checkmark.h"
+#include "model/spec/last_checkpoint.h"
 #include "model/training/train_run.h"
 #include "server/jobs/job_files.h"
 #include "server/jobs/train_scheduler.h"
@@ -25,7 +25,7 @@ using namespace proad::testing;  // NOLINT: the labels
 using model::TrainPhase;
 using ::testing::HasSubstr;
 
-TEST_F(TrainSchedulerTest, AQueuedJobIsCancelledAndNeverRuns) {
+TEST_F(TrainSchedulerTest, CancelledQueuedJobNeverRuns) {
   Start();
   const std::string running = Create({{kFakeHoldAt, "0"}});
   AwaitStep(running, 0);
@@ -36,7 +36,7 @@ TEST_F(TrainSchedulerTest, AQueuedJobIsCancelledAndNeverRuns) {
   EXPECT_EQ(cancelled->reason_code, "CANCELLED_BY_USER");
   EXPECT_NE(cancelled->reason, "");
   EXPECT_NE(cancelled->ended, absl::InfinitePast());
-  EXPECT_EQ(scheduler_->Cancel(id)->state, JobState::kCancelled) << "cancelling twice is OK";
+  EXPECT_EQ(scheduler_->Cancel(id)->state, JobState::kCancelled) << "a second Cancel succeeds";
 
   Release(JobDirectory(running));
   AwaitEnd(running);
@@ -45,15 +45,16 @@ TEST_F(TrainSchedulerTest, AQueuedJobIsCancelledAndNeverRuns) {
   EXPECT_EQ(scheduler_->Get(id)->state, JobState::kCancelled);
 }
 
-TEST_F(TrainSchedulerTest, ARunningJobIsCancelledAndGoesOnFromItsCheckpointWhenResumed) {
+TEST_F(TrainSchedulerTest, CancelledJobContinuesFromItsCheckpointWhenResumed) {
   Start();
   const std::string id = Create({{kFakeSteps, "5"}, {kFakeHoldAt, "2"}});
   AwaitStep(id, 2);
-  EXPECT_EQ(scheduler_->Resume(id)->state, JobState::kRunning) << "that changes nothing";
+  EXPECT_EQ(scheduler_->Resume(id)->state, JobState::kRunning)
+      << "Resume does not change a running job";
   const auto cancelled = scheduler_->Cancel(id);
   ASSERT_TRUE(cancelled.ok()) << cancelled.status();
   EXPECT_EQ(cancelled->state, JobState::kCancelled);
-  EXPECT_EQ(TrainerOf(id), 0) << "it must have stopped when Cancel returns";
+  EXPECT_EQ(TrainerOf(id), 0) << "the trainer has exited when Cancel returns";
 
   Release(JobDirectory(id));
   ASSERT_TRUE(scheduler_->Resume(id).ok());
@@ -68,12 +69,12 @@ TEST_F(TrainSchedulerTest, ARunningJobIsCancelledAndGoesOnFromItsCheckpointWhenR
   EXPECT_THAT(std::string(late.status().message()), HasSubstr("SUCCEEDED"));
 }
 
-TEST_F(TrainSchedulerTest, ATrainerThatIgnoresTheRequestIsKilledAfterTheGrace) {
+TEST_F(TrainSchedulerTest, TrainerThatIgnoresSigtermIsKilledAfterTheGrace) {
   options_.stop_grace = absl::Milliseconds(50);
   Start();
   const std::string id = Create({{kFakeHoldAt, "1"}, {kFakeDeaf, ""}});
   AwaitStep(id, 1);
-  // Two at once get the same answer.
+  // Concurrent calls get the same answer.
   absl::StatusOr<TrainJob> other = absl::UnknownError("");
   std::thread second([&] { other = scheduler_->Cancel(id); });
   const auto cancelled = scheduler_->Cancel(id);
@@ -85,7 +86,7 @@ TEST_F(TrainSchedulerTest, ATrainerThatIgnoresTheRequestIsKilledAfterTheGrace) {
   EXPECT_EQ(TrainerOf(id), 0);
 }
 
-TEST_F(TrainSchedulerTest, AJobThatPublishesIsNotCancelledAnyMore) {
+TEST_F(TrainSchedulerTest, PublishingJobCannotBeCancelled) {
   options_.stop_grace = absl::ZeroDuration();
   Start();
   const std::string id = Create({{kFakeHoldPublishing, ""}});
@@ -99,17 +100,17 @@ TEST_F(TrainSchedulerTest, AJobThatPublishesIsNotCancelledAnyMore) {
   EXPECT_EQ(AwaitEnd(id).state, JobState::kSucceeded);
 }
 
-TEST_F(TrainSchedulerTest, AJobWhoseCheckpointIsDamagedIsNotResumed) {
+TEST_F(TrainSchedulerTest, JobWithADamagedCheckpointIsNotResumed) {
   Start();
   const std::string id = Create({{kFakeHoldAt, "1"}});
   AwaitStep(id, 1);
   ASSERT_TRUE(scheduler_->Cancel(id).ok());
   const fs::path work = JobDirectory(id) / kWorkDirectory;
   WriteText(work / "state-1.safetensors", "weights");
-  model::SavedCheckpoint saved;
-  saved.mark.step = 1;
+  model::LastCheckpoint saved;
+  saved.position.step = 1;
   saved.file = work / "state-1.safetensors";
-  model::PointTo(work, saved);
+  model::SetLastCheckpoint(work, saved);
   WriteText(work / "state-1.safetensors", "WEIGHTS");
   const auto refused = scheduler_->Resume(id);
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kDataLoss) << refused.status();
@@ -120,10 +121,10 @@ TEST_F(TrainSchedulerTest, AJobWhoseCheckpointIsDamagedIsNotResumed) {
   EXPECT_THAT(std::string(scheduler_->Resume(id).status().message()), HasSubstr("is missing"));
 
   WriteText(work / "state-1.safetensors", "weights");
-  EXPECT_TRUE(scheduler_->Resume(id).ok()) << "it was brought back from a backup";
+  EXPECT_TRUE(scheduler_->Resume(id).ok()) << "the file is restored";
 }
 
-TEST_F(TrainSchedulerTest, AFailedJobCannotBeCancelled) {
+TEST_F(TrainSchedulerTest, FailedJobCannotBeCancelled) {
   Start();
   const std::string id = Create({{kFakeError, "INTERNAL"}});
   AwaitEnd(id);

@@ -1,4 +1,4 @@
-// Trainers that die, servers that end before their jobs do, and what the next server makes of it.
+// Crashes of trainers and of servers, and how the scheduler continues after them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -6,7 +6,6 @@
 
 #include <filesystem>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "absl/time/time.h"
@@ -14,6 +13,7 @@
 #include "server/jobs/train_scheduler.h"
 #include "server/telemetry/metrics.h"
 #include "tests/support/fake_trainer.h"
+#include "tests/support/sync.h"
 #include "tests/support/train_scheduler_fixture.h"
 
 namespace proad::server {
@@ -25,9 +25,9 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// ---------------------------------------------------------------- deaths
+// ---------------------------------------------------------------- crashes of the trainer
 
-TEST_F(TrainSchedulerTest, ATrainerThatIsKilledIsStartedAgainFromItsCheckpoint) {
+TEST_F(TrainSchedulerTest, KilledTrainerIsRestartedFromItsCheckpoint) {
   Start();
   const std::string id = Create({{kFakeSteps, "4"}, {kFakeCrashAt, "2"}, {kFakeCrashes, "2"}});
   const TrainJob job = AwaitEnd(id);
@@ -36,24 +36,23 @@ TEST_F(TrainSchedulerTest, ATrainerThatIsKilledIsStartedAgainFromItsCheckpoint) 
   EXPECT_EQ(Attempts(id), "0\n2\n2\n");
 }
 
-TEST_F(TrainSchedulerTest, ATrainerThatKeepsDyingFailsTheJobWithItsLastWords) {
+TEST_F(TrainSchedulerTest, TrainerThatKeepsCrashingFailsTheJobWithTheEndOfItsLog) {
   Start();
   const std::string id = Create({{kFakeExit, "9"}});
   const TrainJob job = AwaitEnd(id);
   EXPECT_EQ(job.state, JobState::kFailed);
   EXPECT_EQ(job.reason_code, "TRAINER_DIED");
-  // It got to its checkpoint, and then three times no further.
+  // Every attempt after the first began at the checkpoint of step 3 and got no further.
   EXPECT_EQ(job.attempts, 3);
   EXPECT_THAT(job.reason, AllOf(HasSubstr("3 times"), HasSubstr("step 3"), HasSubstr("exit code 9"),
-                                HasSubstr(kFakeLastWords)));
+                                HasSubstr(kFakeLogText)));
   ASSERT_TRUE(scheduler_->Resume(id).ok());
-  EXPECT_EQ(AwaitEnd(id).attempts, 6) << "a person who resumes it gives it all its tries again";
+  EXPECT_EQ(AwaitEnd(id).attempts, 6) << "Resume resets the count of crashes";
 }
 
-TEST_F(TrainSchedulerTest, DeathsBetweenCheckpointsDoNotAddUp) {
+TEST_F(TrainSchedulerTest, CrashesAtDifferentCheckpointsDoNotAddUp) {
   options_.max_crashes = 2;
   Start();
-  // Dies at the first step of every attempt but one, and each time one step further.
   const std::string id = Create({{kFakeSteps, "2"}, {kFakeHoldAt, "1"}});
   AwaitStep(id, 1);
   kill(TrainerOf(id), SIGKILL);
@@ -62,18 +61,18 @@ TEST_F(TrainSchedulerTest, DeathsBetweenCheckpointsDoNotAddUp) {
   EXPECT_EQ(AwaitEnd(id).state, JobState::kSucceeded);
 }
 
-TEST_F(TrainSchedulerTest, WithoutCheckpointsDeathsDoAddUp) {
+TEST_F(TrainSchedulerTest, CrashesWithoutCheckpointsAddUp) {
   options_.max_crashes = 2;
   Start();
   const TrainJob job = AwaitEnd(Create({{kFakeCrashAt, "2"}, {kFakeForgetful, ""}}));
   EXPECT_EQ(job.reason_code, "TRAINER_DIED");
   EXPECT_EQ(job.attempts, 2);
-  EXPECT_THAT(job.reason, AllOf(HasSubstr("signal 9"), HasSubstr("no words")));
+  EXPECT_THAT(job.reason, AllOf(HasSubstr("signal 9"), HasSubstr("log is empty")));
 }
 
-// ---------------------------------------------------------------- deaths of the server
+// ---------------------------------------------------------------- crashes of the server
 
-TEST_F(TrainSchedulerTest, AcknowledgedJobsOutliveTheServer) {
+TEST_F(TrainSchedulerTest, AcknowledgedJobsSurviveACrashOfTheServer) {
   Start();
   const std::string running = Create({{kFakeSteps, "4"}, {kFakeHoldAt, "2"}});
   const std::string queued = Create({}, "later");
@@ -81,14 +80,14 @@ TEST_F(TrainSchedulerTest, AcknowledgedJobsOutliveTheServer) {
   const pid_t trainer = TrainerOf(running);
   ASSERT_NE(trainer, 0);
   Restart();
-  EXPECT_EQ(TrainerOf(running), trainer) << "a living trainer is left at work";
+  EXPECT_EQ(TrainerOf(running), trainer) << "the trainer keeps running";
   const TrainJob after = *scheduler_->Get(running);
   EXPECT_EQ(after.state, JobState::kRunning);
   EXPECT_EQ(after.created, before.created);
   EXPECT_EQ(after.started, before.started);
   EXPECT_TRUE(after.spec == before.spec);
   ASSERT_TRUE(after.progress);
-  EXPECT_EQ(after.progress->train.step, 2) << "what is known is known at once";
+  EXPECT_EQ(after.progress->train.step, 2) << "progress.jsonl is read at the start";
   EXPECT_EQ(scheduler_->Get(queued)->state, JobState::kQueued);
   EXPECT_EQ(scheduler_->Get(queued)->queue_position, 0);
   EXPECT_EQ(scheduler_->Get(queued)->request_id, "later");
@@ -100,7 +99,7 @@ TEST_F(TrainSchedulerTest, AcknowledgedJobsOutliveTheServer) {
   EXPECT_EQ(AwaitEnd(queued).state, JobState::kSucceeded);
 }
 
-TEST_F(TrainSchedulerTest, AnAdoptedTrainerCanBeCancelled) {
+TEST_F(TrainSchedulerTest, FoundTrainerCanBeCancelled) {
   Start();
   const std::string id = Create({{kFakeHoldAt, "1"}});
   AwaitStep(id, 1);
@@ -111,7 +110,7 @@ TEST_F(TrainSchedulerTest, AnAdoptedTrainerCanBeCancelled) {
   EXPECT_EQ(TrainerOf(id), 0);
 }
 
-TEST_F(TrainSchedulerTest, AnAdoptedTrainerThatIsKilledIsStartedAgain) {
+TEST_F(TrainSchedulerTest, FoundTrainerThatIsKilledIsRestarted) {
   Start();
   const std::string id = Create({{kFakeSteps, "4"}, {kFakeHoldAt, "2"}});
   AwaitStep(id, 2);
@@ -121,13 +120,13 @@ TEST_F(TrainSchedulerTest, AnAdoptedTrainerThatIsKilledIsStartedAgain) {
   EXPECT_EQ(AwaitEnd(id).state, JobState::kSucceeded);
 }
 
-TEST_F(TrainSchedulerTest, ATrainerThatDiedWhileNoServerLookedIsStartedAgain) {
+TEST_F(TrainSchedulerTest, TrainerThatCrashedWithoutAServerIsRestarted) {
   Start();
   const std::string id = Create({{kFakeSteps, "4"}, {kFakeHoldAt, "2"}});
   AwaitStep(id, 2);
   scheduler_.reset();
   kill(TrainerOf(id), SIGKILL);
-  while (TrainerOf(id) != 0) std::this_thread::yield();
+  AwaitTrainerExit(id);
   Release(JobDirectory(id));
   Start();
   const TrainJob job = AwaitEnd(id);
@@ -135,7 +134,7 @@ TEST_F(TrainSchedulerTest, ATrainerThatDiedWhileNoServerLookedIsStartedAgain) {
   EXPECT_EQ(Attempts(id), "0\n2\n");
 }
 
-TEST_F(TrainSchedulerTest, AResultThatCameWhileNoServerLookedIsFoundAndActivatedOnce) {
+TEST_F(TrainSchedulerTest, ResultWrittenWithoutAServerIsFoundAndActivatedOnce) {
   Start();
   JobSpec spec = SpecOf({{kFakeHoldAt, "1"}, {kFakeVersion, "7"}});
   spec.activate_on_success = true;
@@ -143,19 +142,38 @@ TEST_F(TrainSchedulerTest, AResultThatCameWhileNoServerLookedIsFoundAndActivated
   AwaitStep(id, 1);
   scheduler_.reset();
   Release(JobDirectory(id));
-  while (TrainerOf(id) != 0) std::this_thread::yield();
+  AwaitTrainerExit(id);
   Start();
   const TrainJob job = AwaitEnd(id);
   EXPECT_EQ(job.state, JobState::kSucceeded);
   EXPECT_EQ(job.attempts, 1);
   EXPECT_TRUE(job.activation && job.activation->activated);
   Restart();
-  EXPECT_EQ(scheduler_->Get(id)->outcome->version, "7") << "it is remembered";
+  EXPECT_EQ(scheduler_->Get(id)->outcome->version, "7") << "state.json has it";
   EXPECT_TRUE(scheduler_->Get(id)->activation->activated);
   EXPECT_THAT(activated_.Await(1), ElementsAre("pcb@7"));
 }
 
-TEST_F(TrainSchedulerTest, MoreTrainersThanMayRunAreFollowedToTheirEnd) {
+TEST_F(TrainSchedulerTest, ResultThatCannotBeReadNowIsReadLater) {
+  Start();
+  const std::string id = Create({{kFakeHoldPublishing, ""}});
+  AwaitPhase(id, model::TrainPhase::kPublishing);
+  scheduler_.reset();
+  Release(JobDirectory(id));
+  AwaitTrainerExit(id);
+  // The file is whole, but the system cannot open its name.
+  const fs::path result = JobDirectory(id) / kResultFile;
+  fs::rename(result, JobDirectory(id) / "whole");
+  fs::create_symlink(result, result);
+  options_.concurrency = 2;
+  Start();
+  AwaitEnd(Create({}));  // meanwhile the scheduler has looked at the first job several times
+  EXPECT_EQ(scheduler_->Get(id)->state, JobState::kRunning);
+  fs::rename(JobDirectory(id) / "whole", result);
+  EXPECT_EQ(AwaitEnd(id).state, JobState::kSucceeded);
+}
+
+TEST_F(TrainSchedulerTest, FoundTrainersBeyondTheConcurrencyAreFollowedToTheirEnd) {
   options_.concurrency = 2;
   Start();
   const std::string first = Create({{kFakeHoldAt, "1"}});
@@ -167,13 +185,14 @@ TEST_F(TrainSchedulerTest, MoreTrainersThanMayRunAreFollowedToTheirEnd) {
   Restart();
   Release(JobDirectory(first));
   AwaitEnd(first);
-  EXPECT_EQ(scheduler_->Get(third)->state, JobState::kQueued) << "there is still one at work";
+  EXPECT_EQ(scheduler_->Get(third)->state, JobState::kQueued)
+      << "the second trainer has the only slot";
   Release(JobDirectory(second));
   EXPECT_EQ(AwaitEnd(second).state, JobState::kSucceeded);
   EXPECT_EQ(AwaitEnd(third).state, JobState::kSucceeded);
 }
 
-TEST_F(TrainSchedulerTest, StopSavesWhatRunsAndTheNextServerGoesOnWithoutCountingACrash) {
+TEST_F(TrainSchedulerTest, StopSavesRunningJobsAndTheNextServerContinuesThemWithoutACrash) {
   options_.max_crashes = 1;
   Start();
   const std::string id = Create({{kFakeSteps, "4"}, {kFakeHoldAt, "2"}});
@@ -186,7 +205,7 @@ TEST_F(TrainSchedulerTest, StopSavesWhatRunsAndTheNextServerGoesOnWithoutCountin
   const auto refused = scheduler_->Create(SpecOf({}), "");
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(scheduler_->Cancel(id).status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(scheduler_->Get(queued)->attempts, 0) << "nothing is started any more";
+  EXPECT_EQ(scheduler_->Get(queued)->attempts, 0) << "no trainer is started after Stop";
 
   Release(JobDirectory(id));
   Restart();
@@ -196,7 +215,7 @@ TEST_F(TrainSchedulerTest, StopSavesWhatRunsAndTheNextServerGoesOnWithoutCountin
   EXPECT_EQ(AwaitEnd(queued).state, JobState::kSucceeded);
 }
 
-TEST_F(TrainSchedulerTest, StopLeavesTrainersAloneWhereThatIsWanted) {
+TEST_F(TrainSchedulerTest, StopLeavesTrainersRunningWithoutCheckpointOnStop) {
   options_.checkpoint_on_stop = false;
   Start();
   const std::string id = Create({{kFakeHoldAt, "2"}});
@@ -209,7 +228,7 @@ TEST_F(TrainSchedulerTest, StopLeavesTrainersAloneWhereThatIsWanted) {
   EXPECT_EQ(AwaitEnd(id).attempts, 1);
 }
 
-TEST_F(TrainSchedulerTest, ADamagedJobIsListedAsFailedAndDisturbsNoOther) {
+TEST_F(TrainSchedulerTest, DamagedJobIsFailedAndOthersAreNotAffected) {
   Start();
   const std::string held = Create({{kFakeHoldAt, "0"}});
   AwaitStep(held, 0);
@@ -233,7 +252,25 @@ TEST_F(TrainSchedulerTest, ADamagedJobIsListedAsFailedAndDisturbsNoOther) {
   EXPECT_EQ(AwaitEnd(whole).state, JobState::kSucceeded);
 }
 
-TEST_F(TrainSchedulerTest, ADirectoryThatAnotherServerUsesIsRefused) {
+TEST_F(TrainSchedulerTest, EndedJobKeepsItsStateWhenItsSpecificationIsDamaged) {
+  Start();
+  const std::string succeeded = Create({});
+  ASSERT_EQ(AwaitEnd(succeeded).state, JobState::kSucceeded);
+  const std::string failed = Create({{kFakeError, "NON_FINITE_LOSS"}});
+  ASSERT_EQ(AwaitEnd(failed).state, JobState::kFailed);
+  scheduler_.reset();
+  for (const std::string& id : {succeeded, failed}) {
+    fs::resize_file(JobDirectory(id) / kSpecFile, 10);
+  }
+  Start();
+  EXPECT_EQ(scheduler_->Get(succeeded)->state, JobState::kSucceeded);
+  EXPECT_EQ(scheduler_->Get(succeeded)->outcome->version, "1");
+  EXPECT_EQ(scheduler_->Get(failed)->reason_code, "NON_FINITE_LOSS");
+  EXPECT_EQ(scheduler_->Resume(succeeded).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(scheduler_->Resume(failed).status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(TrainSchedulerTest, DirectoryOfAnotherServerIsRefused) {
   Start();
   Metrics metrics;
   const auto second = TrainScheduler::Start(options_, activate_, metrics);

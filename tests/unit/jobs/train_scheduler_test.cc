@@ -1,5 +1,4 @@
-// Jobs from their creation to their end, with processes of the fake trainer
-// (tests/support/fake_trainer.cc).
+// The life of jobs, with processes of the fake trainer (tests/support/fake_trainer.cc).
 #include "server/jobs/train_scheduler.h"
 
 #include <gmock/gmock.h>
@@ -36,7 +35,7 @@ using ::testing::StartsWith;
 
 // ---------------------------------------------------------------- one job
 
-TEST_F(TrainSchedulerTest, AJobRunsAndSucceeds) {
+TEST_F(TrainSchedulerTest, JobRunsAndSucceeds) {
   Start();
   const auto created = scheduler_->Create(SpecOf({{kFakeSteps, "4"}}), "");
   ASSERT_TRUE(created.ok()) << created.status();
@@ -60,20 +59,21 @@ TEST_F(TrainSchedulerTest, AJobRunsAndSucceeds) {
   ASSERT_TRUE(job.outcome);
   EXPECT_EQ(job.outcome->version, "1");
   EXPECT_EQ(job.outcome->evaluation->metrics.size(), 2u);
-  EXPECT_TRUE(job.outcome->evaluation->samples.empty()) << "of every picture, for every Get";
+  EXPECT_TRUE(job.outcome->evaluation->samples.empty())
+      << "Get does not return the scores of single images";
   EXPECT_EQ(ReadOutcome(JobDirectory(job.id))->evaluation->samples.size(), 2u);
-  EXPECT_FALSE(job.activation) << "nobody asked for it";
+  EXPECT_FALSE(job.activation) << "activate_on_success is not set";
   EXPECT_EQ(activated_.size(), 0u);
 }
 
-TEST_F(TrainSchedulerTest, AFailureSaysWhyAndCanBeResumed) {
+TEST_F(TrainSchedulerTest, FailedJobHasAReasonAndCanBeResumed) {
   Start();
   const std::string id = Create({{kFakeError, "UNREADABLE_IMAGE"}});
   const TrainJob job = AwaitEnd(id);
   EXPECT_EQ(job.state, JobState::kFailed);
   EXPECT_EQ(job.reason_code, "UNREADABLE_IMAGE");
-  EXPECT_EQ(job.reason, "it failed as it was told");
-  EXPECT_EQ(job.attempts, 1) << "what failed with a reason is not tried again by itself";
+  EXPECT_EQ(job.reason, "the label fake.error is set");
+  EXPECT_EQ(job.attempts, 1) << "a job with an error is not restarted";
   EXPECT_FALSE(job.outcome);
 
   const auto resumed = scheduler_->Resume(id);
@@ -84,10 +84,10 @@ TEST_F(TrainSchedulerTest, AFailureSaysWhyAndCanBeResumed) {
   EXPECT_EQ(resumed->ended, absl::InfinitePast());
   const TrainJob again = AwaitEnd(id);
   EXPECT_EQ(again.attempts, 2);
-  EXPECT_EQ(Attempts(id), "0\n3\n") << "it went on from its checkpoint";
+  EXPECT_EQ(Attempts(id), "0\n3\n") << "the second attempt continued from the checkpoint";
 }
 
-TEST_F(TrainSchedulerTest, ATrainerThatCannotBeStartedFailsTheJob) {
+TEST_F(TrainSchedulerTest, TrainerThatCannotBeStartedFailsTheJob) {
   options_.trainer = "/no/such/trainer";
   Start();
   const TrainJob job = AwaitEnd(Create({}));
@@ -96,13 +96,13 @@ TEST_F(TrainSchedulerTest, ATrainerThatCannotBeStartedFailsTheJob) {
   EXPECT_THAT(job.reason, HasSubstr("/no/such/trainer"));
 }
 
-TEST_F(TrainSchedulerTest, AResultThatCannotBeReadFailsTheJobAndResumingMakesItAnew) {
+TEST_F(TrainSchedulerTest, DamagedResultFailsTheJobAndResumeTrainsAgain) {
   Start();
   const std::string id = Create({{kFakeHoldPublishing, ""}});
   AwaitPhase(id, TrainPhase::kPublishing);
   scheduler_.reset();
   Release(JobDirectory(id));
-  while (TrainerOf(id) != 0) std::this_thread::yield();
+  AwaitTrainerExit(id);
   fs::resize_file(JobDirectory(id) / kResultFile, 30);
   Start();
   const TrainJob job = AwaitEnd(id);
@@ -115,7 +115,7 @@ TEST_F(TrainSchedulerTest, AResultThatCannotBeReadFailsTheJobAndResumingMakesItA
 
 // ---------------------------------------------------------------- the queue
 
-TEST_F(TrainSchedulerTest, JobsRunInTheOrderOfTheirCreationAsManyAtOnceAsMay) {
+TEST_F(TrainSchedulerTest, JobsRunInOrderOfCreationUpToTheConcurrency) {
   options_.concurrency = 2;
   Start();
   std::vector<std::string> ids;
@@ -140,7 +140,7 @@ TEST_F(TrainSchedulerTest, JobsRunInTheOrderOfTheirCreationAsManyAtOnceAsMay) {
   for (const std::string& id : ids) EXPECT_EQ(AwaitEnd(id).state, JobState::kSucceeded);
 }
 
-TEST_F(TrainSchedulerTest, AFullQueueRefusesAtOnceAndWritesNothing) {
+TEST_F(TrainSchedulerTest, FullQueueRefusesAtOnceAndWritesNothing) {
   options_.max_queued = 2;
   Start();
   const std::string running = Create({{kFakeHoldAt, "0"}});
@@ -150,20 +150,20 @@ TEST_F(TrainSchedulerTest, AFullQueueRefusesAtOnceAndWritesNothing) {
   const auto refused = scheduler_->Create(SpecOf({}), "");
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(GetDetails(refused.status()).reason, "JOB_QUEUE_FULL");
-  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("2 is the most"));
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("at most 2"));
   EXPECT_EQ(scheduler_->List().size(), 3u);
 
   ASSERT_TRUE(scheduler_->Cancel(waiting).ok());
-  EXPECT_TRUE(scheduler_->Create(SpecOf({}), "").ok()) << "there is room again";
+  EXPECT_TRUE(scheduler_->Create(SpecOf({}), "").ok()) << "the queue has room again";
   EXPECT_EQ(scheduler_->Resume(waiting).status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(scheduler_->Get(waiting)->state, JobState::kCancelled);
 }
 
-TEST_F(TrainSchedulerTest, RepeatingARequestMakesNoSecondJob) {
+TEST_F(TrainSchedulerTest, RepeatedRequestReturnsTheSameJob) {
   Start();
   const std::string id = Create({{kFakeHoldAt, "0"}}, "order-7");
   JobSpec spec = SpecOf({{kFakeHoldAt, "0"}});
-  spec.train.active_version = "/store/pcb/2";  // another one was activated meanwhile
+  spec.train.active_version = "/store/pcb/2";  // resolved after another activation
   const auto again = scheduler_->Create(spec, "order-7");
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(again->id, id);
@@ -179,27 +179,27 @@ TEST_F(TrainSchedulerTest, RepeatingARequestMakesNoSecondJob) {
             absl::StatusCode::kAlreadyExists);
   EXPECT_FALSE(scheduler_->FindRequest("order-9", spec.request_digest)->has_value());
   Restart();
-  EXPECT_EQ(scheduler_->Create(spec, "order-7")->id, id) << "it is remembered as long as the job";
+  EXPECT_EQ(scheduler_->Create(spec, "order-7")->id, id) << "the request id is stored with the job";
   EXPECT_NE(Create({{kFakeHoldAt, "0"}}, "order-8"), id);
-  EXPECT_NE(Create({}), Create({})) << "without an id every call makes a job";
+  EXPECT_NE(Create({}), Create({})) << "without a request id every call creates a job";
 }
 
-TEST_F(TrainSchedulerTest, AnUnknownJobIsNotFoundAndTheKnownOnesAreListed) {
+TEST_F(TrainSchedulerTest, UnknownJobIsNotFoundAndKnownJobsAreListed) {
   Start();
-  const auto none = scheduler_->Get("nobody");
+  const auto none = scheduler_->Get("unknown");
   EXPECT_EQ(none.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(none.status().message()),
-              AllOf(HasSubstr("\"nobody\""), HasSubstr("there are none")));
+              AllOf(HasSubstr("\"unknown\""), HasSubstr("there are none")));
   const std::string id = Create({});
   for (const absl::Status& status :
-       {scheduler_->Get("../" + id).status(), scheduler_->Cancel("nobody").status(),
-        scheduler_->Resume("nobody").status(), scheduler_->Subscribe("nobody", [] {}).status()}) {
+       {scheduler_->Get("../" + id).status(), scheduler_->Cancel("unknown").status(),
+        scheduler_->Resume("unknown").status(), scheduler_->Subscribe("unknown", [] {}).status()}) {
     EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
     EXPECT_THAT(std::string(status.message()), HasSubstr(id));
   }
 }
 
-TEST_F(TrainSchedulerTest, AFullDiskRefusesAJobAndLeavesNothing) {
+TEST_F(TrainSchedulerTest, FullDiskRefusesAJobAndLeavesNoFiles) {
   Start();
   JobSpec spec = SpecOf({});
   spec.labels["large"] = std::string(50'000, 'x');
@@ -218,7 +218,7 @@ TEST_F(TrainSchedulerTest, AFullDiskRefusesAJobAndLeavesNothing) {
 
 // ---------------------------------------------------------------- watching, keeping, measuring
 
-TEST_F(TrainSchedulerTest, AWatcherHearsOfTheEndAndOfNothingOnceItHasGone) {
+TEST_F(TrainSchedulerTest, WatcherIsCalledForTheEndAndNotAfterItsDestruction) {
   Start();
   const std::string id = Create({{kFakeSteps, "50"}, {kFakeHoldAt, "1"}});
   Event ended;
@@ -234,7 +234,7 @@ TEST_F(TrainSchedulerTest, AWatcherHearsOfTheEndAndOfNothingOnceItHasGone) {
   Release(JobDirectory(id));
   ended.Wait();
   EXPECT_EQ(calls, heard);
-  scheduler_.reset();  // a subscription may outlive it
+  scheduler_.reset();  // a subscription may outlive the scheduler
 }
 
 TEST_F(TrainSchedulerTest, WatchersAreBounded) {
@@ -252,7 +252,7 @@ TEST_F(TrainSchedulerTest, WatchersAreBounded) {
   EXPECT_TRUE(scheduler_->Subscribe(id, [] {}).ok());
 }
 
-TEST_F(TrainSchedulerTest, OnlySoManyEndedJobsAreKeptAndNoneThatWaitsOrRuns) {
+TEST_F(TrainSchedulerTest, OldestEndedJobsAreRemovedAndNoOthers) {
   options_.max_ended = 2;
   Start();
   const std::string running = Create({{kFakeHoldAt, "0"}});
@@ -263,7 +263,7 @@ TEST_F(TrainSchedulerTest, OnlySoManyEndedJobsAreKeptAndNoneThatWaitsOrRuns) {
     ended.push_back(Create({}));
     ASSERT_TRUE(scheduler_->Cancel(ended.back()).ok());
   }
-  Restart();  // which removes what is over the limit before it answers anything
+  Restart();  // removes jobs beyond the limit before it answers calls
   std::vector<std::string> kept;
   for (const TrainJob& job : scheduler_->List()) kept.push_back(job.id);
   EXPECT_THAT(kept, ElementsAre(ended[3], ended[2], waiting, running));
@@ -271,13 +271,13 @@ TEST_F(TrainSchedulerTest, OnlySoManyEndedJobsAreKeptAndNoneThatWaitsOrRuns) {
   EXPECT_FALSE(fs::exists(JobDirectory(ended[0])));
 }
 
-TEST_F(TrainSchedulerTest, ASucceededJobGivesItsWorkingRoomBack) {
+TEST_F(TrainSchedulerTest, SucceededJobRemovesItsWorkingDirectory) {
   Start();
   const std::string failed = Create({{kFakeError, "INTERNAL"}});
   AwaitEnd(failed);
   const std::string succeeded = Create({});
   AwaitEnd(succeeded);
-  EXPECT_TRUE(fs::exists(JobDirectory(failed) / kWorkDirectory)) << "it can be resumed";
+  EXPECT_TRUE(fs::exists(JobDirectory(failed) / kWorkDirectory)) << "a failed job can be resumed";
   EXPECT_FALSE(fs::exists(JobDirectory(succeeded) / kWorkDirectory));
   scheduler_->Stop();
   for (const auto& entry : fs::directory_iterator(options_.jobs)) {
@@ -285,7 +285,7 @@ TEST_F(TrainSchedulerTest, ASucceededJobGivesItsWorkingRoomBack) {
   }
 }
 
-TEST_F(TrainSchedulerTest, MetricsTellOfJobs) {
+TEST_F(TrainSchedulerTest, MetricsCountJobs) {
   Start();
   const std::string id = Create({{kFakeSteps, "4"}, {kFakeHoldAt, "2"}});
   const std::string queued = Create({{kFakeError, "INTERNAL"}});
@@ -311,7 +311,7 @@ TEST_F(TrainSchedulerTest, MetricsTellOfJobs) {
             Not(HasSubstr("proad_train_loss{")), Not(HasSubstr("proad_train_progress_ratio{"))));
 }
 
-TEST_F(TrainSchedulerTest, ManyCallersAtOnceGetEachTheirOwnJob) {
+TEST_F(TrainSchedulerTest, ConcurrentCallersGetTheirOwnJobs) {
   options_.concurrency = 3;
   Start();
   std::vector<std::thread> callers;

@@ -32,7 +32,7 @@ TEST(UnpackFrame, Mono16IsLittleEndianAndRounded) {
   EXPECT_EQ(image.pixels, (Bytes{0, 0, 0, 1, 1, 1, 255, 255, 255, 18, 18, 18}));
 }
 
-TEST(UnpackFrame, ColoursKeepTheirOrder) {
+TEST(UnpackFrame, KeepsTheOrderOfColours) {
   const Bytes data = {1, 2, 3, 4, 5, 6};
   FrameView frame{.width = 1, .height = 2, .format = PixelFormat::kRgb8, .data = data};
   EXPECT_EQ(UnpackFrame(frame).pixels, data);
@@ -40,15 +40,15 @@ TEST(UnpackFrame, ColoursKeepTheirOrder) {
   EXPECT_EQ(UnpackFrame(frame).pixels, (Bytes{3, 2, 1, 6, 5, 4}));
 }
 
-TEST(UnpackFrame, PaddingOfRowsIsSkipped) {
+TEST(UnpackFrame, SkipsRowPadding) {
   const Bytes data = {1, 2, 99, 99, 3, 4, 99, 99};
   const FrameView frame{.width = 2, .height = 2, .stride = 4, .data = data};
   const Bytes expected = {1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4};
   EXPECT_EQ(UnpackFrame(frame).pixels, expected);
 }
 
-// A buffer may end with the last row's pixels or with its padding, and nowhere else but between.
-TEST(UnpackFrame, DataMayEndAnywhereInTheLastPadding) {
+// A buffer may end anywhere from the last row's pixels to the end of its padding.
+TEST(UnpackFrame, AcceptsDataThatEndsInTheLastPadding) {
   const Bytes data(10, 7);
   for (size_t size = 0; size <= data.size(); ++size) {
     const FrameView frame{

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "model/files/error.h"
+#include "model/picture/decode.h"
 #include "tests/support/patterns.h"
 
 namespace proad::model {
@@ -67,7 +68,7 @@ class EveryEncoding : public testing::TestWithParam<HeatmapEncoding> {
   static bool IsFloat() { return GetParam() == HeatmapEncoding::kFloat32; }
 };
 
-TEST_P(EveryEncoding, RawTimesScalePlusOffsetIsTheValue) {
+TEST_P(EveryEncoding, SampleTimesScalePlusOffsetIsTheValue) {
   for (const MapRange values :
        {MapRange{0, 0.3f}, {0, 0.07f}, {0, 1.9f}, {-0.1f, 0.2f}, {0.1f, 0.1f}}) {
     for (const MapRange range : {MapRange{0, 0.3f}, {0.05f, 0.5f}, {-1, 1}}) {
@@ -86,8 +87,8 @@ TEST_P(EveryEncoding, RawTimesScalePlusOffsetIsTheValue) {
   }
 }
 
-// Raw samples of two pictures compare: they mean the same whatever else is in the picture.
-TEST_P(EveryEncoding, ScaleIsThatOfTheModelWhileValuesFit) {
+// Samples of two images compare: the scale does not depend on the image.
+TEST_P(EveryEncoding, UsesTheModelsRangeForValuesInside) {
   const MapRange range = {0, 0.3f};
   const EncodedHeatmap calm = EncodeHeatmap(Ramp(0, 0.01f), kWidth, kHeight, GetParam(), range);
   const EncodedHeatmap full = EncodeHeatmap(Ramp(0, 0.3f), kWidth, kHeight, GetParam(), range);
@@ -102,7 +103,7 @@ TEST_P(EveryEncoding, ScaleIsThatOfTheModelWhileValuesFit) {
   }
 }
 
-TEST_P(EveryEncoding, AHigherValueWidensTheScaleAndIsNotClipped) {
+TEST_P(EveryEncoding, WidensTheRangeForHigherValues) {
   const EncodedHeatmap heatmap =
       EncodeHeatmap(Ramp(0, 0.9f), kWidth, kHeight, GetParam(), {0, 0.3f});
   EXPECT_EQ(heatmap.offset, 0.0f);
@@ -112,7 +113,7 @@ TEST_P(EveryEncoding, AHigherValueWidensTheScaleAndIsNotClipped) {
   EXPECT_NEAR(RawSamples(heatmap, GetParam()).back() * heatmap.scale, 0.9, 1e-6);
 }
 
-TEST_P(EveryEncoding, ALowerValueLowersTheOffset) {
+TEST_P(EveryEncoding, WidensTheRangeForLowerValues) {
   const EncodedHeatmap heatmap =
       EncodeHeatmap(Ramp(-0.2f, 0.1f), kWidth, kHeight, GetParam(), {0, 0.3f});
   if (!IsFloat()) {
@@ -121,7 +122,7 @@ TEST_P(EveryEncoding, ALowerValueLowersTheOffset) {
   EXPECT_NEAR(RawSamples(heatmap, GetParam()).front() * heatmap.scale + heatmap.offset, -0.2, 1e-6);
 }
 
-TEST_P(EveryEncoding, BadMapsAndRangesAreRefused) {
+TEST_P(EveryEncoding, RefusesInvalidMapsAndRanges) {
   const auto refusal = [](const std::vector<float>& map, int width, MapRange range) {
     try {
       EncodeHeatmap(map, width, kHeight, GetParam(), range);
@@ -152,7 +153,7 @@ INSTANTIATE_TEST_SUITE_P(Formats, EveryEncoding,
 
 struct Overlay {
   Image image;
-  // How far a pixel lies from the picture's own.
+  // The difference between a pixel and that of the image.
   int Change(const Image& picture, int x, int y) const {
     int change = 0;
     for (int c = 0; c < 3; ++c) {
@@ -175,13 +176,13 @@ Overlay Render(const Image& picture, const std::vector<float>& map, MapRange ran
 constexpr MapRange kRange = {0, 0.3f};
 constexpr Box kAll = {0, 0, 80, 60};
 
-TEST(RenderOverlay, APictureWithoutAnomalyStaysAsItIs) {
+TEST(RenderOverlay, LeavesAnImageWithoutAnomalyUnchanged) {
   const Image picture = test::Pattern(80, 60);
   EXPECT_EQ(Render(picture, std::vector<float>(80 * 60, 0.0f), kRange, kAll).image.pixels,
             picture.pixels);
 }
 
-TEST(RenderOverlay, TheHigherTheValueTheMoreItShows) {
+TEST(RenderOverlay, HigherValuesAreMoreOpaque) {
   const Image picture{80, 60, std::vector<uint8_t>(3 * 80 * 60, 128)};
   std::vector<float> map(80 * 60);
   for (int y = 0; y < 60; ++y) {
@@ -195,8 +196,8 @@ TEST(RenderOverlay, TheHigherTheValueTheMoreItShows) {
   EXPECT_GT(overlay.At(79, 30, 0), overlay.At(79, 30, 2) + 40);
 }
 
-// Never stretched to the picture: the same value looks the same beside any other.
-TEST(RenderOverlay, ColoursDependOnTheValueAlone) {
+// The colour of a value does not depend on the other values of the map.
+TEST(RenderOverlay, ColoursDependOnlyOnTheValue) {
   const Image picture = test::Pattern(80, 60);
   std::vector<float> calm(80 * 60, 0.0f);
   calm[30 * 80 + 40] = 0.1f;
@@ -205,10 +206,10 @@ TEST(RenderOverlay, ColoursDependOnTheValueAlone) {
   const Overlay one = Render(picture, calm, kRange, kAll);
   const Overlay two = Render(picture, loud, kRange, kAll);
   for (int c = 0; c < 3; ++c) EXPECT_EQ(one.At(40, 30, c), two.At(40, 30, c));
-  EXPECT_GT(two.Change(picture, 10, 10), 30) << "a value above the range shows as its top";
+  EXPECT_GT(two.Change(picture, 10, 10), 30) << "a value above the range has the colour of its top";
 }
 
-TEST(RenderOverlay, WhatWasNotInspectedIsDarkened) {
+TEST(RenderOverlay, DarkensPixelsOutsideTheInspectedArea) {
   const Image picture{80, 60, std::vector<uint8_t>(3 * 80 * 60, 200)};
   const Box area = {10, 5, 50, 40};
   const Overlay overlay = Render(picture, std::vector<float>(80 * 60, 0.0f), kRange, area);

@@ -8,6 +8,8 @@
 #include <string>
 
 #include "model/files/error.h"
+#include "model/picture/mask.h"
+#include "model/picture/resize.h"
 #include "tests/support/patterns.h"
 
 namespace proad::model {
@@ -41,12 +43,12 @@ std::string RefusalOf(const Preprocessing& preprocessing) {
 // ---------------------------------------------------------------- resize and crop;
 // pillow_parity.py has the rest
 
-TEST(ResizeBilinear, SameSizeIsACopy) {
+TEST(ResizeBilinear, CopiesAnImageOfTheSameSize) {
   const Image image = Noise(31, 17);
   EXPECT_EQ(ResizeBilinear(image, 31, 17).pixels, image.pixels);
 }
 
-TEST(ResizeBilinear, OneColourStaysThatColour) {
+TEST(ResizeBilinear, KeepsASingleColour) {
   for (const uint8_t value : {0, 1, 127, 254, 255}) {
     const Image image{60, 90, std::vector<uint8_t>(3 * 60 * 90, value)};
     EXPECT_THAT(ResizeBilinear(image, 37, 41).pixels, Each(value));
@@ -54,8 +56,8 @@ TEST(ResizeBilinear, OneColourStaysThatColour) {
   }
 }
 
-// Antialiasing: every stored pixel counts, so fine black and white lines give grey and no moire.
-TEST(ResizeBilinear, FineLinesBecomeGrey) {
+// Every pixel contributes, so fine black and white lines become grey without moire.
+TEST(ResizeBilinear, AntialiasesFineLines) {
   Image lines{400, 400, {}};
   for (int i = 0; i < 400 * 400; ++i) lines.pixels.insert(lines.pixels.end(), 3, i % 2 * 255);
   for (const uint8_t value : ResizeBilinear(lines, 50, 50).pixels) {
@@ -63,7 +65,7 @@ TEST(ResizeBilinear, FineLinesBecomeGrey) {
   }
 }
 
-TEST(Prepare, CropIsTheMiddleOfTheResizedPicture) {
+TEST(Prepare, CropsTheMiddleOfTheResizedImage) {
   const Image image = Noise(120, 90);
   const Image resized = ResizeBilinear(image, 64, 60);
   const PreparedImage prepared = Prepare(image, Sizes(64, 60, 40, 50));
@@ -76,9 +78,8 @@ TEST(Prepare, CropIsTheMiddleOfTheResizedPicture) {
   }
 }
 
-// Where a crop begins when it cannot be centred: Python rounds halves to even, and so does
-// torchvision.
-TEST(Prepare, OddMarginsAreCutAsTorchvisionDoes) {
+// The begin of a crop that cannot be centred: Python and torchvision round halves to even.
+TEST(Prepare, CropsOddMarginsLikeTorchvision) {
   struct Case {
     int size;
     int crop;
@@ -94,7 +95,7 @@ TEST(Prepare, OddMarginsAreCutAsTorchvisionDoes) {
   }
 }
 
-TEST(Prepare, ImpossibleParametersAreNamed) {
+TEST(Prepare, NamesInvalidParameters) {
   EXPECT_THAT(RefusalOf(Sizes(392, 392, 400, 392)),
               HasSubstr("crop_width 400 and resize_width 392"));
   EXPECT_THAT(RefusalOf(Sizes(392, 392, 392, 393)),
@@ -104,19 +105,19 @@ TEST(Prepare, ImpossibleParametersAreNamed) {
   EXPECT_EQ(RefusalOf(Sizes(392, 392, 392, 392)), "accepted");
 }
 
-TEST(Prepare, AnEmptyPictureIsRefused) {
+TEST(Prepare, RefusesAnEmptyImage) {
   EXPECT_THROW(Prepare(Image{}, kWhole), InvalidInput);
   EXPECT_THROW(Prepare(Image{4, 4, std::vector<uint8_t>(47)}, kWhole), InvalidInput);
 }
 
 // ---------------------------------------------------------------- what is inspected
 
-TEST(InspectedArea, WithoutCropItIsTheWholePicture) {
+TEST(InspectedArea, IsTheWholeImageWithoutCrop) {
   EXPECT_EQ(InspectedArea(1920, 1080, kWhole), (Box{0, 0, 1920, 1080}));
   EXPECT_EQ(InspectedArea(1, 1, kWhole), (Box{0, 0, 1, 1}));
 }
 
-TEST(InspectedArea, CropLeavesTheMiddleRoundedOutwards) {
+TEST(InspectedArea, IsTheCropRoundedOutwards) {
   EXPECT_EQ(InspectedArea(448, 896, kPaper), (Box{28, 56, 392, 784}));
   // 28 / 448 of 1000 is 62.5, 420 / 448 of 1000 is 937.5.
   EXPECT_EQ(InspectedArea(1000, 448, kPaper), (Box{62, 28, 876, 392}));
@@ -136,9 +137,9 @@ void PrintTo(const Geometry& geometry, std::ostream* out) { *out << geometry.nam
 
 class MapGeometry : public testing::TestWithParam<Geometry> {};
 
-// A bright square on a dark part goes through Prepare; a map that follows the brightness of what
-// the network would see must come back with its peak on the square.
-TEST_P(MapGeometry, ADefectsPeakLiesOnTheDefect) {
+// Prepare converts an image with a bright square. A map of the brightness of the result, brought
+// back by MapToOriginal, must have its peak on the square.
+TEST_P(MapGeometry, ThePeakOfADefectLiesOnTheDefect) {
   const auto& [name, width, height, preprocessing] = GetParam();
   const Box area = InspectedArea(width, height, preprocessing);
   const int side = std::max(6, std::min(width, height) / 24);
@@ -157,7 +158,7 @@ TEST_P(MapGeometry, ADefectsPeakLiesOnTheDefect) {
 
       const std::vector<float> back = MapToOriginal(map, 256, 256, width, height, preprocessing);
       ASSERT_EQ(back.size(), size_t(width) * height);
-      // Centre of mass of what stands out.
+      // Centre of mass of the high values.
       double mass = 0, x_sum = 0, y_sum = 0;
       for (int y = 0; y < height; ++y) {
         for (int x = 0; x < width; ++x) {
@@ -180,7 +181,7 @@ TEST_P(MapGeometry, ADefectsPeakLiesOnTheDefect) {
   }
 }
 
-TEST_P(MapGeometry, NothingIsClaimedOutsideTheInspectedArea) {
+TEST_P(MapGeometry, IsZeroOutsideTheInspectedArea) {
   const auto& [name, width, height, preprocessing] = GetParam();
   const Box area = InspectedArea(width, height, preprocessing);
   const std::vector<float> map(256 * 256, 0.5f);
@@ -205,21 +206,21 @@ INSTANTIATE_TEST_SUITE_P(Pictures, MapGeometry,
                                          Geometry{"OddCrop", 500, 640, Sizes(401, 403, 350, 280)}),
                          [](const auto& parameter) { return parameter.param.name; });
 
-// A picture of the map's own size, uncropped: every value comes back where it was.
+// An uncropped image of the size of the map: every value keeps its place.
 TEST(MapToOriginal, SameGridIsTheIdentity) {
   std::vector<float> map(12 * 9);
   for (size_t i = 0; i < map.size(); ++i) map[i] = std::sin(static_cast<float>(i));
   EXPECT_EQ(MapToOriginal(map, 12, 9, 12, 9, Sizes(100, 50, 100, 50)), map);
 }
 
-// Twice the size: values stand at quarters between the two centres, and the edges hold.
+// Twice the size: values lie at quarters between the centres; the edges keep theirs.
 TEST(MapToOriginal, InterpolatesBetweenCentresOfPixels) {
   const std::vector<float> map = {0, 4};
   const std::vector<float> back = MapToOriginal(map, 2, 1, 4, 1, Sizes(7, 7, 7, 7));
   EXPECT_THAT(back, testing::Pointwise(testing::FloatEq(), {0.0f, 1.0f, 3.0f, 4.0f}));
 }
 
-TEST(MapToOriginal, NeverLeavesTheRangeOfTheMap) {
+TEST(MapToOriginal, StaysInTheRangeOfTheMap) {
   std::vector<float> map(64 * 64);
   for (size_t i = 0; i < map.size(); ++i) map[i] = static_cast<float>(i * 7919 % 1000) / 1000;
   for (const float value : MapToOriginal(map, 64, 64, 333, 217, kPaper)) {
@@ -245,8 +246,8 @@ TEST(MapToOriginal, AMapOfAnotherSizeIsRefused) {
   }
 }
 
-// Each value of the mask on a map comes from the pixel of the picture in which its centre lies.
-TEST_P(MapGeometry, AMaskOnTheMapIsThePixelAtItsCentre) {
+// Each sample is the mask pixel that contains its centre.
+TEST_P(MapGeometry, MaskSamplesAreThePixelsAtTheirCentres) {
   const auto& [name, width, height, preprocessing] = GetParam();
   Image mask{.width = width, .height = height};
   mask.pixels.resize(size_t{3} * width * height);
@@ -257,8 +258,7 @@ TEST_P(MapGeometry, AMaskOnTheMapIsThePixelAtItsCentre) {
   }
   const std::vector<uint8_t> on_map = MaskToMap(mask, 256, 200, preprocessing);
   ASSERT_EQ(on_map.size(), 256u * 200);
-  // Through the centres of the crop and the picture, which are the same point up to half a pixel of
-  // the resized picture.
+  // The centres of the crop and of the image are equal up to half a pixel of the resized image.
   const auto position = [](int i, int map, int crop, int resize, int size) {
     const double offset = std::nearbyint((resize - crop) / 2.0);
     return (offset + (i + 0.5) / map * crop) / resize * size;
@@ -269,7 +269,7 @@ TEST_P(MapGeometry, AMaskOnTheMapIsThePixelAtItsCentre) {
     for (int x = 0; x < 256; ++x) {
       const double column =
           position(x, 256, preprocessing.crop_width, preprocessing.resize_width, width);
-      // Where the centre lies on the border of two pixels, either is right.
+      // If the centre lies on the border of two pixels, either is right.
       if (std::abs(row - std::round(row)) < 1e-9 || std::abs(column - std::round(column)) < 1e-9)
         continue;
       const bool defect = (static_cast<int>(column) / 7 + static_cast<int>(row) / 5) % 3 == 0;
@@ -278,7 +278,7 @@ TEST_P(MapGeometry, AMaskOnTheMapIsThePixelAtItsCentre) {
   }
 }
 
-TEST(MaskToMap, EveryChannelCountsAndEveryShade) {
+TEST(MaskToMap, EveryNonZeroChannelMarksADefect) {
   const Image mask{.width = 4, .height = 1, .pixels = {0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 255}};
   EXPECT_EQ(MaskToMap(mask, 4, 1, Sizes(8, 8, 8, 8)), (std::vector<uint8_t>{0, 255, 255, 255}));
   EXPECT_EQ(MaskToMap(mask, 1, 2, Sizes(8, 8, 8, 8)), (std::vector<uint8_t>{255, 255}));

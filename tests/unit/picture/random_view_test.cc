@@ -13,7 +13,7 @@ namespace {
 
 using Colour = std::array<uint8_t, 3>;
 
-// Each photograph is of one colour of its own.
+// Each photograph has a single colour of its own.
 Image Plain(int64_t number) {
   Image image{.width = 60, .height = 40};
   for (int i = 0; i < image.width * image.height; ++i) {
@@ -52,7 +52,7 @@ std::set<Colour> Colours(const Image& image) {
   return colours;
 }
 
-TEST(RandomViewTest, IsAFunctionOfItsSeed) {
+TEST(RandomViewTest, DependsOnlyOnItsSeed) {
   const ViewOptions options{.side = 56};
   EXPECT_EQ(RandomView(Detailed, 3, options, 7).pixels, RandomView(Detailed, 3, options, 7).pixels);
   EXPECT_NE(RandomView(Detailed, 3, options, 7).pixels, RandomView(Detailed, 3, options, 8).pixels);
@@ -73,10 +73,10 @@ TEST(RandomViewTest, IsFilledWithTilesOfPhotographs) {
   }
   std::set<Colour> all;
   for (int64_t number = 0; number < 5; ++number) all.merge(Colours(Plain(number)));
-  EXPECT_EQ(seen, all) << "every photograph comes, and nothing but photographs";
+  EXPECT_EQ(seen, all) << "all photographs appear, and no other colour";
 }
 
-TEST(RandomViewTest, RecolouringKeepsGreyGreyAndStaysInRange) {
+TEST(RandomViewTest, RecolouringKeepsGreyAndStaysInRange) {
   ViewOptions options{.side = 30, .tiles = {1}};
   options.grey = 1;
   options.relight = 1;
@@ -100,11 +100,11 @@ TEST(RandomViewTest, SwappingChannelsOnlySwapsThem) {
       EXPECT_EQ(colour, (Colour{50, 100, 150}));
     }
   }
-  EXPECT_EQ(orders.size(), 6u) << "all orders come";
+  EXPECT_EQ(orders.size(), 6u) << "all orders appear";
 }
 
-TEST(RandomViewTest, TurnsAndMirrorsEveryWay) {
-  // One corner is white; it comes to lie in each corner.
+TEST(RandomViewTest, RotatesAndMirrorsInEveryWay) {
+  // One corner is white; it must appear in each corner.
   const auto marked = [](int64_t) {
     Image image{.width = 20, .height = 20, .pixels = std::vector<uint8_t>(20 * 20 * 3)};
     for (int y = 0; y < 10; ++y) std::fill_n(image.pixels.begin() + y * 60, 30, uint8_t{255});
@@ -123,7 +123,7 @@ TEST(RandomViewTest, TurnsAndMirrorsEveryWay) {
   EXPECT_EQ(corners.size(), 4u);
 }
 
-TEST(RandomViewTest, APhotographThatCannotBeReadIsNotPaintedOver) {
+TEST(RandomViewTest, PassesOnErrorsOfTheReader) {
   const auto broken = [](int64_t) -> Image { throw std::runtime_error("broken"); };
   EXPECT_THROW(RandomView(broken, 1, {}, 1), std::runtime_error);
 }

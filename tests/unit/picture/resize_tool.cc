@@ -1,11 +1,10 @@
-// Runs the project's picture functions for pillow_parity.py, one request after another.
+// Resizes and decodes images for pillow_parity.py, one request after another.
 //
 // A request on stdin is a line "MODE BYTES SIZE ...\n" and that many bytes; the answer on stdout is
 // a line "WIDTH HEIGHT\n" and the pixels as raw RGB, or a line "error MESSAGE\n".
 //   resize  BYTES WIDTH HEIGHT TO_WIDTH TO_HEIGHT
 //   prepare BYTES WIDTH HEIGHT RESIZE_WIDTH RESIZE_HEIGHT CROP_WIDTH CROP_HEIGHT
-//   decode  BYTES                                                                 the bytes are a
-//   picture file
+//   decode  BYTES      the bytes are an image file
 #include <cstdint>
 #include <exception>
 #include <iostream>
@@ -14,8 +13,10 @@
 #include <string>
 #include <vector>
 
+#include "model/picture/decode.h"
 #include "model/picture/image.h"
 #include "model/picture/preprocess.h"
+#include "model/picture/resize.h"
 
 namespace proad::model {
 namespace {

@@ -10,7 +10,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/config.h"
-#include "server/util/cores.h"
 #include "tests/support/paths.h"
 
 namespace proad::server {
@@ -92,6 +91,7 @@ TEST(ServerConfig, EveryKeyReachesItsOwnMember) {
                                                      {"admission.max_images", "9"},
                                                      {"admission.max_bytes", "10MiB"},
                                                      {"preprocessing.threads", "5"},
+                                                     {"preprocessing.max_bytes", "100MiB"},
                                                      {"batching.max_batch", "6"},
                                                      {"batching.max_delay", "14ms"},
                                                      {"batching.take_when_idle", "false"},
@@ -146,32 +146,53 @@ TEST(ServerConfig, ErrorsOfAFileNamePathLineKeyAndRange) {
   Config config;
   const absl::Status status = ReadConfigFile(path, config);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(
-      std::string(status.message()),
-      absl::StrCat(path.string(),
-                   ":2: batching.max_batch: \"-1\" is not possible; expected an integer from 0 "
-                   "to 256\n",
-                   path.string(),
-                   ":3: unknown key \"batching.max_bach\"; valid keys here: adaptive_delay, "
-                   "hang_timeout, max_batch, "
-                   "max_delay, max_waiting, take_when_idle, workers"));
+  EXPECT_EQ(std::string(status.message()),
+            absl::StrCat(path.string(),
+                         ":2: batching.max_batch: \"-1\" is not valid; expected an integer from 0 "
+                         "to 256\n",
+                         path.string(),
+                         ":3: unknown key \"batching.max_bach\"; valid keys here: adaptive_delay, "
+                         "hang_timeout, max_batch, "
+                         "max_delay, max_waiting, take_when_idle, workers"));
 }
 
-TEST(ServerConfig, TheDeviceSaysHowLargeBatchesAreUnlessTheConfigurationDoes) {
+TEST(ResolveTest, TheDeviceDecidesTheSizeOfBatchesUnlessTheConfigurationDoes) {
   Config config;
-  EXPECT_EQ(MaxBatch(config, "cpu"), 4u);
-  EXPECT_EQ(MaxBatch(config, "cuda:0"), 8u);
+  EXPECT_EQ(Resolve(config, {.device = "cpu"}).values.batching.batch.max_batch, 4u);
+  EXPECT_EQ(Resolve(config, {.device = "cuda:0"}).values.batching.batch.max_batch, 8u);
   ASSERT_TRUE(SetOption(config, "batching.max_batch", "16").ok());
-  EXPECT_EQ(MaxBatch(config, "cpu"), 16u);
+  EXPECT_EQ(Resolve(config, {.device = "cpu"}).values.batching.batch.max_batch, 16u);
 }
 
-TEST(ServerConfig, ACpuHasAWorkerForEachCoreUnlessTheConfigurationSaysOtherwise) {
+TEST(ResolveTest, TheCoresDecideTheNumberOfThreadsUnlessTheConfigurationDoes) {
   Config config;
-  EXPECT_EQ(WorkerCount(config, "cpu"), WorkersOn("cpu"));
-  EXPECT_EQ(WorkerCount(config, "cuda:0"), 1);
+  const Config on_cpu = Resolve(config, {.device = "cpu", .cores = 5}).values;
+  EXPECT_EQ(on_cpu.workers.workers, 5);
+  EXPECT_EQ(on_cpu.admission.at_once, 5);
+  EXPECT_EQ(on_cpu.preprocessing_threads, 5);
+  const Config on_gpu = Resolve(config, {.device = "cuda:0", .cores = 5}).values;
+  EXPECT_EQ(on_gpu.workers.workers, 1);
+  EXPECT_EQ(on_gpu.preprocessing_threads, 5);
   ASSERT_TRUE(SetOption(config, "batching.workers", "3").ok());
-  EXPECT_EQ(WorkerCount(config, "cpu"), 3);
-  EXPECT_EQ(WorkerCount(config, "cuda:0"), 3);
+  ASSERT_TRUE(SetOption(config, "preprocessing.threads", "7").ok());
+  const Config given = Resolve(config, {.device = "cuda:0", .cores = 5}).values;
+  EXPECT_EQ(given.workers.workers, 3);
+  EXPECT_EQ(given.admission.at_once, 3);
+  EXPECT_EQ(given.preprocessing_threads, 7);
+}
+
+TEST(ResolveTest, TheMemoryLimitsTheBytesOfPixelsUnlessTheConfigurationDoes) {
+  Config config;
+  EXPECT_EQ(Resolve(config, {.memory = uint64_t{3} << 30}).values.detector.pixel_bytes, 384 << 20);
+  EXPECT_EQ(Resolve(config, {}).values.detector.pixel_bytes, 512 << 20) << "nothing is known";
+  ASSERT_TRUE(SetOption(config, "preprocessing.max_bytes", "100MiB").ok());
+  EXPECT_EQ(Resolve(config, {.memory = uint64_t{3} << 30}).values.detector.pixel_bytes, 100 << 20);
+}
+
+TEST(ResolveTest, AResolvedConfigurationStaysAsItIs) {
+  Config once = Resolve(Config(), {.device = "cpu", .cores = 5, .memory = 1u << 30}).values;
+  Config twice = Resolve(once, {.device = "cuda:0", .cores = 64, .memory = 64u << 30}).values;
+  EXPECT_EQ(Printed(twice), Printed(once));
 }
 
 TEST(ServerConfig, AMissingFileIsNamed) {
@@ -183,13 +204,13 @@ TEST(ServerConfig, AMissingFileIsNamed) {
   EXPECT_THAT(std::string(ReadConfigFile("/", config).message()), HasSubstr("is a directory"));
 }
 
-TEST(ServerConfig, AGiantFileIsNotRead) {
+TEST(ServerConfig, AFileOverOneMebibyteIsNotRead) {
   Config config;
   EXPECT_THAT(std::string(ReadConfigFile(WriteFile(std::string(2 << 20, ' ')), config).message()),
               HasSubstr("larger than 1 MiB"));
 }
 
-TEST(ServerConfig, SetOptionNamesWhatItKnows) {
+TEST(ServerConfig, SetOptionNamesTheValidKeys) {
   Config config;
   EXPECT_THAT(std::string(SetOption(config, "server.port", "1").message()),
               AllOf(HasSubstr("\"server.port\""), HasSubstr("server.listen")));
@@ -237,7 +258,7 @@ TEST(ServerConfig, ACertificateAndItsKeyGoTogether) {
   EXPECT_TRUE(Validate(whole).ok()) << Validate(whole);
 }
 
-TEST(ServerConfig, TokensGoNowhereInPlainTextUnlessThatIsSaid) {
+TEST(ServerConfig, TokensNeedTlsExceptOnLoopbackOrWithAllowPlaintext) {
   Config config;
   config.auth.tokens = "/tokens";
   for (const char* here : {"127.0.0.1:0", "127.9.9.9:1", "localhost:1", "[::1]:1"}) {
@@ -258,13 +279,13 @@ TEST(ServerConfig, TokensGoNowhereInPlainTextUnlessThatIsSaid) {
   EXPECT_TRUE(Validate(config).ok());
 }
 
-TEST(ServerConfig, FoldersOfTrainingLieBesideTheStoreUnlessTheyAreGiven) {
+TEST(ServerConfig, EmptyFoldersOfTrainingAreBesideTheStore) {
   for (const char* store : {"/srv/proad/models", "/srv/proad/models/", "/srv/x/../proad/models"}) {
     Config config;
     ASSERT_TRUE(SetOption(config, "models.store", store).ok());
     ASSERT_TRUE(SetOption(config, "training.encoders", "/weights").ok());
     ASSERT_TRUE(SetOption(config, "image.max_side", "123").ok());
-    ResolvePaths(config);
+    config = Resolve(config, {}).values;
     EXPECT_EQ(config.training.jobs.jobs, "/srv/proad/jobs") << store;
     EXPECT_EQ(config.training.datasets.root, "/srv/proad/datasets") << store;
     EXPECT_EQ(config.training.encoders, "/weights") << store;
@@ -274,14 +295,20 @@ TEST(ServerConfig, FoldersOfTrainingLieBesideTheStoreUnlessTheyAreGiven) {
   }
 }
 
-TEST(ServerConfig, TheTrainerLiesBesideTheProgramUnlessItIsGiven) {
-  Config config;
-  ResolvePaths(config);
+TEST(ServerConfig, AnEmptyTrainerIsBesideTheProgram) {
+  Config config = Resolve(Config(), {}).values;
   EXPECT_EQ(config.training.jobs.trainer,
             std::filesystem::read_symlink("/proc/self/exe").parent_path() / "proad-trainer");
   config.training.jobs.trainer = "/opt/trainer";
-  ResolvePaths(config);
+  config = Resolve(config, {}).values;
   EXPECT_EQ(config.training.jobs.trainer, "/opt/trainer");
+}
+
+TEST(ServerConfig, InstalledEncodersAreInTheShareFolderOfTheInstallation) {
+  const Config config = Resolve(Config(), {}).values;
+  const std::filesystem::path programs =
+      std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  EXPECT_EQ(config.training.installed_encoders, programs.parent_path() / "share/proad/weights");
 }
 
 }  // namespace

@@ -44,6 +44,16 @@ TEST_F(MemoryRoomTest, IsWhatTheControlGroupAllows) {
   EXPECT_EQ(HostMemoryAt(root_.path()).free, 8000u * 1024) << "more than the machine has";
 }
 
+TEST_F(MemoryRoomTest, ASystemdUnitLimitsIt) {
+  const fs::path unit = root_ / "sys/fs/cgroup/system.slice/proad.service";
+  fs::create_directories(root_ / "proc/self");
+  fs::create_directories(unit);
+  testing::WriteText(root_ / "proc/self/cgroup", "0::/system.slice/proad.service\n");
+  testing::WriteText(unit / "memory.max", "1000000\n");
+  testing::WriteText(unit / "memory.current", "900000\n");
+  EXPECT_EQ(HostMemoryAt(root_.path()).free, 100000u);
+}
+
 TEST_F(MemoryRoomTest, WhatCannotBeReadIsNoShortage) {
   fs::remove_all(root_ / "proc");
   EXPECT_GT(HostMemoryAt(root_.path()).free, uint64_t{1} << 50);

@@ -29,7 +29,7 @@ struct Case {
   double threshold;
 };
 
-TEST(Calibrate, TakesTheLowestThresholdOfTheBudget) {
+TEST(Calibrate, ReturnsTheLowestThresholdOfTheBudget) {
   const std::vector<Case> cases = {
       {Scores(10), 0.1, 9.5},                      // rejects 10
       {Scores(10), 0.19, 9.5},                     // of 1.9 pictures, one
@@ -59,7 +59,7 @@ TEST(Calibrate, NeverRejectsMoreThanTheBudget) {
         for (double& score : scores) score = std::fmod(score, distinct) / 7;
         if (n < ImagesForBudget(budget)) continue;
         const double threshold = Calibrate(scores, budget).threshold;
-        // Rejected is a score at or above the threshold, as when detecting.
+        // A score at or above the threshold is rejected, as in a detection.
         const auto rejected = std::count_if(scores.begin(), scores.end(),
                                             [&](double score) { return score >= threshold; });
         EXPECT_LE(rejected, budget * n + 1e-9) << n << " " << budget << " " << distinct;
@@ -68,7 +68,7 @@ TEST(Calibrate, NeverRejectsMoreThanTheBudget) {
   }
 }
 
-TEST(Calibrate, NeighbouringScoresAreKeptApart) {
+TEST(Calibrate, SeparatesNeighbouringScores) {
   const double above = std::nextafter(0.5, 1);
   EXPECT_EQ(Calibrate({0.5, above}, 0.5).threshold, above);
 }
@@ -78,7 +78,7 @@ TEST(Calibrate, ThresholdIsAboveZero) {
   EXPECT_GT(CalibrateProvisional({{"", {-1e-9}}}, 0.5).at("").threshold, 0);
 }
 
-TEST(Calibrate, SaysHowManyPicturesABudgetNeeds) {
+TEST(Calibrate, NamesTheImagesThatABudgetNeeds) {
   EXPECT_EQ(ImagesForBudget(0.01), 100);
   EXPECT_EQ(ImagesForBudget(0.015), 67);
   EXPECT_EQ(ImagesForBudget(0.5), 2);
@@ -91,12 +91,12 @@ TEST(Calibrate, SaysHowManyPicturesABudgetNeeds) {
   } catch (const InvalidInput& error) {
     EXPECT_EQ(error.field(), "good_scores");
     EXPECT_EQ(error.reason(), "TOO_FEW_IMAGES");
-    EXPECT_THAT(error.what(), HasSubstr("99 good pictures"));
+    EXPECT_THAT(error.what(), HasSubstr("99 good images"));
     EXPECT_THAT(error.what(), HasSubstr("at least 100"));
   }
 }
 
-TEST(CalibrateProvisional, GuessesFromTooFewPicturesOnly) {
+TEST(CalibrateProvisional, IsProvisionalOnlyForTooFewImages) {
   const auto calibrations =
       CalibrateProvisional({{"few", {0.5, 0.6, 0.7}}, {"many", Scores(100)}}, 0.01);
   EXPECT_EQ(calibrations.at("many"), Calibrate(Scores(100), 0.01));
@@ -106,7 +106,7 @@ TEST(CalibrateProvisional, GuessesFromTooFewPicturesOnly) {
   EXPECT_LT(guess.images, ImagesForBudget(guess.false_reject_budget));
 }
 
-TEST(CalibrateProvisional, BoundsOneMoreGoodPicture) {
+TEST(CalibrateProvisional, BoundsOneMoreGoodImage) {
   // Two categories of one relative spread: 4 + 4 free values, t(8, 0.01) = 2.896.
   const std::vector<double> scores = {0.90, 0.95, 1.00, 1.05, 1.10};
   std::vector<double> doubled;
@@ -117,7 +117,7 @@ TEST(CalibrateProvisional, BoundsOneMoreGoodPicture) {
   EXPECT_NEAR(calibrations.at("b").threshold, 2 * (1 + margin), 4e-3);
 }
 
-TEST(CalibrateProvisional, SpreadIsLearntFromEveryCategory) {
+TEST(CalibrateProvisional, PoolsTheSpreadOfAllCategories) {
   const std::vector<double> wide = {0.5, 1.0, 1.5};
   const double with_wide =
       CalibrateProvisional({{"one", {1}}, {"wide", wide}}, 0.05).at("one").threshold;
@@ -130,7 +130,7 @@ TEST(CalibrateProvisional, SpreadIsLearntFromEveryCategory) {
                    1 + (kLeastMargin + kMostMargin) / 2);
 }
 
-TEST(Calibrate, RefusesWhatIsNoScoreAndNoBudget) {
+TEST(Calibrate, RefusesInvalidScoresAndBudgets) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double infinity = std::numeric_limits<double>::infinity();
   const auto expect_refused = [](std::vector<double> scores, double budget,

@@ -1,5 +1,3 @@
-#include "model/spec/evaluation.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +5,8 @@
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "model/spec/gate.h"
 
 namespace proad::model {
 namespace {
@@ -31,7 +31,7 @@ TEST(MetricNames, AreTheSevenFigures) {
                                          "pixel_ap", "pixel_f1_max", "aupro"));
 }
 
-TEST(Find, TellsTheMeanFromACategory) {
+TEST(Find, DistinguishesTheMeanFromACategory) {
   const Evaluation evaluation = Figures(0.75, 0.6);
   ASSERT_NE(evaluation.Find("image_auroc", ""), nullptr);
   EXPECT_EQ(evaluation.Find("image_auroc", "")->value, 0.75);
@@ -139,7 +139,7 @@ std::vector<Case> Cases() {
 
 class Judging : public ::testing::TestWithParam<Case> {};
 
-TEST_P(Judging, ListsWhatFailedWithItsFigures) {
+TEST_P(Judging, NamesFailedConditionsWithTheirFigures) {
   const Case& c = GetParam();
   const GateVerdict verdict = Judge(c.gate, c.candidate, c.active ? &*c.active : nullptr);
   EXPECT_EQ(verdict.passed, c.reasons.empty());

@@ -9,6 +9,7 @@
 
 #include "model/files/error.h"
 #include "model/files/sha256.h"
+#include "model/spec/preset.h"
 #include "tests/support/temp_directory.h"
 
 namespace proad::model {
@@ -53,7 +54,7 @@ std::string ErrorOf(const std::function<void()>& call) {
   return "no error";
 }
 
-TEST(Manifest, ComesBackEqualToTheLastBit) {
+TEST(Manifest, RoundTripsExactly) {
   Manifest manifest = Whole();
   const std::string text = ToJson(manifest);
   manifest.hash = Sha256Hex(text);
@@ -61,7 +62,7 @@ TEST(Manifest, ComesBackEqualToTheLastBit) {
   EXPECT_EQ(ToJson(ParseManifest(text, "m")), text);
 }
 
-TEST(Manifest, WithoutOptionalPartsComesBackEqual) {
+TEST(Manifest, RoundTripsWithoutOptionalParts) {
   Manifest manifest = Whole();
   manifest.calibration.reset();
   manifest.probe.reset();
@@ -73,10 +74,10 @@ TEST(Manifest, WithoutOptionalPartsComesBackEqual) {
   EXPECT_EQ(ParseManifest(text, "m"), manifest);
 }
 
-TEST(Manifest, OnlyAPyramidSaysItsKind) {
+TEST(Manifest, OmitsTheKindOfAVisionTransformer) {
   Manifest manifest = Whole();
   EXPECT_THAT(ToJson(manifest), Not(HasSubstr("\"kind\"")))
-      << "programs that know no pyramids must read it";
+      << "programs from before the patch pyramid must read it";
   manifest.config = PresetConfig("proad-pyramid");
   manifest.preprocessing = PresetPreprocessing("proad-pyramid");
   manifest.encoder.dialect = "pyramid";
@@ -86,7 +87,7 @@ TEST(Manifest, OnlyAPyramidSaysItsKind) {
   EXPECT_EQ(ParseManifest(text, "m"), manifest);
 }
 
-TEST(Manifest, IsForPeopleToRead) {
+TEST(Manifest, IsIndentedAndOrdered) {
   const std::string text = ToJson(Whole());
   EXPECT_THAT(text, HasSubstr("{\n  \"format\": 1,\n  \"name\": \"bolts\",\n"));
   EXPECT_THAT(text, HasSubstr("0.485"));
@@ -94,13 +95,13 @@ TEST(Manifest, IsForPeopleToRead) {
   EXPECT_EQ(text.back(), '\n');
 }
 
-TEST(Manifest, ATextThatIsNotUtf8IsRefusedBeforeItIsWritten) {
+TEST(Manifest, RefusesToWriteTextThatIsNotUtf8) {
   Manifest manifest = Whole();
   manifest.parent_job = "\xff";
   EXPECT_THROW(ToJson(manifest), InvalidInput);
 }
 
-// One change of a good manifest's JSON, and what the error must say.
+// A change of a valid manifest's JSON, and words of the error.
 struct Damage {
   const char* says;
   std::function<void(json&)> change;
@@ -162,11 +163,14 @@ INSTANTIATE_TEST_SUITE_P(
         Damage{"categories.pcb.threshold is missing",
                CHANGE(m["categories"]["pcb"] = json::object())},
         Damage{"categories.pcb must be an object", CHANGE(m["categories"]["pcb"] = 1)},
-        Damage{"categories has a category without a name",
+        Damage{"categories has the name \"\", which is empty",
                CHANGE(m["categories"][""] = m["calibration"])},
+        Damage{"categories has the name \"a\\nb\", which has a control character",
+               CHANGE(m["categories"]["a\nb"] = m["calibration"])},
+        Damage{"which has 129 bytes; at most 128 are accepted",
+               CHANGE(m["categories"][std::string(129, 'a')] = m["calibration"])},
         Damage{"metrics.loss must be a number", CHANGE(m["metrics"]["loss"] = "low")},
-        Damage{"parent_job has the control character in \"a\\nb\"",
-               CHANGE(m["parent_job"] = "a\nb")},
+        Damage{"parent_job has a control character: \"a\\nb\"", CHANGE(m["parent_job"] = "a\nb")},
         Damage{"map_range must be two finite numbers", CHANGE(m["map_range"]["low"] = 0.9)},
         Damage{"encoder.sha256 must be 64 lower-case hex digits",
                CHANGE(m["encoder"]["sha256"] = std::string(64, 'A'))},
@@ -183,7 +187,7 @@ INSTANTIATE_TEST_SUITE_P(
                CHANGE(m["probe"]["file"] = "other.png")},
         Damage{"probe.score must be a number", CHANGE(m["probe"]["score"] = nullptr)}));
 
-TEST(Manifest, WhatIsNotJsonIsRefusedWithTheByte) {
+TEST(Manifest, NamesTheByteOfInvalidJson) {
   const std::string text = ToJson(Whole());
   for (size_t size = 0; size + 1 < text.size(); ++size) {
     EXPECT_THROW(ParseManifest(text.substr(0, size), "m"), CorruptFile) << size;
@@ -194,19 +198,19 @@ TEST(Manifest, WhatIsNotJsonIsRefusedWithTheByte) {
   EXPECT_THAT(ErrorOf([] { ParseManifest(R"({"format": 1e999})", "m"); }), HasSubstr("too large"));
 }
 
-TEST(Manifest, AKeyThatStandsTwiceIsRefused) {
+TEST(Manifest, RefusesARepeatedKey) {
   std::string text = ToJson(Whole());
   text.replace(text.find("\"format\""), 8, "\"name\": \"x\", \"format\"");
   EXPECT_THAT(ErrorOf([&] { ParseManifest(text, "m"); }),
-              HasSubstr("\"name\" stands twice in one object"));
+              HasSubstr("\"name\" occurs twice in one object"));
 }
 
-TEST(Manifest, NestingIsBounded) {
+TEST(Manifest, LimitsNesting) {
   EXPECT_THAT(ErrorOf([] { ParseManifest(std::string(1'000'000, '['), "m"); }),
               HasSubstr("nested deeper than"));
 }
 
-TEST(Manifest, ThresholdsThatJsonCannotHoldAreRefusedBeforehand) {
+TEST(Manifest, RefusesToWriteThresholdsThatAreNotFinite) {
   Manifest manifest = Whole();
   manifest.categories["pcb"] = {std::numeric_limits<double>::quiet_NaN(), 0, 0};
   try {
@@ -229,7 +233,7 @@ TEST(ValidName, IsSafeAsADirectory) {
   EXPECT_FALSE(IsValidName(std::string_view("a\0b", 3)));
 }
 
-TEST(VerifyFiles, NamesTheFileThatIsNotAsListed) {
+TEST(VerifyFiles, NamesAFileThatDoesNotMatch) {
   const TempDirectory directory;
   Manifest manifest = Whole();
   manifest.files = {{"a", {Sha256Hex("text"), 4}}};

@@ -8,6 +8,7 @@
 
 #include "model/files/error.h"
 #include "model/spec/config.h"
+#include "model/spec/preset.h"
 
 namespace proad::model {
 namespace {
@@ -69,14 +70,15 @@ TEST(Presets, AllAreValidWithTheirPreprocessing) {
   }
 }
 
-TEST(Presets, OurOwnSeeTheWholePicture) {
+TEST(Presets, OurPresetsInspectTheWholeImage) {
   const Preprocessing tiny = PresetPreprocessing("proad-tiny");
   EXPECT_EQ(tiny.resize_width, 280);
   EXPECT_EQ(tiny.crop_width, 280);
   const Preprocessing pyramid = PresetPreprocessing("proad-pyramid");
   EXPECT_EQ(pyramid.resize_width, 392);
   EXPECT_EQ(pyramid.crop_width, 392);
-  EXPECT_EQ(pyramid.std, (std::array<float, 3>{1, 1, 1})) << "SqueezeNet has a mean of its own";
+  EXPECT_EQ(pyramid.std, (std::array<float, 3>{1, 1, 1}))
+      << "the encoder subtracts SqueezeNet's own mean";
   const Preprocessing base = PresetPreprocessing("proad-base");
   EXPECT_EQ(base.resize_height, 448);
   EXPECT_EQ(base.crop_height, 392);
@@ -103,7 +105,7 @@ struct Impossible {
 
 class ValidateTest : public ::testing::TestWithParam<Impossible> {};
 
-TEST_P(ValidateTest, NamesTheOptionAndWhatWouldBeRight) {
+TEST_P(ValidateTest, NamesTheOptionAndItsAllowedValues) {
   ModelConfig config = PresetConfig("proad-base");
   Preprocessing preprocessing = PresetPreprocessing("proad-base");
   GetParam().change(config, preprocessing);
@@ -153,7 +155,7 @@ INSTANTIATE_TEST_SUITE_P(
                    CHANGE(p.mean[1] = std::numeric_limits<float>::infinity())},
         Impossible{"preprocessing.std[2]", "above 0", CHANGE(p.std[2] = 0)}));
 
-TEST(Validate, AnythingTheNetworkCanBeIsAccepted) {
+TEST(Validate, AcceptsEveryValidNetwork) {
   ModelConfig config = PresetConfig("proad-base");
   config.groups = 1;
   EXPECT_NO_THROW(Validate(config));

@@ -21,7 +21,7 @@ using ::testing::HasSubstr;
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-TEST(Rank, TellsGoodFromAnomalous) {
+TEST(Rank, RanksGoodAndAnomalousScores) {
   const std::optional<RankingMetrics> apart = Rank({0.1f, 0.2f}, {0.3f, 0.4f});
   ASSERT_TRUE(apart.has_value());
   EXPECT_DOUBLE_EQ(apart->auroc, 1);
@@ -36,7 +36,7 @@ TEST(Rank, TellsGoodFromAnomalous) {
   EXPECT_DOUBLE_EQ(mixed->f1_max, 2.0 / 3);         // all four reported
 }
 
-TEST(Rank, ScoresThatAreAllEqualSayNothing) {
+TEST(Rank, EqualScoresGiveTheFiguresOfChance) {
   const std::optional<RankingMetrics> equal = Rank({1, 1, 1}, {1});
   ASSERT_TRUE(equal.has_value());
   EXPECT_DOUBLE_EQ(equal->auroc, 0.5);
@@ -44,7 +44,7 @@ TEST(Rank, ScoresThatAreAllEqualSayNothing) {
   EXPECT_DOUBLE_EQ(equal->f1_max, 0.4);
 }
 
-TEST(Rank, OneKindAloneIsAbsent) {
+TEST(Rank, IsAbsentWithOnlyOneKind) {
   EXPECT_FALSE(Rank({}, {}).has_value());
   EXPECT_FALSE(Rank({1, 2}, {}).has_value());
   EXPECT_FALSE(Rank({}, {1, 2}).has_value());
@@ -68,9 +68,9 @@ TEST(Rank, RefusesScoresThatAreNotFinite) {
   }
 }
 
-TEST(PixelMetrics, EveryRegionWeighsTheSame) {
-  // Two regions of 1 and 3 pixels among 10 good ones. The small one is found at once, the large one
-  // after two good pixels.
+TEST(PixelMetrics, EveryRegionHasTheSameWeight) {
+  // Two regions of 1 and 3 pixels and 10 good pixels. The scores of the small region are above all
+  // good pixels, those of the large one above all but two.
   const std::vector<float> map = {9, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 5, 5};
   const std::vector<uint8_t> mask = {1, 0, 7, 7, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0};
   PixelMetrics metrics;
@@ -82,8 +82,8 @@ TEST(PixelMetrics, EveryRegionWeighsTheSame) {
   EXPECT_NEAR(report->ranking.auroc, (10 + 3 * 8) / 40.0, 1e-12);
 }
 
-// Enough pixels for every way of sorting: many that are alike, some alone, both signs and zeros.
-TEST(PixelMetrics, PixelsAreRankedAsScoresAre) {
+// Enough pixels for every branch of the sort: equal and single values, both signs and zeros.
+TEST(PixelMetrics, RanksPixelsLikeScores) {
   constexpr int kSide = 160;
   std::vector<float> map;
   std::vector<uint8_t> mask;
@@ -109,8 +109,8 @@ TEST(PixelMetrics, PixelsAreRankedAsScoresAre) {
 }
 
 TEST(PixelMetrics, PixelsThatTouchAtACornerAreOneRegion) {
-  // The diagonal is one region of two pixels: half of it found is half of all. Would it be two
-  // regions, the third one alone would have weight 1/3 instead of 1/2.
+  // The diagonal is one region of two pixels, so each of the two regions has the weight 1/2. With
+  // two regions on the diagonal, each of three would have 1/3.
   const std::vector<float> map = {3, 0, 0, 0,  //
                                   0, 0, 0, 0,  //
                                   0, 0, 0, 2};
@@ -125,7 +125,7 @@ TEST(PixelMetrics, PixelsThatTouchAtACornerAreOneRegion) {
   EXPECT_NEAR(report->aupro, (0.75 + 0.825) / 2, 1e-12);
 }
 
-TEST(PixelMetrics, AMapOfOneValueIsTheDiagonal) {
+TEST(PixelMetrics, AConstantMapGivesTheDiagonal) {
   PixelMetrics metrics;
   metrics.Add(std::vector<float>(16, 0.5f), {}, 4, 4);
   std::vector<uint8_t> mask(16, 0);
@@ -137,7 +137,7 @@ TEST(PixelMetrics, AMapOfOneValueIsTheDiagonal) {
   EXPECT_NEAR(report->aupro, 0.15, 1e-12);
 }
 
-TEST(PixelMetrics, AbsentWithoutBothKindsOfPixels) {
+TEST(PixelMetrics, IsAbsentWithOnlyOneKindOfPixels) {
   PixelMetrics metrics;
   EXPECT_FALSE(metrics.Finish().has_value());
   metrics.Add(std::vector<float>(4, 1), {}, 2, 2);
@@ -148,7 +148,7 @@ TEST(PixelMetrics, AbsentWithoutBothKindsOfPixels) {
   EXPECT_FALSE(metrics.Finish().has_value());
 }
 
-TEST(PixelMetrics, StartsAnewAfterFinish) {
+TEST(PixelMetrics, IsEmptyAfterFinish) {
   const std::vector<float> map = {1, 0, 0, 0};
   const std::vector<uint8_t> mask = {1, 0, 0, 0};
   PixelMetrics metrics;
@@ -161,7 +161,7 @@ TEST(PixelMetrics, StartsAnewAfterFinish) {
   EXPECT_DOUBLE_EQ(report->aupro, 1);
 }
 
-TEST(PixelMetrics, RefusesWhatIsNotAMapAndAddsNothing) {
+TEST(PixelMetrics, RefusesInvalidMapsAndAddsNothing) {
   const std::vector<uint8_t> mask = {1, 0, 0, 0};
   PixelMetrics metrics;
   const auto expect_refused = [&](std::vector<float> map, const std::vector<uint8_t>& with,

@@ -3,16 +3,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <functional>
 #include <limits>
+#include <set>
 #include <string>
 
 #include "model/files/error.h"
+#include "model/spec/preset.h"
+#include "tests/support/paths.h"
 
 namespace proad::model {
 namespace {
 
-using ::testing::ElementsAre;
+using ::testing::Contains;
+using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
 
 std::string Refusal(const std::function<void()>& call) {
@@ -24,13 +29,18 @@ std::string Refusal(const std::function<void()>& call) {
   return "accepted";
 }
 
-TEST(Recipe, TheNamedOnesAreThere) {
-  EXPECT_THAT(RecipeNames(),
-              ElementsAre("lineage", "paper-mvtec", "paper-realiad", "paper-visa", "quick"));
+TEST(Recipe, EveryFileOfTheFolderIsARecipe) {
+  std::set<std::string> files;
+  for (const auto& file :
+       std::filesystem::directory_iterator(proad::testing::SourceFolder() / "model/recipes")) {
+    files.insert(file.path().stem().string());
+  }
+  EXPECT_THAT(RecipeNames(), ElementsAreArray(files)) << "sorted";
+  EXPECT_THAT(files, Contains("quick")) << "the default of jobs";
   for (const std::string& name : RecipeNames()) EXPECT_EQ(FindRecipe(name).name, name);
 }
 
-TEST(Recipe, ThePapersTrainAsSection41Says) {
+TEST(Recipe, PaperRecipesMatchSection41) {
   const std::pair<const char*, double> dropouts[] = {
       {"paper-mvtec", 0.2}, {"paper-visa", 0.3}, {"paper-realiad", 0.4}};
   for (const auto& [name, dropout] : dropouts) {
@@ -79,7 +89,7 @@ TEST(Recipe, FilesAreReadStrictly) {
   EXPECT_THAT(read("epochs: [1"), HasSubstr("not YAML"));
 }
 
-TEST(Recipe, AbsurdValuesAreRefusedByName) {
+TEST(Recipe, NamesValuesOutOfRange) {
   const auto refusal = [](const std::function<void(Recipe&)>& change) {
     Recipe recipe = FindRecipe("quick");
     change(recipe);
@@ -109,7 +119,7 @@ TEST(Recipe, AbsurdValuesAreRefusedByName) {
   EXPECT_EQ(refusal([](Recipe& r) { r.input_side = 14; }), "overrides.input_side");
 }
 
-TEST(Recipe, OverridesShapeTheNetwork) {
+TEST(Recipe, OverridesChangeTheNetwork) {
   Recipe recipe = FindRecipe("quick");
   EXPECT_EQ(NetworkOf("proad-tiny", recipe).config, PresetConfig("proad-tiny"));
   EXPECT_EQ(NetworkOf("proad-tiny", recipe).preprocessing, PresetPreprocessing("proad-tiny"));
@@ -119,7 +129,7 @@ TEST(Recipe, OverridesShapeTheNetwork) {
   recipe.dynamic_decoder = false;
   Network network = NetworkOf("proad-tiny", recipe);
   EXPECT_EQ(network.config.input_width, 196);
-  EXPECT_EQ(network.preprocessing.resize_width, 196) << "tiny sees the whole picture";
+  EXPECT_EQ(network.preprocessing.resize_width, 196) << "tiny inspects the whole image";
   EXPECT_EQ(network.config.decoder_layers, 2);
   EXPECT_FALSE(network.config.dynamic_decoder);
 
@@ -137,7 +147,7 @@ TEST(Recipe, OverridesShapeTheNetwork) {
               HasSubstr("overrides.decoder_layers"));
 }
 
-TEST(Recipe, ValuesAreReplacedOneByOne) {
+TEST(Recipe, ReplacesSingleValues) {
   Recipe recipe = FindRecipe("quick");
   Override(recipe, "epochs", "3");
   Override(recipe, "warmup_epochs", "1");
@@ -151,7 +161,7 @@ TEST(Recipe, ValuesAreReplacedOneByOne) {
   EXPECT_EQ(recipe.precision, Precision::kBf16);
   EXPECT_EQ(recipe.center_crop, true);
   Override(recipe, "steps", "7");
-  EXPECT_EQ(recipe.epochs, 0) << "one length takes the place of the other";
+  EXPECT_EQ(recipe.epochs, 0) << "one length replaces the other";
   EXPECT_THAT(Refusal([&] { Override(recipe, "epoch", "3"); }), HasSubstr("epoch"));
   EXPECT_THAT(Refusal([&] { Override(recipe, "steps", "many"); }),
               ::testing::AllOf(HasSubstr("overrides.steps"), HasSubstr("many")));

@@ -19,6 +19,7 @@
 #include "model/files/atomic_file.h"
 #include "model/files/error.h"
 #include "model/files/sha256.h"
+#include "model/spec/preset.h"
 #include "tests/support/temp_directory.h"
 
 namespace proad::model {
@@ -45,7 +46,7 @@ Manifest NewManifest() {
 
 void FillOneFile(const fs::path& staging) { WriteText(staging / "model.safetensors", "weights"); }
 
-// Every name in the tree, hidden ones too.
+// All names in the tree, including hidden ones.
 std::vector<std::string> Tree(const fs::path& root) {
   std::vector<std::string> names;
   for (const auto& entry : fs::recursive_directory_iterator(root)) {
@@ -75,7 +76,7 @@ TEST(WriteVersion, PublishesFilesDigestsAndManifest) {
   EXPECT_NO_THROW(VerifyFiles(directory, written));
 }
 
-TEST(WriteVersion, APublishedVersionIsNeverTouched) {
+TEST(WriteVersion, NeverChangesAPublishedVersion) {
   const TempDirectory store;
   const fs::path directory = store / "bolts" / "1";
   WriteVersion(directory, NewManifest(), FillOneFile);
@@ -94,12 +95,12 @@ TEST(WriteVersion, APublishedVersionIsNeverTouched) {
   bool filled = false;
   refused(directory, [&](const fs::path&) { filled = true; });
   refused(directory / "", [&](const fs::path&) { filled = true; });
-  EXPECT_FALSE(filled) << "the work was done before it was refused";
+  EXPECT_FALSE(filled) << "fill must not run for a version that is refused";
   EXPECT_EQ(ReadText(directory / "manifest.json"), before);
   EXPECT_EQ(Tree(store.path()), tree);
 }
 
-TEST(WriteVersion, OneThatAppearsMeanwhileIsNotReplaced) {
+TEST(WriteVersion, DoesNotReplaceAVersionThatAppearsMeanwhile) {
   for (const bool empty : {true, false}) {
     const TempDirectory store;
     const fs::path directory = store / "1";
@@ -142,7 +143,7 @@ TEST(WriteVersion, OfManyWritersOneWins) {
   EXPECT_NO_THROW(VerifyFiles(directory, ReadManifest(directory)));
 }
 
-// A step that goes wrong, and the exception that says so.
+// A step that fails, and its exception.
 struct Failure {
   const char* name;
   std::function<void(const fs::path& staging)> fill;
@@ -151,7 +152,7 @@ struct Failure {
 
 class FailureTest : public ::testing::TestWithParam<Failure> {};
 
-TEST_P(FailureTest, LeavesNothing) {
+TEST_P(FailureTest, LeavesNothingBehind) {
   const TempDirectory store;
   for (const bool model_exists : {false, true}) {
     if (model_exists) fs::create_directory(store / "bolts");
@@ -194,7 +195,7 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
-TEST(WriteVersion, WhatFillThrowsComesThrough) {
+TEST(WriteVersion, PassesOnExceptionsOfFill) {
   const TempDirectory store;
   EXPECT_THROW(WriteVersion(store / "1", NewManifest(),
                             [](const fs::path&) { throw std::domain_error("loss is not finite"); }),
@@ -206,7 +207,7 @@ TEST(WriteVersion, AMissingStoreIsAFileError) {
   EXPECT_THROW(WriteVersion(store / "no" / "bolts" / "1", NewManifest(), FillOneFile), FileError);
 }
 
-// In a process of its own: no file may grow beyond so many bytes, as if the disk were full there.
+// Runs in its own process with a limit of the file size, which acts like a full disk.
 int ErrorWithFileLimit(rlim_t bytes, const fs::path& directory) {
   const pid_t child = fork();
   if (child == 0) {
@@ -232,8 +233,8 @@ int ErrorWithFileLimit(rlim_t bytes, const fs::path& directory) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-TEST(WriteVersion, AFullDiskLeavesNothing) {
-  // Full in the weights (1000 bytes), then in the manifest, which is larger.
+TEST(WriteVersion, AFullDiskLeavesNothingBehind) {
+  // The disk is full in the weights (1000 bytes), then in the manifest, which is larger.
   for (const rlim_t bytes : {0, 1, 999, 1000, 1200}) {
     const TempDirectory store;
     EXPECT_EQ(ErrorWithFileLimit(bytes, store / "bolts" / "1"), EFBIG) << bytes;
@@ -258,14 +259,15 @@ void Crash(const fs::path& directory) {
   ASSERT_TRUE(WIFSIGNALED(status));
 }
 
-TEST(RemoveStale, TakesWhatACrashLeftAndNothingElse) {
+TEST(RemoveStale, RemovesOnlyWhatACrashLeftBehind) {
   const TempDirectory store;
   Crash(store / "1");
   EXPECT_EQ(Tree(store.path()).size(), 2u);  // the staging directory and its file
   EXPECT_THAT(ListNames(store.path()), IsEmpty());
   WriteVersion(store / "1", NewManifest(), [&](const fs::path& staging) {
     FillOneFile(staging);
-    EXPECT_EQ(RemoveStale(store.path()), 1) << "the living writer's must stay";
+    EXPECT_EQ(RemoveStale(store.path()), 1)
+        << "the staging directory of a running writer must stay";
     EXPECT_TRUE(fs::exists(staging / "model.safetensors"));
   });
   EXPECT_EQ(RemoveStale(store.path()), 0);
@@ -273,7 +275,7 @@ TEST(RemoveStale, TakesWhatACrashLeftAndNothingElse) {
   EXPECT_EQ(RemoveStale(store / "missing"), 0);
 }
 
-TEST(ListNames, HasValidDirectoriesSorted) {
+TEST(ListNames, ReturnsValidDirectoriesSorted) {
   const TempDirectory store;
   for (const char* name : {"b", "a", ".staging-0", "Upper", "lost+found"}) {
     fs::create_directory(store / name);
@@ -284,7 +286,7 @@ TEST(ListNames, HasValidDirectoriesSorted) {
   EXPECT_THROW(ListNames(store / "file"), FileError);
 }
 
-TEST(AtomicFile, IsThereWholeOrNotAtAll) {
+TEST(AtomicFile, AppearsOnlyAfterCommit) {
   const TempDirectory directory;
   WriteText(directory / "f", "before");
   {

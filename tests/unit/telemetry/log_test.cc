@@ -68,7 +68,7 @@ INSTANTIATE_TEST_SUITE_P(
                       EscapeCase{"surrogate", "\xed\xa0\x80", "\"\\xed\\xa0\\x80\""}),
     [](const auto& test) { return std::string(test.param.what); });
 
-TEST(Log, CutsGiantValues) {
+TEST(Log, CutsLongValues) {
   const std::string written = EscapeLogValue(std::string(100000, 'x'));
   EXPECT_EQ(written.size(), 512u + 3u);
   EXPECT_THAT(written, EndsWith("x..."));

@@ -90,9 +90,9 @@ TEST(Metrics, ShowsExpectedCodesBeforeTheyAreAnswered) {
 
 TEST(Metrics, CountsVerdictsAndScoresByCategory) {
   Metrics metrics;
-  metrics.CountVerdict("pcb", VerdictLabel::kAnomalous, 0.4, 0.8);
-  metrics.CountVerdict("pcb", VerdictLabel::kNormal, 0.02, 0.04);
-  metrics.CountVerdict("", VerdictLabel::kUndecided, 0.1, std::nullopt);
+  metrics.CountVerdict("pcb", true, VerdictLabel::kAnomalous, 0.4, 0.8);
+  metrics.CountVerdict("pcb", true, VerdictLabel::kNormal, 0.02, 0.04);
+  metrics.CountVerdict("", true, VerdictLabel::kUndecided, 0.1, std::nullopt);
   const std::string text = metrics.Serialize();
   EXPECT_THAT(text, HasSubstr("proad_verdicts_total{category=\"pcb\",verdict=\"anomalous\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("proad_verdicts_total{category=\"pcb\",verdict=\"normal\"} 1\n"));
@@ -107,9 +107,10 @@ TEST(Metrics, CountsVerdictsAndScoresByCategory) {
 TEST(Metrics, ManyCategoriesShareOneLabel) {
   Metrics metrics;
   for (int i = 0; i < 1000; ++i) {
-    metrics.CountVerdict(absl::StrCat("category-", i), VerdictLabel::kNormal, 0.1, std::nullopt);
+    metrics.CountVerdict(absl::StrCat("category-", i), false, VerdictLabel::kNormal, 0.1,
+                         std::nullopt);
   }
-  metrics.CountVerdict("category-3", VerdictLabel::kNormal, 0.1, std::nullopt);
+  metrics.CountVerdict("category-3", false, VerdictLabel::kNormal, 0.1, std::nullopt);
   // One more than the bound, for "_other"; three verdicts each.
   EXPECT_EQ(Lines(metrics, "proad_verdicts_total{").size(), (Metrics::kMaxCategories + 1) * 3);
   const std::string text = metrics.Serialize();
@@ -119,9 +120,21 @@ TEST(Metrics, ManyCategoriesShareOneLabel) {
               HasSubstr("proad_verdicts_total{category=\"category-3\",verdict=\"normal\"} 2\n"));
 }
 
+TEST(Metrics, InventedCategoriesLeaveTheLabelsOfKnownOnesFree) {
+  Metrics metrics;
+  for (int i = 0; i < 1000; ++i) {
+    metrics.CountVerdict(absl::StrCat("invented-", i), false, VerdictLabel::kNormal, 0.1,
+                         std::nullopt);
+  }
+  metrics.CountVerdict("pcb", true, VerdictLabel::kNormal, 0.1, std::nullopt);
+  EXPECT_THAT(metrics.Serialize(),
+              HasSubstr("proad_verdicts_total{category=\"pcb\",verdict=\"normal\"} 1\n"));
+}
+
 TEST(Metrics, LabelsCannotBreakTheExposition) {
   Metrics metrics;
-  metrics.CountVerdict("a\"} 1\nproad_forged 1\n#", VerdictLabel::kNormal, 0.1, std::nullopt);
+  metrics.CountVerdict("a\"} 1\nproad_forged 1\n#", false, VerdictLabel::kNormal, 0.1,
+                       std::nullopt);
   EXPECT_THAT(Lines(metrics, "proad_forged"), ::testing::IsEmpty());
   EXPECT_THAT(metrics.Serialize(), HasSubstr("category=\"a\\\"} 1\\nproad_forged 1\\n#\""));
 }
@@ -205,7 +218,7 @@ TEST(Metrics, MayBeCountedAndScrapedFromManyThreads) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 200; ++i) {
         detect.Answered(absl::StatusCode::kOk, absl::Milliseconds(i));
-        metrics.CountVerdict(absl::StrCat("c", t), VerdictLabel::kNormal, 0.1, std::nullopt);
+        metrics.CountVerdict(absl::StrCat("c", t), false, VerdictLabel::kNormal, 0.1, std::nullopt);
         if (i % 50 == 0) metrics.Serialize();
       }
     });

@@ -22,7 +22,7 @@ void Replace(const fs::path& path, const std::string& text) {
   fs::rename(path.string() + ".new", path);
 }
 
-TEST(FileWatch, TellsAReplacementOnce) {
+TEST(FileWatch, ReportsAReplacementOnce) {
   const TempDirectory root;
   WriteText(root / "a", "one");
   FileWatch watch({root / "a"});
@@ -33,7 +33,7 @@ TEST(FileWatch, TellsAReplacementOnce) {
   EXPECT_FALSE(watch.Replaced());
 }
 
-TEST(FileWatch, WaitsUntilFilesThatBelongTogetherAreBothThere) {
+TEST(FileWatch, ReportsFilesThatBelongTogetherTogether) {
   const TempDirectory root;
   WriteText(root / "certificate", "one");
   WriteText(root / "key", "one");
@@ -45,7 +45,7 @@ TEST(FileWatch, WaitsUntilFilesThatBelongTogetherAreBothThere) {
   EXPECT_TRUE(watch.Replaced());
 }
 
-TEST(FileWatch, SeesALinkThatLeadsElsewhereNow) {
+TEST(FileWatch, ReportsAChangedLink) {
   const TempDirectory root;  // as Kubernetes mounts a secret
   for (const char* version : {"one", "two"}) {
     fs::create_directory(root / version);
@@ -60,7 +60,7 @@ TEST(FileWatch, SeesALinkThatLeadsElsewhereNow) {
   EXPECT_TRUE(watch.Replaced());
 }
 
-TEST(FileWatch, SeesFilesGoAndCome) {
+TEST(FileWatch, ReportsRemovedAndAddedFiles) {
   const TempDirectory root;
   WriteText(root / "a", "one");
   FileWatch watch({root / "a"});
@@ -79,7 +79,7 @@ TEST(ReadWholeFile, ReadsUpToTheLimit) {
   EXPECT_EQ(ReadWholeFile(root / "a", 4).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
-TEST(ReadWholeFile, NamesWhatCannotBeRead) {
+TEST(ReadWholeFile, NamesTheUnreadableFile) {
   const TempDirectory root;
   for (const fs::path& path : {root / "none", root.path()}) {
     const absl::Status status = ReadWholeFile(path, 5).status();

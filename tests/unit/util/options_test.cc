@@ -64,7 +64,7 @@ TEST(Options, ReadsEveryKind) {
   EXPECT_EQ(lines["batch.delay"], 7);
 }
 
-TEST(Options, WhatIsNotGivenStays) {
+TEST(Options, MissingKeysKeepTheirValues) {
   Settings settings;
   const std::string before = ToYaml(Bind(settings));
   for (const char* yaml : {"", "# nothing\n", "---\n", "batch:\n", "ui: {}\n"}) {
@@ -73,7 +73,7 @@ TEST(Options, WhatIsNotGivenStays) {
   EXPECT_EQ(ToYaml(Bind(settings)), before);
 }
 
-TEST(Options, WritesWhatItReads) {
+TEST(Options, ReadsWhatItWrites) {
   Settings settings;
   settings.title = "null";
   settings.colour = Colour::kBlue;
@@ -97,7 +97,7 @@ struct BadYaml {
 
 class OptionsBadYaml : public ::testing::TestWithParam<BadYaml> {};
 
-TEST_P(OptionsBadYaml, IsAnErrorWithPlaceAndRemedy) {
+TEST_P(OptionsBadYaml, IsAnErrorWithLineAndAllowedValues) {
   Settings settings;
   const absl::Status status = SetFromYaml(GetParam().yaml, "dir/x.yaml", Bind(settings));
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
@@ -117,46 +117,42 @@ INSTANTIATE_TEST_SUITE_P(
             "dotted_key", "batch.threads: 1\n",
             "dir/x.yaml:1: unknown key \"batch.threads\"; valid keys here: batch, listen, metrics, "
             "store, ui"},
-        BadYaml{
-            "too_large", "batch:\n  threads: 65\n",
-            "dir/x.yaml:2: batch.threads: \"65\" is not possible; expected an integer from 1 to "
-            "64"},
+        BadYaml{"too_large", "batch:\n  threads: 65\n",
+                "dir/x.yaml:2: batch.threads: \"65\" is not valid; expected an integer from 1 to "
+                "64"},
         BadYaml{"too_small", "batch: {threads: 0}",
-                "dir/x.yaml:1: batch.threads: \"0\" is not possible; expected an integer from 1 to "
+                "dir/x.yaml:1: batch.threads: \"0\" is not valid; expected an integer from 1 to "
                 "64"},
         BadYaml{"not_a_number", "batch: {threads: four}",
-                "dir/x.yaml:1: batch.threads: \"four\" is not possible; expected an integer from 1 "
+                "dir/x.yaml:1: batch.threads: \"four\" is not valid; expected an integer from 1 "
                 "to 64"},
-        BadYaml{
-            "fraction", "batch: {threads: 1.5}",
-            "dir/x.yaml:1: batch.threads: \"1.5\" is not possible; expected an integer from 1 to "
-            "64"},
-        BadYaml{
-            "overflow", "batch: {threads: 99999999999999999999}",
-            "dir/x.yaml:1: batch.threads: \"99999999999999999999\" is not possible; expected an "
-            "integer from 1 to 64"},
+        BadYaml{"fraction", "batch: {threads: 1.5}",
+                "dir/x.yaml:1: batch.threads: \"1.5\" is not valid; expected an integer from 1 to "
+                "64"},
+        BadYaml{"overflow", "batch: {threads: 99999999999999999999}",
+                "dir/x.yaml:1: batch.threads: \"99999999999999999999\" is not valid; expected an "
+                "integer from 1 to 64"},
         BadYaml{"bytes_unit", "batch:\n  bytes: 32MB\n",
-                "dir/x.yaml:2: batch.bytes: \"32MB\" is not possible; expected a number of bytes "
+                "dir/x.yaml:2: batch.bytes: \"32MB\" is not valid; expected a number of bytes "
                 "from 1KiB to 1GiB, for example 1048576, 64KiB or 32MiB"},
         BadYaml{"bytes_overflow", "batch: {bytes: 9223372036854775807GiB}",
-                "dir/x.yaml:1: batch.bytes: \"9223372036854775807GiB\" is not possible; expected a "
+                "dir/x.yaml:1: batch.bytes: \"9223372036854775807GiB\" is not valid; expected a "
                 "number of bytes from 1KiB to 1GiB, for example 1048576, 64KiB or 32MiB"},
-        BadYaml{
-            "duration_without_unit", "batch: {delay: 5}",
-            "dir/x.yaml:1: batch.delay: \"5\" is not possible; expected a duration from 0 to 1s, "
-            "for example 250ms, 2s or 1m30s"},
+        BadYaml{"duration_without_unit", "batch: {delay: 5}",
+                "dir/x.yaml:1: batch.delay: \"5\" is not valid; expected a duration from 0 to 1s, "
+                "for example 250ms, 2s or 1m30s"},
         BadYaml{"duration_range", "batch: {delay: inf}",
-                "dir/x.yaml:1: batch.delay: \"inf\" is not possible; expected a duration from 0 to "
+                "dir/x.yaml:1: batch.delay: \"inf\" is not valid; expected a duration from 0 to "
                 "1s, for example 250ms, 2s or 1m30s"},
         BadYaml{"switch_word", "batch: {eager: yes}",
-                "dir/x.yaml:1: batch.eager: \"yes\" is not possible; expected one of true, false"},
+                "dir/x.yaml:1: batch.eager: \"yes\" is not valid; expected one of true, false"},
         BadYaml{"choice", "ui:\n  colour: green\n",
-                "dir/x.yaml:2: ui.colour: \"green\" is not possible; expected one of red, blue"},
+                "dir/x.yaml:2: ui.colour: \"green\" is not valid; expected one of red, blue"},
         BadYaml{"address_without_port", "listen: localhost",
-                "dir/x.yaml:1: listen: \"localhost\" is not possible; expected \"HOST:PORT\" or "
+                "dir/x.yaml:1: listen: \"localhost\" is not valid; expected \"HOST:PORT\" or "
                 "\"[IPV6]:PORT\" with a port from 0 (picks one) to 65535"},
         BadYaml{"address_port", "listen: localhost:65536",
-                "dir/x.yaml:1: listen: \"localhost:65536\" is not possible; expected \"HOST:PORT\" "
+                "dir/x.yaml:1: listen: \"localhost:65536\" is not valid; expected \"HOST:PORT\" "
                 "or \"[IPV6]:PORT\" with a port from 0 (picks one) to 65535"},
         BadYaml{"no_value", "\nstore:\n",
                 "dir/x.yaml:2: store: no value is given; expected a path"},
@@ -178,7 +174,7 @@ INSTANTIATE_TEST_SUITE_P(
             "dir/x.yaml:1: store: a list is given; expected a path\n"
             "dir/x.yaml:2: unknown key \"foo\"; valid keys here: batch, listen, metrics, store, "
             "ui\n"
-            "dir/x.yaml:3: batch.threads: \"0\" is not possible; expected an integer from 1 to "
+            "dir/x.yaml:3: batch.threads: \"0\" is not valid; expected an integer from 1 to "
             "64"}),
     [](const auto& test) { return std::string(test.param.what); });
 
@@ -191,7 +187,7 @@ TEST(Options, SyntaxErrorsNameTheLine) {
               ::testing::MatchesRegex("x\\.yaml:[23]: not YAML: .+"));
 }
 
-TEST(Options, ARefusedValueLeavesTheTarget) {
+TEST(Options, AnInvalidValueLeavesTheMemberUnchanged) {
   Settings settings;
   for (const Option& option : Bind(settings)) {
     if (option.key() == "batch.threads") {

@@ -5,11 +5,12 @@
 #include <pthread.h>
 
 #include <atomic>
-#include <future>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "tests/support/sync.h"
 
 namespace proad::server {
 namespace {
@@ -21,16 +22,16 @@ class Blocker {
  public:
   explicit Blocker(ThreadPool& pool) {
     EXPECT_TRUE(pool.TryPost([this] {
-      started_.set_value();
-      released_.get_future().wait();
+      started_.Set();
+      released_.Wait();
     }));
-    started_.get_future().wait();
+    started_.Wait();
   }
-  void Release() { released_.set_value(); }
+  void Release() { released_.Set(); }
 
  private:
-  std::promise<void> started_;
-  std::promise<void> released_;
+  Event started_{"the blocking task to start"};
+  Event released_{"Release()"};
 };
 
 TEST(ThreadPool, RunsTasksInTheirOrder) {
@@ -44,20 +45,19 @@ TEST(ThreadPool, RunsTasksInTheirOrder) {
 TEST(ThreadPool, RunsTasksAtOnceOnAllThreads) {
   ThreadPool pool({.threads = 3});
   // Each of the three waits for the other two: with fewer threads this would never end.
-  std::promise<void> all;
-  std::shared_future<void> all_arrived = all.get_future().share();
+  Event all_arrived{"three tasks at once"};
   std::atomic<int> arrived = 0;
   for (int i = 0; i < 3; ++i) {
     ASSERT_TRUE(pool.TryPost([&] {
-      if (++arrived == 3) all.set_value();
-      all_arrived.wait();
+      if (++arrived == 3) all_arrived.Set();
+      all_arrived.Wait();
     }));
   }
   pool.Stop();
   EXPECT_EQ(arrived, 3);
 }
 
-TEST(ThreadPool, RefusesWhenTheQueueIsFullAndTakesAgainAfterwards) {
+TEST(ThreadPool, RefusesWhileTheQueueIsFull) {
   ThreadPool pool({.threads = 1, .max_queued = 2});
   Blocker blocker(pool);
   int ran = 0;
@@ -70,16 +70,16 @@ TEST(ThreadPool, RefusesWhenTheQueueIsFullAndTakesAgainAfterwards) {
   EXPECT_EQ(held.use_count(), 1) << "a refused task must be destroyed";
 
   blocker.Release();
-  std::promise<void> done;
-  pool.Post([&done] { done.set_value(); });
-  done.get_future().wait();
+  Event done{"the posted task"};
+  pool.Post([&done] { done.Set(); });
+  done.Wait();
   EXPECT_EQ(ran, 2);
   EXPECT_TRUE(pool.TryPost([&ran] { ++ran; }));
   pool.Stop();
   EXPECT_EQ(ran, 3);
 }
 
-TEST(ThreadPool, PostTakesContinuationsBeyondTheBound) {
+TEST(ThreadPool, PostAcceptsTasksBeyondTheBound) {
   ThreadPool pool({.threads = 1, .max_queued = 1});
   Blocker blocker(pool);
   int ran = 0;
@@ -90,7 +90,7 @@ TEST(ThreadPool, PostTakesContinuationsBeyondTheBound) {
   EXPECT_EQ(ran, 6);
 }
 
-TEST(ThreadPool, StopRunsWhatIsQueuedAndWhatThatPosts) {
+TEST(ThreadPool, StopRunsQueuedTasksAndTheTasksThatTheyPost) {
   ThreadPool pool({.threads = 2});
   std::atomic<int> ran = 0;
   for (int i = 0; i < 50; ++i) {
@@ -106,7 +106,7 @@ TEST(ThreadPool, StopRunsWhatIsQueuedAndWhatThatPosts) {
   EXPECT_EQ(ran, 150);
 }
 
-TEST(ThreadPool, AfterStopNewWorkIsRefusedAndContinuationsRunHere) {
+TEST(ThreadPool, AfterStopNewWorkIsRefusedAndPostedTasksRunInTheCaller) {
   ThreadPool pool({.threads = 2});
   pool.Stop();
   pool.Stop();

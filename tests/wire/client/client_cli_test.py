@@ -1,4 +1,4 @@
-"""The command line as a person or a script meets it: words in, text and exit codes out, against a fake server."""
+"""Runs the command-line client against a fake server and checks its output and exit codes."""
 
 import json
 import os
@@ -46,7 +46,7 @@ class CommandLineTest(unittest.TestCase):
 
     # ---- detect
 
-    def test_a_folder_becomes_a_table_in_order(self):
+    def test_a_folder_gives_a_table_in_the_order_of_paths(self):
         for name in ("b/2.png", "b/1.png", "a part ä.png"):
             self.picture(name, 0.25)
         done = self.proad("detect", self.folder)
@@ -62,7 +62,7 @@ class CommandLineTest(unittest.TestCase):
         self.assertIn("--threshold", done.stdout)
         self.assertNotIn("\x1b", done.stdout)
 
-    def test_json_has_one_object_a_line(self):
+    def test_json_has_one_object_per_line(self):
         rows, summary = self.rows(self.picture("1.png", 0.5), "--threshold", 0.4, "--category", "pcb",
                                   "--label", "part=7", "--label", "lot=x=y", "--model", "m")
         (row,) = rows
@@ -74,14 +74,14 @@ class CommandLineTest(unittest.TestCase):
         self.assertGreaterEqual(row["milliseconds"], 0)
         self.assertEqual(summary["anomalous"], 1)
 
-    def test_rows_keep_their_order_whatever_the_concurrency(self):
+    def test_rows_keep_their_order_at_any_concurrency(self):
         for i in range(40):
             self.picture(f"{i:02}.png", i)
         for concurrency in (1, 16):
             rows, _ = self.rows(self.folder, "--concurrency", concurrency)
             self.assertEqual([row["score"] for row in rows], list(range(40)))
 
-    def test_a_bad_picture_is_a_row_and_the_run_goes_on(self):
+    def test_an_invalid_image_gives_a_row_and_the_run_continues(self):
         bad = self.folder / "0 bad.png"
         bad.write_text("nothing")
         good = self.picture("1.png", 0.5)
@@ -100,7 +100,7 @@ class CommandLineTest(unittest.TestCase):
         self.assertIn("FAILED", done.stdout)
         self.assertIn("encoded: not a picture", done.stdout)
 
-    def test_fail_on_anomaly_never_takes_doubt_for_good(self):
+    def test_fail_on_anomaly_does_not_accept_undecided_images(self):
         low, high = self.picture("low.png", 0.1), self.picture("high.png", 0.9)
         flag = ("--fail-on-anomaly",)
         self.assertEqual(self.proad("detect", low, "--threshold", 0.5, *flag).returncode, 0)
@@ -109,13 +109,13 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual(self.proad("detect", low, *flag).returncode, 1)
         self.assertEqual(self.proad("detect", low, high, "--threshold", 0.5).returncode, 0)
 
-    def test_retries_hide_a_server_that_stumbles(self):
+    def test_temporary_errors_are_retried(self):
         rows, _ = self.rows(self.picture("1.png", 0.5), "--category", f"unavailable:2:{os.getpid()}")
         self.assertEqual(rows[0]["score"], 0.5)
         rows, _ = self.rows(self.picture("1.png", 0.5), "--category", "full", code=1)
         self.assertEqual(rows[0]["error"]["code"], "RESOURCE_EXHAUSTED")
 
-    def test_maps_are_written_beside_each_other(self):
+    def test_maps_are_written_to_the_output_folder(self):
         self.picture("in/a/1.png", 0.5)
         self.picture("in/b c/1.png", 0.5)
         out = self.folder / "out"
@@ -140,7 +140,7 @@ class CommandLineTest(unittest.TestCase):
         self.assertIn(str(two), done.stderr)
         self.assertFalse((self.folder / "out").exists())
 
-    def test_maps_that_cannot_be_written_fail_their_row_only(self):
+    def test_unwritable_maps_fail_their_row_only(self):
         picture = self.picture("1.png", 0.9)
         (self.folder / "file").write_text("in the way")
         rows, summary = self.rows(picture, "--threshold", 0.5, "--overlay", "--out", self.folder / "file", code=1)
@@ -148,7 +148,7 @@ class CommandLineTest(unittest.TestCase):
         self.assertIn(str(self.folder / "file"), rows[0]["error"]["message"])
         self.assertEqual(summary["failed"], 1)
 
-    def test_auroc_comes_with_the_layout(self):
+    def test_auroc_is_printed_for_the_layout_of_mvtec(self):
         for i, score in enumerate((0.1, 0.3)):
             self.picture(f"pcb/test/good/{i}.png", score)
         for i, score in enumerate((0.2, 0.4)):
@@ -161,9 +161,54 @@ class CommandLineTest(unittest.TestCase):
         _, summary = self.rows(self.folder / "pcb/test/good")
         self.assertNotIn("image_auroc", summary)
 
-    # ---- usage and reachability
+    def test_words_for_good_parts_are_labels(self):
+        for i, score in enumerate((0.1, 0.3)):
+            self.picture(f"part/test/OK /{i}.png", score)
+        self.picture("part/test/hole/1.png", 0.4)
+        _, summary = self.rows(self.folder)
+        self.assertEqual(summary["image_auroc"]["mean"], 1.0)
+        self.assertEqual(summary["labels"], {"good": ["OK "], "defective": ["hole"], "ambiguous": []})
+        self.assertIn("good folders: OK ", self.proad("detect", self.folder).stdout)
 
-    def test_wrong_words_are_usage_errors(self):
+    def test_ambiguous_words_are_no_labels(self):
+        self.picture("part/test/Negative/1.png", 0.1)
+        self.picture("part/test/Positive/1.png", 0.4)
+        rows, summary = self.rows(self.folder)
+        self.assertEqual(len(rows), 2)
+        self.assertEqual(summary["image_auroc"], {"categories": {}})
+        self.assertEqual(summary["labels"]["ambiguous"], ["Negative", "Positive"])
+        self.assertIn("folders without a label: Negative, Positive. The name can mean good or defective",
+                      self.proad("detect", self.folder).stdout)
+
+    def test_skipped_files_are_told(self):
+        self.picture("parts/a/1.png", 0.5)
+        self.picture("parts/2.JFIF", 0.5)
+        self.picture("parts/.thumbnails/1.png", 0.5)
+        self.picture("parts/a/@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg", 0.5)
+        self.picture("parts/notes.txt", 0.5)
+        self.picture("pool/3.png", 0.5)
+        (self.folder / "parts/b").symlink_to("../pool")
+        parts = self.folder / "parts"
+        maps = ("--overlay", "--heatmap", "png16", "--out", parts)
+        for run in range(2):
+            rows, summary = self.rows(parts, *maps)
+            self.assertEqual([row["file"] for row in rows], [str(parts / "2.JFIF"), str(parts / "a/1.png")])
+            self.assertEqual((summary["undecided"], summary["failed"]), (2, 0))
+            counts = {reason: group["count"] for reason, group in summary["skipped"].items()}
+            own = {"own_output": 6} if run else {}
+            self.assertEqual(counts, {"hidden": 1, "system": 1, "linked_folder": 1, "not_an_image": 1, **own})
+            self.assertEqual(summary["skipped"]["linked_folder"]["paths"], [str(parts / "b") + "/"])
+        text = self.proad("detect", parts).stdout
+        self.assertIn("skipped 10 files and folders:", text)
+        self.assertRegex(text, r"1 links to folders .*: .*parts/b/")
+        self.assertRegex(text, "6 written by proad detect: .*overlay.png")
+        done = self.proad("detect", parts / "2.JFIF.overlay.png")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("nothing to inspect", done.stderr)
+
+    # ---- invalid usage and unreachable servers
+
+    def test_invalid_arguments_are_usage_errors(self):
         picture = self.picture("1.png", 0.5)
         for words, hint in [
             ((), "Subcommands"),
@@ -207,7 +252,7 @@ class CommandLineTest(unittest.TestCase):
             self.assertEqual(done.returncode, 2, f"{words}: {done.stdout}{done.stderr}")
             self.assertIn(hint, done.stderr, words)
 
-    def test_no_server_has_its_own_exit_code(self):
+    def test_an_unreachable_server_has_its_own_exit_code(self):
         picture = self.picture("1.png", 0.5)
         for words in (("detect", picture), ("models", "list"), ("models", "show"), ("doctor",), ("train", "x"),
                       ("train", "x", "--watch"), ("jobs", "list"), ("jobs", "watch", "job-1"),
@@ -239,7 +284,7 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual(json.loads(shown.stdout)["calibrations"][0]["threshold"], 0.125)
         self.assertIn("4722432", self.proad("models", "show").stdout)
 
-    def test_an_unknown_model_is_named_with_the_known_ones(self):
+    def test_the_error_of_an_unknown_model_lists_the_known_ones(self):
         done = self.proad("models", "show", "nope")
         self.assertEqual(done.returncode, 1)
         self.assertIn("nope", done.stderr)
@@ -257,10 +302,10 @@ class CommandLineTest(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             self.assertIn(hint, done.stderr)
 
-    def test_thresholds_are_set(self):
+    def test_calibrate_sets_thresholds(self):
         done = self.proad("calibrate", "no-such-folder", "--false-reject-budget", "0.05")
         self.assertEqual(done.returncode, 0, done.stderr)
-        for words in ("no-such-folder", "0.1250", "1 of 20", "5%", "proad-tiny@1 decides by these from now on"):
+        for words in ("no-such-folder", "0.1250", "1 of 20", "5%", "proad-tiny@1 uses these thresholds from now on"):
             self.assertIn(words, done.stdout)
         done = self.proad("calibrate", "--dataset-id", "nuts", "--dry-run", "--json")
         self.assertEqual(json.loads(done.stdout)["calibrations"][0]["category"], "nuts", done.stderr)
@@ -275,8 +320,8 @@ class CommandLineTest(unittest.TestCase):
         for words, said in (
                 (("rollback", "proad-tiny"), "proad-tiny@1 serves now; before: proad-tiny@2. It took 0.1 s"),
                 (("load", "proad-tiny@1"), "proad-tiny@1 is in memory, LOADED, with 27.0 MB of weights. It took 1.0 s"),
-                (("unload", "proad-tiny@1"), "proad-tiny@1 is not in memory; 27.0 MB of weights became free"),
-                (("delete", "proad-tiny@1"), "proad-tiny@1 is removed; 18.0 MB of disk became free")):
+                (("unload", "proad-tiny@1"), "proad-tiny@1 is not in memory; 27.0 MB of weights were freed"),
+                (("delete", "proad-tiny@1"), "proad-tiny@1 is deleted; 18.0 MB of disk space were freed")):
             done = self.proad("models", *words)
             self.assertEqual((done.returncode, done.stdout), (0, said + "\n"), done.stderr)
         for words, hint in ((("rollback", "screws"), "served before"), (("delete", "proad-tiny@2"), "active version")):
@@ -285,7 +330,7 @@ class CommandLineTest(unittest.TestCase):
             self.assertIn(hint, done.stderr)
         self.assertEqual(self.proad("models", "delete", "proad-tiny").returncode, 2)
 
-    # ---- what proad-trainer does
+    # ---- commands that proad-trainer executes
 
     def trainer(self, script):
         path = self.folder / "trainer"
@@ -293,25 +338,25 @@ class CommandLineTest(unittest.TestCase):
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
         return path
 
-    def test_import_hands_words_and_exit_code_over(self):
+    def test_import_forwards_arguments_and_exit_code(self):
         trainer = self.trainer('printf "%s|" "$@"; exit 7')
         done = self.proad("import", "--store", "a b", "--name=x", "--help", PROAD_TRAINER=str(trainer))
         self.assertEqual(done.stdout, "import|--store|a b|--name=x|--help|")
         self.assertEqual(done.returncode, 7)
 
-    def test_import_without_trainer_says_where_it_looked(self):
+    def test_import_without_trainer_names_the_missing_program(self):
         done = self.proad("import", PROAD_TRAINER="/nowhere/proad-trainer")
         self.assertEqual(done.returncode, 2)
         self.assertIn("/nowhere/proad-trainer", done.stderr)
 
-    def test_evaluate_and_dataset_check_hand_words_and_exit_code_over(self):
+    def test_evaluate_and_dataset_check_forward_arguments_and_exit_code(self):
         trainer = self.trainer('printf "%s|" "$@"; exit 1')
         for words in (("evaluate", "m@1", "data set", "--json"), ("dataset", "check", "data set", "--help")):
             done = self.proad(*words, PROAD_TRAINER=str(trainer))
             self.assertEqual(done.stdout, "".join(f"{word}|" for word in words))
             self.assertEqual(done.returncode, 1)
 
-    def test_doctor_says_what_to_fix(self):
+    def test_doctor_reports_problems_with_advice(self):
         report = {"libtorch": "2.11.0", "cuda": "", "cpu_capability": "DEFAULT", "threads": 2, "device": "cpu",
                   "precision": "fp32", "gpus": [],
                   "server_threads": {"cores": 4, "preprocess": 4, "workers": 2, "torch": 3}}
@@ -323,22 +368,23 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual(checks["kernels"]["status"], "warn")
         self.assertTrue(checks["kernels"]["fix"])
         self.assertIn("fp32", checks["inference"]["detail"])
-        self.assertIn("4 to decode and draw, 2 to compute, one batch alone with 3 of LibTorch", checks["server threads"]["detail"])
+        self.assertIn("4 usable cores: 4 to decode and draw, 2 workers, 3 LibTorch threads for a single batch",
+                      checks["server threads"]["detail"])
         self.assertEqual(checks["server"]["status"], "ok")
         self.assertEqual(checks["default model"]["status"], "ok")
         self.assertIn("gRPC", checks["client"]["detail"])
 
-    def test_doctor_without_a_server_asks_none(self):
+    def test_doctor_checks_no_server_unless_named(self):
         done = self.proad("doctor", server=False, PROAD_TRAINER=str(self.trainer("echo '{}'")))
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertNotIn("server ", done.stdout)
 
-    def test_health_is_the_exit_code(self):
+    def test_doctor_health_sets_the_exit_code(self):
         done = self.proad("doctor", "--health", PROAD_TRAINER="/nowhere/proad-trainer")
-        self.assertEqual((done.returncode, done.stdout), (0, f"{self.server.address} serves\n"), done.stderr)
+        self.assertEqual((done.returncode, done.stdout), (0, f"{self.server.address} is serving\n"), done.stderr)
         with FakeServer("not-serving") as server:
             done = self.proad("doctor", "--health", "--server", server.address)
-            self.assertEqual((done.returncode, done.stdout), (1, f"{server.address} does not serve\n"), done.stderr)
+            self.assertEqual((done.returncode, done.stdout), (1, f"{server.address} is not serving\n"), done.stderr)
         done = self.proad("doctor", "--health", "--service", "nobody.Knows")
         self.assertEqual((done.returncode, done.stdout), (1, ""))
         self.assertIn("no service 'nobody.Knows'", done.stderr)
@@ -348,11 +394,11 @@ class CommandLineTest(unittest.TestCase):
         for words in (("--health", "--json"), ("--timeout", "1s"), ("--service", "x")):
             self.assertEqual(self.proad("doctor", *words).returncode, 2, words)
 
-    def test_doctor_sees_a_trainer_of_another_version(self):
+    def test_doctor_reports_a_trainer_of_another_version(self):
         trainer = self.trainer("""echo '{"version": "0.0.9"}'""")
         done = self.proad("doctor", server=False, PROAD_TRAINER=str(trainer))
-        self.assertIn("version 0.0.9, and this is ", done.stdout)
-        self.assertIn("install proad and proad-trainer together", done.stdout)
+        self.assertIn("version 0.0.9, but proad has version ", done.stdout)
+        self.assertIn("install proad and proad-trainer of the same version", done.stdout)
 
     def test_doctor_reports_a_broken_trainer(self):
         for script in ("exit 127", "echo nonsense", "echo '{\"gpus\": 3, \"threads\": \"x\"}'"):

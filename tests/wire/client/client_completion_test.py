@@ -1,4 +1,4 @@
-"""Shell completion as a person meets it: words in bash, a tab, and what is offered."""
+"""Runs the completion scripts in bash and zsh and checks the offered words."""
 
 import os
 import pathlib
@@ -71,7 +71,7 @@ class BashTest(unittest.TestCase):
         self.assertEqual(self.complete("models", "ro"), ["rollback"])
         self.assertEqual(self.complete("nonsense", "ro"), [])
 
-    def test_every_command_of_the_help_is_there(self):
+    def test_every_command_in_the_help_is_offered(self):
         text = subprocess.run([PROAD, "--help"], capture_output=True, text=True, check=True).stdout
         commands = re.findall(r"^  (\w+) ", text.split("Subcommands:")[1], re.MULTILINE)
         self.assertGreater(len(commands), 8)
@@ -84,7 +84,7 @@ class BashTest(unittest.TestCase):
         self.assertNotIn("--expect", self.complete("models", "list", "-"))
         self.assertIn("--health", self.complete("doctor", "--"))
 
-    def test_every_option_of_a_commands_help_is_there(self):
+    def test_every_option_in_a_commands_help_is_offered(self):
         text = subprocess.run([PROAD, "train", "--help"], capture_output=True, text=True, check=True).stdout
         options = set(re.findall(r"(?<=[ ,])--[\w-]+(?=[ ,\n])", text.split("Options:")[1].split("\n\n")[0]))
         self.assertGreater(len(options), 20)
@@ -101,7 +101,7 @@ class BashTest(unittest.TestCase):
         self.assertIn("--server", self.complete("detect", "--out", "models", "--s"))
         self.assertEqual(self.complete("models", "list", "--server", "x:1", "--js"), ["--json"])
 
-    def test_arguments_are_files_where_there_are_arguments(self):
+    def test_files_are_offered_for_arguments_only(self):
         self.assertEqual(self.complete("detect", ""), ["FILES"])
         self.assertEqual(self.complete("import", "--encoder", ""), ["FILES"], "proad-trainer's options are not known here")
         self.assertEqual(self.complete("models", ""), ["list", "show", "activate", "rollback", "load", "unload", "delete"])
@@ -110,19 +110,19 @@ class BashTest(unittest.TestCase):
     def test_another_shell_is_refused(self):
         done = subprocess.run([PROAD, "completion", "fish"], capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 2)
-        self.assertIn("'fish' is none of bash, zsh", done.stderr)
+        self.assertIn("'fish' is not one of bash, zsh", done.stderr)
 
 
 @unittest.skipUnless(shutil.which("zsh"), "zsh is not installed")
 class ZshTest(unittest.TestCase):
-    def test_a_tab(self):
+    def test_completion(self):
         text = script("zsh")
         self.assertTrue(text.startswith("#compdef proad\n"))
 
         def complete(*words):
             return ask("zsh", ZSH_TAB, text, ["proad", *words])
 
-        self.assertIn("detect:Inspect pictures: files, or folders with all pictures below them", complete(""))
+        self.assertIn("detect:Inspect images: files, or all images below folders", complete(""))
         self.assertEqual(complete("detect", "--heatmap", ""), ["float32", "png16", "u16", "u8"])
         self.assertEqual(complete("detect", ""), ["FILES"])
         self.assertTrue(any(line.startswith("--expect:") for line in complete("models", "activate", "-")))

@@ -1,4 +1,4 @@
-// One client and several servers: who is asked, who is left out, who is asked again.
+// Addresses of several servers, and the distribution of calls over them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +11,7 @@
 #include "client/detection_client.h"
 #include "client/endpoints.h"
 #include "tests/support/scripted_service.h"
+#include "tests/support/sync.h"
 
 namespace proad::client {
 namespace {
@@ -20,7 +21,7 @@ using ::testing::ElementsAre;
 using ::testing::Gt;
 using ::testing::StartsWith;
 
-TEST(Endpoints, OneServerIsLeftAsItIs) {
+TEST(Endpoints, ASingleServerIsUnchanged) {
   for (const char* address : {"localhost:50051", "[::1]:50051", "unix:/run/proad.sock"}) {
     const Endpoints endpoints = ParseEndpoints(address);
     EXPECT_EQ(endpoints.target, address);
@@ -28,14 +29,14 @@ TEST(Endpoints, OneServerIsLeftAsItIs) {
   }
 }
 
-TEST(Endpoints, ANameStandsForAllItsAddresses) {
+TEST(Endpoints, ADnsNameStandsForAllItsAddresses) {
   const Endpoints endpoints = ParseEndpoints("dns:///proad.factory.svc:50051");
   EXPECT_EQ(endpoints.target, "dns:///proad.factory.svc:50051");
   EXPECT_TRUE(endpoints.several);
   EXPECT_EQ(endpoints.authority, "");
 }
 
-TEST(Endpoints, AListIsLookedUpAndOfOneKind) {
+TEST(Endpoints, AListIsResolvedToOneFamily) {
   const Endpoints endpoints = ParseEndpoints("127.0.0.1:1, [::1]:2,127.0.0.3:3,");
   EXPECT_EQ(endpoints.target, "ipv6:[::ffff:127.0.0.1]:1,[::1]:2,[::ffff:127.0.0.3]:3");
   EXPECT_TRUE(endpoints.several);
@@ -43,7 +44,7 @@ TEST(Endpoints, AListIsLookedUpAndOfOneKind) {
   EXPECT_THAT(ParseEndpoints("localhost:1,localhost:2").target, StartsWith("ipv6:[::"));
 }
 
-TEST(Endpoints, WhatCannotBeFoundFailsWithTheCallAndNamesIt) {
+TEST(Endpoints, AnUnresolvableListFailsTheCallAndIsNamed) {
   const DetectionClient client({.address = "no port,neither here"}, {.retry = {.max_attempts = 1}});
   const auto detection = client.Detect({});
   EXPECT_EQ(detection.status().code(), absl::StatusCode::kUnavailable);
@@ -68,11 +69,10 @@ class SeveralServers : public ::testing::Test {
     return after;
   }
 
-  // Asks until `holds` of what each server got of some calls; ctest's time limit ends it otherwise.
+  // Asks until `holds` is true of the number of calls that each server got.
   template <typename Holds>
   void AskUntil(const Holds& holds) {
-    while (!holds(Ask(6))) {
-    }
+    server::AwaitTrue("the spread of the calls", [&] { return holds(Ask(6)); });
   }
 
   std::array<int, kServers> Counts() const {
@@ -93,14 +93,14 @@ class SeveralServers : public ::testing::Test {
       {.retry = {.initial_backoff = absl::Milliseconds(1)}}};
 };
 
-TEST_F(SeveralServers, TakeTurns) {
+TEST_F(SeveralServers, ShareTheCalls) {
   AskUntil([](const auto& counts) {  // all are connected
     return counts == std::array{2, 2, 2};
   });
   EXPECT_THAT(Ask(30), Each(10));
 }
 
-TEST_F(SeveralServers, AreNotAskedWhileTheySayThatTheyDoNotServe) {
+TEST_F(SeveralServers, GetNoCallsWhileNotServing) {
   AskUntil([](const auto& counts) { return counts == std::array{2, 2, 2}; });
   servers_[1]->SetServing(false);
   AskUntil([](const auto& counts) { return counts[1] == 0; });
@@ -109,7 +109,7 @@ TEST_F(SeveralServers, AreNotAskedWhileTheySayThatTheyDoNotServe) {
   AskUntil([](const auto& counts) { return counts[1] > 0; });
 }
 
-TEST_F(SeveralServers, AreNotMissedWhenTheyDieAndAskedAgainWhenTheyAreBack) {
+TEST_F(SeveralServers, CanStopAndComeBackWithoutFailedCalls) {
   AskUntil([](const auto& counts) { return counts == std::array{2, 2, 2}; });
   const std::string address = servers_[0]->address();
   servers_[0].reset();
@@ -118,7 +118,7 @@ TEST_F(SeveralServers, AreNotMissedWhenTheyDieAndAskedAgainWhenTheyAreBack) {
   AskUntil([](const auto& counts) { return counts[0] > 0; });
 }
 
-TEST_F(SeveralServers, AreLeftOutWhenTheyAlwaysFailAndAskedAgainLater) {
+TEST_F(SeveralServers, AreEjectedWhileTheyFailAndUsedAgainLater) {
   AskUntil([](const auto& counts) { return counts == std::array{2, 2, 2}; });
   servers_[2]->detection().SetBroken(true);
   proad::v1::DetectRequest request;
@@ -128,15 +128,13 @@ TEST_F(SeveralServers, AreLeftOutWhenTheyAlwaysFailAndAskedAgainLater) {
     for (int i = 0; i < 12; ++i) client_.Detect(request).IgnoreError();
     return servers_[2]->detection().Calls("") > before;
   };
-  while (asked()) {
-  }
+  server::AwaitTrue("the endpoint to be left out", [&] { return !asked(); });
   EXPECT_THAT(Ask(20)[2], 0);
   servers_[2]->detection().SetBroken(false);
-  while (!asked()) {
-  }
+  server::AwaitTrue("the endpoint to be asked again", [&] { return asked(); });
 }
 
-TEST_F(SeveralServers, HalfOfThemAreAskedHoweverManyFail) {
+TEST_F(SeveralServers, AreNeverEjectedBeyondHalf) {
   AskUntil([](const auto& counts) { return counts == std::array{2, 2, 2}; });
   servers_[0]->detection().SetBroken(true);
   servers_[1]->detection().SetBroken(true);

@@ -1,4 +1,4 @@
-// The C++ client library against a real gRPC server that misbehaves on request.
+// The C++ client library against a gRPC server that fails on request.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -51,7 +51,7 @@ TEST_F(ClientLibrary, Detects) {
   EXPECT_EQ(detection->verdict(), proad::v1::VERDICT_UNDECIDED);
 }
 
-TEST_F(ClientLibrary, UnavailableIsTriedAgain) {
+TEST_F(ClientLibrary, UnavailableIsRetried) {
   const auto detection = client_.Detect(Request("unavailable:2"));
   EXPECT_TRUE(detection.ok()) << detection.status();
   EXPECT_EQ(server_.detection().Calls("unavailable:2"), 3);
@@ -63,7 +63,7 @@ TEST_F(ClientLibrary, GivesUpAfterTheLastAttempt) {
   EXPECT_EQ(server_.detection().Calls("unavailable"), CallOptions().retry.max_attempts);
 }
 
-TEST_F(ClientLibrary, OverloadIsTriedAgainWhenTheServerSaysWhen) {
+TEST_F(ClientLibrary, OverloadWithARetryTimeIsRetried) {
   for (const std::string script : {"busy:1:5", "pushback:2:5"}) {
     const auto detection = client_.Detect(Request(script));
     EXPECT_TRUE(detection.ok()) << script << ": " << detection.status();
@@ -72,13 +72,13 @@ TEST_F(ClientLibrary, OverloadIsTriedAgainWhenTheServerSaysWhen) {
   EXPECT_EQ(server_.detection().Calls("pushback:2:5"), 3);
 }
 
-TEST_F(ClientLibrary, ACallThatEndedForWantOfMemoryIsTriedAgain) {
+TEST_F(ClientLibrary, ACallEndedByTheMemoryLimitIsRetried) {
   const auto detection = client_.Detect(Request("reset:2"));
   EXPECT_TRUE(detection.ok()) << detection.status();
   EXPECT_EQ(server_.detection().Calls("reset:2"), 3);
 }
 
-TEST_F(ClientLibrary, OverloadPastTheDeadlineIsHandedOnAtOnce) {
+TEST_F(ClientLibrary, ARetryTimePastTheDeadlineIsReturnedAtOnce) {
   CallOptions call = Quick();
   call.deadline = absl::Milliseconds(800);
   const auto detection = client_.Detect(Request("busy:1:900"), call);
@@ -89,7 +89,7 @@ TEST_F(ClientLibrary, OverloadPastTheDeadlineIsHandedOnAtOnce) {
   EXPECT_EQ(details.retry_after, absl::Milliseconds(900));
 }
 
-TEST_F(ClientLibrary, WhatCannotHelpIsNotTriedAgain) {
+TEST_F(ClientLibrary, OtherErrorsAreNotRetried) {
   const std::pair<std::string, absl::StatusCode> kTable[] = {
       {"full", absl::StatusCode::kResourceExhausted},
       {"invalid", absl::StatusCode::kInvalidArgument},
@@ -115,7 +115,7 @@ TEST_F(ClientLibrary, ErrorsNameFieldAndReason) {
             "INVALID_ARGUMENT: frame.stride: 10 is less than the 30 bytes of a row");
 }
 
-TEST_F(ClientLibrary, HeatmapsReadTheSameInEveryRawFormat) {
+TEST_F(ClientLibrary, HeatmapsAreEqualInEveryRawFormat) {
   for (const auto format : {proad::v1::HEATMAP_FORMAT_FLOAT32, proad::v1::HEATMAP_FORMAT_U16_SCALED,
                             proad::v1::HEATMAP_FORMAT_U8_SCALED}) {
     auto request = Request("");
@@ -138,7 +138,7 @@ TEST_F(ClientLibrary, AnswersAboveFourMegabytesArrive) {
   EXPECT_THAT(detection->request_id(), SizeIs(6 << 20));
 }
 
-TEST_F(ClientLibrary, AStreamAnswersEveryImageAndSurvivesBadOnes) {
+TEST_F(ClientLibrary, AStreamAnswersEveryImageIncludingInvalidOnes) {
   constexpr int kImages = 200;
   auto stream = client_.OpenStream();
   std::jthread sender([&] {
@@ -170,7 +170,7 @@ TEST_F(ClientLibrary, AStreamAnswersEveryImageAndSurvivesBadOnes) {
   EXPECT_FALSE(std::is_sorted(order.begin(), order.end()));
 }
 
-TEST_F(ClientLibrary, AStreamThatBreaksSaysWhy) {
+TEST_F(ClientLibrary, ABrokenStreamReturnsItsError) {
   auto stream = client_.OpenStream();
   ASSERT_TRUE(stream->Send(Request("")).ok());
   ASSERT_TRUE(stream->Receive());
@@ -182,7 +182,7 @@ TEST_F(ClientLibrary, AStreamThatBreaksSaysWhy) {
   EXPECT_FALSE(stream->Receive());
 }
 
-TEST_F(ClientLibrary, AStreamCanBeCancelledAndDropped) {
+TEST_F(ClientLibrary, AStreamCanBeCancelledAndDestroyed) {
   auto stream = client_.OpenStream();
   ASSERT_TRUE(stream->Send(Request("")).ok());
   ASSERT_TRUE(stream->Receive());
@@ -226,7 +226,7 @@ TEST_F(ClientLibrary, ListsModelsOverAllPages) {
   EXPECT_THAT(std::string(missing.status().message()), HasSubstr("known: proad-tiny"));
 }
 
-TEST_F(ClientLibrary, HealthIsRead) {
+TEST_F(ClientLibrary, ReadsTheHealth) {
   const auto whole = CheckHealth(channel_, "", absl::Seconds(10));
   ASSERT_TRUE(whole.ok()) << whole.status();
   EXPECT_EQ(*whole, Health::kServing);
@@ -235,7 +235,7 @@ TEST_F(ClientLibrary, HealthIsRead) {
   EXPECT_EQ(*unknown, Health::kUnknownService);
 }
 
-TEST_F(ClientLibrary, AServerThatIsNotReadyIsWaitedFor) {
+TEST_F(ClientLibrary, WaitsForAServerThatIsNotServing) {
   EXPECT_TRUE(WaitUntilServing(channel_, absl::Seconds(10)).ok());
   server_.SetServing(false);
   const auto health = CheckHealth(channel_, "", absl::Seconds(10));
@@ -248,7 +248,7 @@ TEST_F(ClientLibrary, AServerThatIsNotReadyIsWaitedFor) {
   EXPECT_TRUE(WaitUntilServing(channel_, absl::Seconds(60)).ok());
 }
 
-TEST(NoServer, IsUnavailableAndSaysSo) {
+TEST(NoServer, IsUnavailableWithAdvice) {
   // Port 1 needs privileges and a very old service.
   const auto channel = Connect({.address = "127.0.0.1:1"});
   const absl::Status reachable =

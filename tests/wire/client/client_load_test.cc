@@ -1,4 +1,4 @@
-// The load that `proad bench` makes, and the figures that it says of it.
+// The load that `proad bench` generates, and its statistics.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,8 +11,8 @@
 
 #include "absl/time/clock.h"
 #include "client/channel.h"
-#include "client/cli/load.h"
-#include "client/cli/load_report.h"
+#include "client/cli/bench_load.h"
+#include "client/cli/bench_report.h"
 #include "tests/support/wire_server.h"
 
 namespace proad::client {
@@ -55,7 +55,7 @@ std::vector<std::shared_ptr<grpc::Channel>> Channels(const WireServer& server) {
   return {Connect({.address = server.address})};
 }
 
-TEST(LoadTest, AClosedLoopHasAsManyInFlightAsClientsAndEveryAnswerIsCounted) {
+TEST(LoadTest, AClosedLoopHasOneCallInFlightPerClient) {
   WireServer server;
   LoadPlan plan = Endless();
   plan.clients = 4;
@@ -68,7 +68,7 @@ TEST(LoadTest, AClosedLoopHasAsManyInFlightAsClientsAndEveryAnswerIsCounted) {
   }
 }
 
-TEST(LoadTest, WhatTheWarmUpSentIsNotCounted) {
+TEST(LoadTest, TheWarmUpIsNotCounted) {
   WireServer server;
   LoadPlan plan = Short();
   plan.warmup = absl::Milliseconds(100);
@@ -76,7 +76,7 @@ TEST(LoadTest, WhatTheWarmUpSentIsNotCounted) {
   EXPECT_LT(result.samples.size(), server.model().Seen().size());
 }
 
-TEST(LoadTest, TheRateIsOfTheTimeInWhichMoreWasDue) {
+TEST(LoadTest, TheRateCoversTheTimeWithDueImages) {
   WireServer server;
   server.model().Hold();
   LoadPlan plan = Short();
@@ -96,7 +96,7 @@ TEST(LoadTest, TheRateIsOfTheTimeInWhichMoreWasDue) {
   EXPECT_LT(free.measured, absl::Hours(1));
 }
 
-TEST(LoadTest, AnOpenLoopSendsOnThoughNothingIsAnswered) {
+TEST(LoadTest, AnOpenLoopSendsWithoutAnswers) {
   WireServer server;
   server.model().Hold();
   LoadPlan plan = Short();
@@ -140,7 +140,7 @@ TEST(LoadTest, StreamsAnswerEveryFrameInBothLoops) {
   }
 }
 
-TEST(LoadTest, AServerThatGoesAwayLosesNoImageFromTheBooks) {
+TEST(LoadTest, EveryImageIsCountedWhenTheServerStops) {
   for (const bool stream : {false, true}) {
     auto server = std::make_unique<WireServer>();
     const auto channels = Channels(*server);
@@ -165,7 +165,7 @@ TEST(LoadReportTest, PercentilesAreNearestRanks) {
   EXPECT_EQ(Percentile({1, 2}, 0.5), 1);
 }
 
-TEST(LoadReportTest, SaysWhatHappened) {
+TEST(LoadReportTest, ReportsEveryResult) {
   LoadResult result;
   result.measured = absl::Seconds(2);
   result.answered = 10;
@@ -195,13 +195,13 @@ TEST(LoadReportTest, SaysWhatHappened) {
   EXPECT_EQ(json["errors"]["UNAVAILABLE"], 1);
 }
 
-TEST(LoadReportTest, NothingAnsweredIsNoZero) {
+TEST(LoadReportTest, NoAnswersGiveNoLatencies) {
   const LoadReport report = MakeLoadReport({}, {});
   EXPECT_FALSE(report.latencies.has_value());
   EXPECT_TRUE(nlohmann::json::parse(ToJson(report))["latency_ms"].is_null());
 }
 
-TEST(LoadReportTest, TheKneeIsWhereMoreClientsGiveNoMore) {
+TEST(LoadReportTest, TheKneeHasTheLowestSufficientNumberOfClients) {
   const auto at = [](double rate) {
     LoadReport report;
     report.rate = rate;

@@ -23,7 +23,7 @@ absl::Status Error(absl::StatusCode code, int retry_after_milliseconds = -1) {
   return ToStatus(status);
 }
 
-TEST(RetryDelay, OnlyUnavailableAndHintedOverloadAreRetried) {
+TEST(RetryDelay, RetriesUnavailableAndOverloadWithARetryTime) {
   const RetryPolicy policy;
   for (int code = 1; code <= 16; ++code) {
     const auto status_code = static_cast<absl::StatusCode>(code);
@@ -39,7 +39,7 @@ TEST(RetryDelay, OnlyUnavailableAndHintedOverloadAreRetried) {
   }
 }
 
-TEST(RetryDelay, NeverBeforeTheServerSaid) {
+TEST(RetryDelay, WaitsAtLeastTheRetryTime) {
   for (const double jitter : {0.0, 0.999}) {
     const auto delay = RetryDelay({}, Error(absl::StatusCode::kResourceExhausted, 1500), 1,
                                   absl::Seconds(10), jitter);
@@ -49,7 +49,7 @@ TEST(RetryDelay, NeverBeforeTheServerSaid) {
   }
 }
 
-TEST(RetryDelay, BacksOffWithBounds) {
+TEST(RetryDelay, TheBackoffIsBounded) {
   const RetryPolicy policy{.max_attempts = 100,
                            .initial_backoff = absl::Milliseconds(50),
                            .max_backoff = absl::Milliseconds(300),
@@ -85,6 +85,23 @@ TEST(RetryDelay, NeverWaitsPastTheDeadline) {
   EXPECT_FALSE(RetryDelay({}, Error(absl::StatusCode::kUnavailable), 1, -absl::Seconds(1), 0));
 }
 
+TEST(RetryDelay, GivesUpOnARetryTimeOfDays) {
+  const auto delay = [](int64_t seconds) {
+    google::rpc::Status status;
+    status.set_code(static_cast<int>(absl::StatusCode::kResourceExhausted));
+    google::rpc::RetryInfo info;
+    info.mutable_retry_delay()->set_seconds(seconds);
+    status.add_details()->PackFrom(info);
+    return RetryDelay({}, ToStatus(status), 1, absl::InfiniteDuration(), 0);
+  };
+  EXPECT_FALSE(delay(int64_t{315'576'000'000}));
+  EXPECT_FALSE(delay(24 * 3600));
+  EXPECT_TRUE(delay(3600));
+  const auto negative = delay(-5);
+  ASSERT_TRUE(negative);
+  EXPECT_GE(*negative, absl::ZeroDuration());
+}
+
 TEST(Error, DetailsAreRead) {
   google::rpc::Status sent;
   sent.set_code(3);
@@ -110,13 +127,13 @@ TEST(Error, DetailsAreRead) {
   EXPECT_EQ(Describe(status), "INVALID_ARGUMENT: frame.stride: 10 is less than 30");
 }
 
-TEST(Error, AnErrorThatSaysOkIsNotSuccess) {
+TEST(Error, AnErrorWithTheCodeOkIsNotSuccess) {
   google::rpc::Status sent;
   sent.set_message("oops");
   EXPECT_EQ(ToStatus(sent).code(), absl::StatusCode::kInternal);
 }
 
-TEST(Error, UnknownCodesAndForeignStatusesAreHarmless) {
+TEST(Error, UnknownCodesAndOtherStatusesAreAccepted) {
   google::rpc::Status sent;
   sent.set_code(99);
   EXPECT_EQ(ToStatus(sent).code(), absl::StatusCode::kUnknown);

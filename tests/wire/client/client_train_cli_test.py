@@ -1,4 +1,4 @@
-"""Training by command line, against a fake server: what a person sees, what a script gets, and how it ends."""
+"""Runs the training commands of the client against a fake server and checks output and exit codes."""
 
 import fcntl
 import json
@@ -41,7 +41,7 @@ class TrainCommandTest(unittest.TestCase):
         return self.proad("train", "parts", "--name", "screws", *arguments, *labels, code=code)
 
     def spec(self, *arguments):
-        """What the server was asked for."""
+        """Returns the spec that the server received."""
         return json.loads(self.proad("train", *arguments, "--json").stdout)["spec"]
 
     def job(self, job_id):
@@ -63,9 +63,9 @@ class TrainCommandTest(unittest.TestCase):
         os.close(ours)
         return text.decode(), process.wait(timeout=120)
 
-    # ---- what is asked for
+    # ---- options
 
-    def test_every_word_reaches_the_server(self):
+    def test_every_option_reaches_the_server(self):
         spec = self.spec(
             "parts", "--name", "screws", "--preset", "proad-base", "--recipe", "lineage", "--epochs", 3,
             "--batch-size", 8, "--learning-rate", "2e-3", "--weight-decay", 0.5, "--warmup-steps", 9,
@@ -92,35 +92,35 @@ class TrainCommandTest(unittest.TestCase):
             "activate_on_success": True, "skip_unreadable": True, "world_size": 2,
             "labels": {"ticket": "7", "line": "a=b"}})
 
-    def test_what_is_not_said_is_left_to_the_server(self):
+    def test_absent_options_are_not_sent(self):
         spec = self.spec("parts")
         for name in ("overrides", "gate", "validation_share", "false_reject_budget"):
             self.assertNotIn(name, spec)
         self.assertEqual(spec["model_name"], "proad-pyramid")
         self.assertIs(self.spec("parts", "--no-center-crop")["overrides"]["center_crop"], False)
 
-    def test_the_model_is_named_after_what_it_comes_from(self):
+    def test_the_default_model_name_is_that_of_init_from_or_the_preset(self):
         self.assertEqual(self.spec("parts", "--preset", "proad-large")["model_name"], "proad-large")
         self.assertEqual(self.spec("parts", "--init-from", "bolts@3")["model_name"], "bolts")
 
-    def test_a_path_that_is_here_is_sent_as_it_really_is(self):
+    def test_an_existing_path_is_sent_without_links(self):
         (self.folder / "real").mkdir()
         (self.folder / "link").symlink_to("real")
         self.assertEqual(self.spec("link")["dataset_path"], str((self.folder / "real").resolve()))
         self.assertEqual(self.spec("only there")["dataset_path"], "only there")
 
-    def test_the_same_request_id_makes_one_job(self):
+    def test_the_same_request_id_creates_one_job(self):
         ids = {json.loads(self.train("--request-id", "me", "--json").stdout)["job_id"] for _ in range(2)}
         self.assertEqual(len(ids), 1)
 
-    def test_checking_creates_nothing(self):
+    def test_validate_only_creates_no_job(self):
         done = self.train("--validate-only", "--seed", 7)
-        self.assertIn("would be accepted", done.stdout)
+        self.assertIn("the job is valid", done.stdout)
         self.assertIn("seed: 7", done.stdout)
         self.assertEqual(json.loads(self.train("--validate-only", "--json").stdout)["job_id"], "")
         self.assertIn("no jobs", self.proad("jobs", "list").stdout)
 
-    def test_refusals_say_why(self):
+    def test_refusals_are_explained(self):
         done = self.proad("train", "parts", "--name", "bad", code=1)
         self.assertIn("INVALID_ARGUMENT: spec.model_name:", done.stderr)
         done = self.proad("train", "/outside/parts", code=1)
@@ -129,7 +129,7 @@ class TrainCommandTest(unittest.TestCase):
 
     # ---- watching
 
-    def test_a_log_gets_a_line_for_every_phase_and_the_figures(self):
+    def test_a_log_gets_a_line_per_phase_and_the_metrics(self):
         done = self.train("--watch")
         lines = done.stdout.splitlines()
         self.assertRegex(lines[0], "^job job-1: screws from parts, proad-tiny, recipe quick$")
@@ -142,7 +142,7 @@ class TrainCommandTest(unittest.TestCase):
         self.assertNotIn("\x1b", done.stdout)
         self.assertNotIn("\r", done.stdout)
 
-    def test_a_terminal_gets_one_line_that_is_drawn_again(self):
+    def test_a_terminal_gets_one_redrawn_line(self):
         words = ("train", "parts", "--name", "screws", "--watch")
         for columns in (40, 80, 200):
             text, code = self.on_terminal(*words, columns=columns)
@@ -161,7 +161,7 @@ class TrainCommandTest(unittest.TestCase):
         plain, _ = self.on_terminal(*words, NO_COLOR="1")
         self.assertNotRegex(plain, r"\x1b\[\d+m")
 
-    def test_json_has_one_job_a_line(self):
+    def test_json_has_one_job_per_line(self):
         done = self.train("--watch", "--json")
         jobs = [json.loads(line) for line in done.stdout.splitlines()]
         self.assertEqual({job["job_id"] for job in jobs}, {"job-1"})
@@ -170,10 +170,10 @@ class TrainCommandTest(unittest.TestCase):
         self.assertEqual(jobs[-1]["result_version"]["version"], "3")
         self.assertEqual([job["progress"]["step"] for job in jobs if "progress" in job][-1], "4")
 
-    def test_a_gate_that_refuses_is_said_loudly_and_is_no_failure(self):
+    def test_a_failed_gate_is_reported_and_is_no_failure(self):
         words = ("--watch", "--activate", "--gate", "image_auroc>=0.95")
         done = self.train(*words, script="refused")
-        self.assertIn("NOT ACTIVATED: screws@3 missed the gate: image_auroc is 0.9000 and must reach 0.9500",
+        self.assertIn("NOT ACTIVATED: screws@3 failed the gate: image_auroc is 0.9000 and must reach 0.9500",
                       done.stdout)
         self.assertRegex(done.stdout, r"mean of screws@2 +20 +0\.9400")
         done = self.train(*words, "--json", script="refused")
@@ -183,7 +183,7 @@ class TrainCommandTest(unittest.TestCase):
         self.assertNotIn("NOT ACTIVATED", done.stdout)
         self.assertIn("screws@3", done.stdout)
 
-    def test_only_success_is_success(self):
+    def test_failed_and_cancelled_jobs_have_exit_code_1(self):
         done = self.train("--watch", script="failed", code=1)
         self.assertIn("FAILED (NON_FINITE_LOSS)", done.stdout)
         self.assertIn("step 2, learning rate 0.0001", done.stdout)
@@ -193,14 +193,14 @@ class TrainCommandTest(unittest.TestCase):
         self.assertIn("CANCELLED", self.proad("jobs", "watch", "job-2", code=1).stdout)
         self.proad("jobs", "resume", "job-1", "--watch")
 
-    def test_a_watch_outlives_a_server_that_goes_away(self):
+    def test_a_watch_reconnects_to_the_server(self):
         done = self.train("--watch", script="interrupted")
-        self.assertIn("trying to come back", done.stderr)
+        self.assertIn("reconnecting", done.stderr)
         self.assertIn("SUCCEEDED", done.stdout)
         done = self.train("--watch", "--patience", "200ms", script="gone", code=3)
         self.assertIn("UNAVAILABLE", done.stderr)
 
-    def test_ctrl_c_leaves_the_watch_and_not_the_job(self):
+    def test_ctrl_c_ends_the_watch_but_not_the_job(self):
         process = subprocess.Popen([PROAD, "train", "parts", "--watch", "--label", "script=endless"],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment())
         for line in process.stdout:
@@ -209,7 +209,7 @@ class TrainCommandTest(unittest.TestCase):
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=120)
         self.assertEqual(process.returncode, 130, stderr)
-        self.assertIn("the job goes on", stderr)
+        self.assertIn("the job continues", stderr)
         self.assertIn("proad jobs watch job-1", stderr)
         self.assertIn("proad jobs cancel job-1", stderr)
         self.assertEqual(self.job("job-1")["state"], "TRAIN_JOB_STATE_RUNNING")
@@ -240,14 +240,14 @@ class TrainCommandTest(unittest.TestCase):
             self.assertRegex(shown, row)
         self.assertEqual(self.job("job-1")["state"], "TRAIN_JOB_STATE_SUCCEEDED")
 
-    def test_what_cannot_be_done_to_a_job_says_why(self):
+    def test_errors_of_job_commands_are_explained(self):
         self.train("--watch")
         for word in ("cancel", "resume"):
             self.assertIn("FAILED_PRECONDITION", self.proad("jobs", word, "job-1", code=1).stderr)
         for word in ("show", "watch", "cancel", "resume"):
             self.assertIn("NOT_FOUND", self.proad("jobs", word, "nope", code=1).stderr)
 
-    def test_changes_answer_with_the_job(self):
+    def test_cancel_and_resume_return_the_job(self):
         self.train(script="endless")
         cancelled = json.loads(self.proad("jobs", "cancel", "job-1", "--json").stdout)
         self.assertEqual(cancelled["reason_code"], "CANCELLED_BY_USER")
@@ -278,7 +278,7 @@ class TrainCommandTest(unittest.TestCase):
         self.assertIn("1/2 files  1.0 MB of 1.4 MB", text)
         self.assertIn("nope", self.proad("dataset", "upload", self.folder / "nope", code=1).stderr)
 
-    def test_training_on_a_folder_sends_it_once(self):
+    def test_training_on_a_folder_uploads_it_once(self):
         folder = self.dataset()
         first = json.loads(self.proad("train", folder, "--upload", "--json").stdout)["spec"]
         self.assertRegex(first["dataset_id"], r"^parts-of-[0-9a-f]{12}$")

@@ -1,4 +1,4 @@
-// What the command line makes of words and of jobs, without a server.
+// Formatting of jobs and parsing of options, without a server.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -30,7 +30,7 @@ proad::v1::TrainJob RunningJob() {
   return job;
 }
 
-TEST(ProgressBar, LeavesOutWhatMattersLeastUntilItFits) {
+TEST(ProgressBar, OmitsTheLeastImportantValues) {
   const auto job = RunningJob();
   EXPECT_EQ(ProgressBar(job, 200),
             "training  epoch 3/10  [#######.......................]   25%  step 50/200  loss "
@@ -47,7 +47,7 @@ TEST(ProgressBar, LeavesOutWhatMattersLeastUntilItFits) {
             "training  epoch 3/10  step 50/200  loss 0.1250  lr 1.0e-03  38.2 images/s  ETA 1m20s");
 }
 
-TEST(ProgressBar, SaysWhatIsDoneOutsideOfTraining) {
+TEST(ProgressBar, ShowsTheActivityOutsideOfTraining) {
   auto job = RunningJob();
   job.mutable_progress()->set_phase(proad::v1::TRAIN_PHASE_EVALUATING);
   EXPECT_EQ(ProgressBar(job, 200), "evaluating  38.2 images/s  ETA 1m20s");
@@ -58,7 +58,7 @@ TEST(ProgressBar, SaysWhatIsDoneOutsideOfTraining) {
   EXPECT_EQ(ProgressText(job), "cancelled");
 }
 
-TEST(ShortDuration, HasTwoUnitsAtMost) {
+TEST(ShortDuration, HasAtMostTwoUnits) {
   EXPECT_EQ(ShortDuration(absl::Milliseconds(900)), "0s");
   EXPECT_EQ(ShortDuration(absl::Seconds(59)), "59s");
   EXPECT_EQ(ShortDuration(absl::Seconds(80)), "1m20s");
@@ -67,7 +67,7 @@ TEST(ShortDuration, HasTwoUnitsAtMost) {
   EXPECT_EQ(ShortDuration(absl::Seconds(-1)), "0s");
 }
 
-TEST(ParseMinimum, TakesMetricCategoryAndValue) {
+TEST(ParseMinimum, ReadsMetricCategoryAndValue) {
   for (const char* const text : {"aupro/a/b>=0.25", "aupro/a/b=0.25"}) {
     const auto minimum = ParseMinimum(text);
     ASSERT_TRUE(minimum.ok()) << minimum.status();

@@ -1,4 +1,4 @@
-// TrainingClient against a real gRPC server that misbehaves on request.
+// TrainingClient against a gRPC server that fails on request.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -92,7 +92,7 @@ TEST_F(ClientTraining, ErrorsNameFieldAndReason) {
   EXPECT_THAT(std::string(unknown.status().message()), HasSubstr("nope"));
 }
 
-TEST_F(ClientTraining, ALostAnswerMakesNoSecondJob) {
+TEST_F(ClientTraining, ALostResponseCreatesNoSecondJob) {
   const auto job = client_.CreateTrainJob(Request("lost"));
   ASSERT_TRUE(job.ok()) << job.status();
   EXPECT_EQ(server_.training().Jobs(), 1u);
@@ -102,7 +102,7 @@ TEST_F(ClientTraining, ALostAnswerMakesNoSecondJob) {
   EXPECT_EQ(server_.training().Jobs(), 3u);
 }
 
-TEST_F(ClientTraining, CheckingCreatesNothing) {
+TEST_F(ClientTraining, ValidateOnlyCreatesNoJob) {
   auto request = Request();
   request.set_validate_only(true);
   const auto job = client_.CreateTrainJob(request);
@@ -126,7 +126,7 @@ TEST_F(ClientTraining, ListsOverAllPagesNewestFirst) {
   EXPECT_THAT(*client_.ListTrainJobs({.model_name = "other"}), IsEmpty());
 }
 
-TEST_F(ClientTraining, AWatchTellsEveryReportAndTheEnd) {
+TEST_F(ClientTraining, AWatchReportsEveryStateAndTheEnd) {
   std::vector<proad::v1::TrainJobState> states;
   uint64_t steps = 0;
   const auto job = client_.Watch(Create(""), [&](const proad::v1::TrainJob& now) {
@@ -145,7 +145,7 @@ TEST_F(ClientTraining, AWatchTellsEveryReportAndTheEnd) {
   EXPECT_EQ(reports, 1);
 }
 
-TEST_F(ClientTraining, AWatchGoesOnWhenTheServerIsBack) {
+TEST_F(ClientTraining, AWatchReconnects) {
   for (const std::string script : {"interrupted", "hung up"}) {
     WatchOptions options = QuickWatch();
     std::vector<std::string> interruptions;
@@ -160,7 +160,7 @@ TEST_F(ClientTraining, AWatchGoesOnWhenTheServerIsBack) {
   }
 }
 
-TEST_F(ClientTraining, AWatchGivesUpOnAServerThatStaysAway) {
+TEST_F(ClientTraining, AWatchGivesUpAfterItsPatience) {
   WatchOptions options = QuickWatch();
   options.patience = absl::Milliseconds(50);
   const auto job = client_.Watch(
@@ -169,12 +169,12 @@ TEST_F(ClientTraining, AWatchGivesUpOnAServerThatStaysAway) {
   EXPECT_EQ(job.status().message(), "socket closed");
 }
 
-TEST_F(ClientTraining, AWatchOfNothingIsAnErrorAtOnce) {
+TEST_F(ClientTraining, AWatchOfAnUnknownJobFailsAtOnce) {
   const auto job = client_.Watch("nope", [](const auto&) { FAIL() << "no report is due"; });
   EXPECT_EQ(job.status().code(), absl::StatusCode::kNotFound);
 }
 
-TEST_F(ClientTraining, AWatchCanBeLeftAndTheJobGoesOn) {
+TEST_F(ClientTraining, AWatchCanBeStoppedAndTheJobContinues) {
   const std::string id = Create("endless");
   std::stop_source stop;
   WatchOptions options = QuickWatch();
@@ -189,7 +189,7 @@ TEST_F(ClientTraining, AWatchCanBeLeftAndTheJobGoesOn) {
   EXPECT_EQ(client_.GetTrainJob(id)->state(), proad::v1::TRAIN_JOB_STATE_RUNNING);
 }
 
-TEST_F(ClientTraining, AWatchSeesACancellationByOthers) {
+TEST_F(ClientTraining, AWatchReportsACancellation) {
   const std::string id = Create("endless");
   std::jthread other;
   const auto job = client_.Watch(id, [&](const proad::v1::TrainJob& now) {
@@ -202,7 +202,7 @@ TEST_F(ClientTraining, AWatchSeesACancellationByOthers) {
 
 // ---- uploads
 
-TEST_F(ClientTraining, AFolderArrivesWholeAndInOrder) {
+TEST_F(ClientTraining, AFolderIsUploadedCompletelyAndInOrder) {
   const std::string big(size_t{5} << 19, 'x');  // 2.5 chunks
   Write("a/1.png", "one");
   Write("a-b/2.PNG", "two");
@@ -228,7 +228,7 @@ TEST_F(ClientTraining, AFolderArrivesWholeAndInOrder) {
   EXPECT_EQ(told.back().total_bytes, uploaded->size_bytes());
 }
 
-TEST_F(ClientTraining, WhatNoDatasetNeedsIsLeftOutAndTold) {
+TEST_F(ClientTraining, OtherFilesAreLeftOutAndListed) {
   Write("1.png", "one");
   Write("readme.txt", "text");
   Write(".DS_Store", "hidden");
@@ -245,7 +245,7 @@ TEST_F(ClientTraining, WhatNoDatasetNeedsIsLeftOutAndTold) {
   EXPECT_EQ(listing->files[1].path, "link.png");
 }
 
-TEST_F(ClientTraining, WhatCannotBeSentIsRefusedBeforeAnythingIs) {
+TEST_F(ClientTraining, AnInvalidFolderIsRefusedBeforeTheUpload) {
   EXPECT_EQ(UploadFolder("x").status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(client_.UploadDataset("x", folder_ / "nope").status().code(),
             absl::StatusCode::kNotFound);
@@ -263,7 +263,7 @@ TEST_F(ClientTraining, WhatCannotBeSentIsRefusedBeforeAnythingIs) {
   EXPECT_EQ(server_.training().Announced(), 0);
 }
 
-TEST_F(ClientTraining, ABrokenUploadGoesOnAfterTheLastWholeFile) {
+TEST_F(ClientTraining, ABrokenUploadContinuesAfterTheLastCompleteFile) {
   for (int i = 0; i < 6; ++i) Write(absl::StrCat(i, ".png"), std::string(1000, 'a' + i));
   for (const std::string id : {"broken", "held"}) {
     const int before = server_.training().Announced();
@@ -280,7 +280,7 @@ TEST_F(ClientTraining, ABrokenUploadGoesOnAfterTheLastWholeFile) {
   }
 }
 
-TEST_F(ClientTraining, AnUploadOfBeforeIsContinued) {
+TEST_F(ClientTraining, AnEarlierUploadIsContinued) {
   Write("1.png", "one");
   Write("2.png", "two");
   UploadOptions once = QuickUpload();
@@ -305,7 +305,7 @@ TEST_F(ClientTraining, AnotherFolderDoesNotContinueAnUpload) {
   EXPECT_THAT(server_.training().Files("broken"), SizeIs(1));
 }
 
-TEST_F(ClientTraining, ALostAnswerToAnUploadIsNoError) {
+TEST_F(ClientTraining, ALostResponseToAnUploadIsNoError) {
   Write("1.png", "one");
   const auto uploaded = UploadFolder("silent");
   ASSERT_TRUE(uploaded.ok()) << uploaded.status();
@@ -315,7 +315,7 @@ TEST_F(ClientTraining, ALostAnswerToAnUploadIsNoError) {
   EXPECT_EQ(UploadFolder("silent").status().code(), absl::StatusCode::kAlreadyExists);
 }
 
-TEST_F(ClientTraining, UploadsGiveUp) {
+TEST_F(ClientTraining, UploadsGiveUpAfterMaxAttempts) {
   Write("1.png", "one");
   EXPECT_EQ(UploadFolder("never").status().code(), absl::StatusCode::kUnavailable);
   std::stop_source stop;
@@ -326,7 +326,7 @@ TEST_F(ClientTraining, UploadsGiveUp) {
             absl::StatusCode::kCancelled);
 }
 
-TEST_F(ClientTraining, AFileThatChangesWhileItIsSentIsNamed) {
+TEST_F(ClientTraining, AFileThatChangesDuringTheUploadIsNamed) {
   Write("1.png", "one");
   const auto listing = ListFolder(folder_.path());
   ASSERT_TRUE(listing.ok()) << listing.status();
@@ -359,7 +359,7 @@ TEST_F(ClientTraining, TheSameContentHasTheSameDatasetId) {
 
 // ---- activation
 
-TEST_F(ClientTraining, ActivatesGuarded) {
+TEST_F(ClientTraining, ActivatesOnlyIfTheExpectedVersionIsActive) {
   const ModelClient models(channel_, Quick());
   const auto done = models.ActivateModel("proad-tiny@1");
   ASSERT_TRUE(done.ok()) << done.status();

@@ -7,13 +7,13 @@
 
 #include <map>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/rpc/credentials.h"
 #include "tests/support/pictures.h"
 #include "tests/support/raw_call.h"
+#include "tests/support/sync.h"
 #include "tests/support/tokens.h"
 #include "tests/support/training_server.h"
 #include "tests/support/wire_server.h"
@@ -196,6 +196,50 @@ TEST_F(AuthTest, WhoMayTrainDoesNotDecideWhatServes) {
   EXPECT_TRUE(create(kTrainToken).ok());
 }
 
+TEST_F(AuthTest, ResumingAJobThatActivatesNeedsTheRoleOfActivateModel) {
+  StartServer();
+  const auto as = [](grpc::ClientContext& context, const std::string& token) {
+    context.AddMetadata("authorization", absl::StrCat("Bearer ", token));
+  };
+  const auto failed_job = [&](bool activate) {
+    v1::CreateTrainJobRequest create;
+    *create.mutable_spec() = With(TrainingServer::Spec(), testing::kFakeError, "INTERNAL");
+    create.mutable_spec()->set_activate_on_success(activate);
+    grpc::ClientContext creating;
+    as(creating, kAdminToken);
+    v1::CreateTrainJobResponse created;
+    const grpc::Status status = server_.training->CreateTrainJob(&creating, create, &created);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    grpc::ClientContext watching;
+    as(watching, kTrainToken);
+    watching.set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(2));
+    v1::WatchTrainJobRequest watch;
+    watch.set_job_id(created.job().job_id());
+    const auto reader = server_.training->WatchTrainJob(&watching, watch);
+    v1::WatchTrainJobResponse response;
+    while (reader->Read(&response)) {
+    }
+    EXPECT_TRUE(reader->Finish().ok()) << "the job did not end within two minutes";
+    EXPECT_EQ(response.job().state(), v1::TRAIN_JOB_STATE_FAILED);
+    return created.job().job_id();
+  };
+  const auto resume = [&](const std::string& id, const std::string& token) {
+    grpc::ClientContext context;
+    as(context, token);
+    v1::ResumeTrainJobRequest request;
+    request.set_job_id(id);
+    v1::ResumeTrainJobResponse response;
+    return server_.training->ResumeTrainJob(&context, request, &response);
+  };
+  const std::string activates = failed_job(true);
+  const grpc::Status refused = resume(activates, kTrainToken);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(ReasonOf(DetailsOf(refused)), "ROLE_INSUFFICIENT");
+  EXPECT_TRUE(resume(activates, kAdminToken).ok());
+  EXPECT_TRUE(resume(failed_job(false), kTrainToken).ok());
+  EXPECT_EQ(resume("unknown", kTrainToken).error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
 TEST_F(AuthTest, TwoAuthorizationsAreNone) {
   StartServer();
   grpc::ClientContext context;
@@ -209,7 +253,8 @@ TEST_F(AuthTest, TwoAuthorizationsAreNone) {
 
 TEST_F(AuthTest, AFileThatIsWrongAtTheStartIsAnErrorWithItsPath) {
   testing::WriteText(tokens_, "line-4 detect\n");
-  const auto started = Server::Start(server_.config, LoadFake, "cpu", OnTheCpu);
+  const auto started =
+      Server::Start(Resolve(server_.config, ThisMachine("cpu")), LoadFake, OnTheCpu);
   EXPECT_TRUE(absl::IsInvalidArgument(started.status())) << started.status();
   EXPECT_THAT(std::string(started.status().message()),
               HasSubstr(absl::StrCat("auth.tokens: ", tokens_.string(), ":1: ")));
@@ -232,7 +277,7 @@ class TokenReload : public ::testing::Test {
     std::filesystem::rename(root_ / "draft", tokens_);
   }
   static void Await(const prometheus::Counter& counter, double value) {
-    while (counter.Value() < value) std::this_thread::yield();
+    AwaitTrue("the metric's value", [&] { return counter.Value() >= value; });
   }
   bool Known(const std::string& token) {
     const Caller caller{.token_sha256 = TokenTable::DigestOf(token)};

@@ -145,7 +145,7 @@ TEST_F(CalibrateTest, RefusesInWords) {
   expect(request, StatusCode::NOT_FOUND, "model", "pcb");
   request = Request();
   request.set_dataset_path("../parts");
-  expect(request, StatusCode::PERMISSION_DENIED, "dataset_path", "leads out of the data root");
+  expect(request, StatusCode::PERMISSION_DENIED, "dataset_path", "outside the data root");
   request.set_dataset_path("elsewhere");
   expect(request, StatusCode::NOT_FOUND, "dataset_path", "there is no");
   request = Request();

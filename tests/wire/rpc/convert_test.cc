@@ -231,6 +231,17 @@ TEST(ParseDetectRequestTest, DoesNotCopyTheImage) {
   EXPECT_EQ(view.format, model::PixelFormat::kBgr8);
 }
 
+TEST(ParseDetectRequestTest, AcceptsEveryPixelFormatOfTheTable) {
+  for (const model::PixelFormatTraits& traits : model::PixelFormats()) {
+    v1::PixelFormat format = v1::PIXEL_FORMAT_UNSPECIFIED;
+    ASSERT_TRUE(v1::PixelFormat_Parse(absl::StrCat("PIXEL_FORMAT_", traits.api_name), &format));
+    const v1::DetectRequest request = WithFrame(format);
+    const auto query = ParseDetectRequest(request, {});
+    ASSERT_TRUE(query.ok()) << traits.name;
+    EXPECT_EQ(std::get<model::FrameView>(query->image).format, traits.format);
+  }
+}
+
 TEST(ParseDetectRequestTest, EveryOutputThatIsThere) {
   struct Case {
     v1::HeatmapFormat format;

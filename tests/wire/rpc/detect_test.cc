@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "model/picture/decode.h"
 #include "model/picture/image.h"
 #include "server/rpc/status.h"
 #include "tests/support/pictures.h"
@@ -236,12 +237,12 @@ TEST(DetectTest, WhatIsLateOrGivenUpNeverReachesTheModel) {
   EXPECT_EQ(late.Status().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
 
   Call given_up(server, Picture(3));
-  while (server.pipeline.batcher.waiting() == 0) std::this_thread::yield();
+  AwaitTrue("a task in the batcher", [&] { return server.pipeline.batcher.waiting() > 0; });
   given_up.context.TryCancel();
   EXPECT_EQ(given_up.Status().error_code(), grpc::StatusCode::CANCELLED);
 
   // Dropped though the only worker is still busy.
-  while (server.pipeline.admission.in_flight() > 1) std::this_thread::yield();
+  AwaitTrue("the other calls to end", [&] { return server.pipeline.admission.in_flight() <= 1; });
   server.model().Release();
   EXPECT_TRUE(first.Status().ok());
   EXPECT_THAT(server.model().Seen(), ElementsAre(1));

@@ -19,6 +19,7 @@
 #include "tests/support/fake_store.h"
 #include "tests/support/pictures.h"
 #include "tests/support/raw_connection.h"
+#include "tests/support/sync.h"
 #include "tests/support/training_server.h"
 #include "tests/support/wire_server.h"
 
@@ -49,11 +50,11 @@ class HostileTest : public ::testing::Test {
     WriteFakeVersion(store_.path(), "pcb", "1");
     Event ready;
     server_ = Server::Start(
-                  config,
+                  Resolve(config, ThisMachine("cpu")),
                   [](const std::filesystem::path&) -> absl::StatusOr<ModelHandle> {
                     return std::make_shared<FakeModel>(StoredManifest("pcb", "1"));
                   },
-                  "cpu", OnTheCpu, [&ready] { ready.Set(); })
+                  OnTheCpu, [&ready] { ready.Set(); })
                   .value();
     ready.Wait();
     const std::string& address = server_->grpc_address();
@@ -103,13 +104,12 @@ class HostileTest : public ::testing::Test {
     return 0;
   }
 
-  // Returns when nothing of those who left is there any more, which the time limit of the test
-  // bounds.
+  // Returns once the server holds nothing for connections that ended.
   void AwaitPeace() {
-    while (Metric("proad_streams") > 0 || Metric("proad_inflight") > 0 ||
-           Metric("proad_inflight_bytes") > 0 || Metric("process_open_fds") > files_ + 8) {
-      std::this_thread::yield();
-    }
+    AwaitTrue("the server to release what ended connections held", [this] {
+      return Metric("proad_streams") == 0 && Metric("proad_inflight") == 0 &&
+             Metric("proad_inflight_bytes") == 0 && Metric("process_open_fds") <= files_ + 8;
+    });
     ExpectServed();
   }
 
@@ -165,7 +165,7 @@ TEST_F(HostileTest, ManyConnectionsComeAndGo) {
     if (i % 3 == 1) connection.Send(std::string(http2::kPreface, 10));
     if (i % 3 == 2) connection.Reset();
   }
-  while (served_ == before) std::this_thread::yield();
+  AwaitTrue("an answer to the honest client", [&] { return served_ != before; });
   over_ = true;
   neighbour_.join();
   AwaitPeace();
@@ -213,12 +213,12 @@ TEST_F(HostileTest, WhoDoesNotReadIsNotReadFrom) {
     connection.Send(bytes);
   }
   const int before = served_;
-  while (served_ < before + 20) std::this_thread::yield();
+  AwaitTrue("20 answers to the honest client", [&] { return served_ >= before + 20; });
   over_ = true;
   neighbour_.join();
   // Each has as many frames accepted as its window holds, at most. Those hold no place once they
   // are answered, though nobody fetches the answers.
-  while (Metric("proad_inflight") > 0) std::this_thread::yield();
+  AwaitTrue("proad_inflight to be 0", [&] { return Metric("proad_inflight") == 0; });
   EXPECT_LE(Metric("proad_requests_total{code=\"OK\",rpc=\"DetectStream\"}"),
             20 * Config().stream_window);
   slow.clear();

@@ -320,7 +320,7 @@ TEST_F(ServerTest, APortThatIsTakenIsAnError) {
     second.training.enabled = false;  // its jobs are the first one's
     (metrics ? second.endpoint.metrics_listen : second.endpoint.listen) =
         metrics ? server_->metrics_address() : server_->grpc_address();
-    const auto server = Server::Start(second, loader_, "cpu", OnTheCpu);
+    const auto server = Server::Start(Resolve(second, ThisMachine("cpu")), loader_, OnTheCpu);
     EXPECT_EQ(server.status().code(), absl::StatusCode::kUnavailable);
     EXPECT_THAT(std::string(server.status().message()),
                 AllOf(HasSubstr(metrics ? "server.metrics_listen" : "server.listen"),
@@ -330,7 +330,7 @@ TEST_F(ServerTest, APortThatIsTakenIsAnError) {
 
 TEST_F(ServerTest, AMissingStoreIsAnError) {
   config_.store = store_ / "missing";
-  const auto server = Server::Start(config_, loader_, "cpu", OnTheCpu);
+  const auto server = Server::Start(Resolve(config_, ThisMachine("cpu")), loader_, OnTheCpu);
   EXPECT_EQ(server.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(server.status().message()), HasSubstr("missing"));
 }

@@ -68,7 +68,7 @@ class Stream {
 };
 
 void AwaitInFlight(WireServer& server, int64_t count) {
-  while (server.pipeline.admission.in_flight() != count) std::this_thread::yield();
+  AwaitTrue("the images in flight", [&] { return server.pipeline.admission.in_flight() == count; });
 }
 
 // Whether `condition` becomes true within ten seconds.
@@ -296,7 +296,7 @@ TEST(DetectStreamTest, WhatAClientLeftBehindIsDropped) {
   AwaitInFlight(server, static_cast<int64_t>(on_the_model));
   server.model().Release();
   AwaitInFlight(server, 0);
-  while (server.pipeline.metrics.streams.Value() != 0) std::this_thread::yield();
+  AwaitTrue("every stream to end", [&] { return server.pipeline.metrics.streams.Value() == 0; });
   EXPECT_THAT(server.model().Seen(), SizeIs(on_the_model));
 }
 

@@ -28,6 +28,7 @@
 #include "tests/support/dataset_files.h"
 #include "tests/support/pictures.h"
 #include "tests/support/pipeline.h"
+#include "tests/support/sync.h"
 #include "tests/support/temp_directory.h"
 #include "tests/support/tokens.h"
 #include "tests/support/wire_server.h"
@@ -291,7 +292,7 @@ TEST(Tls, TellsWhenItsCertificatesEnd) {
 }
 
 void Await(const prometheus::Counter& counter, double value) {
-  while (counter.Value() < value) std::this_thread::yield();
+  AwaitTrue("the metric's value", [&] { return counter.Value() >= value; });
 }
 
 // The certificate that a new connection is shown.
@@ -375,9 +376,8 @@ TEST(Tls, NoCallFailsWhileCertificateAndTokensAreReplaced) {
   const auto answer_some = [&] {
     for (Caller& caller : callers) {
       const int target = caller.answered + 2;
-      while (caller.answered < target && !::testing::Test::HasFailure()) {
-        std::this_thread::yield();
-      }
+      AwaitTrue("two more answers to each caller",
+                [&] { return caller.answered >= target || ::testing::Test::HasFailure(); });
     }
   };
   for (int round = 1; round <= 3; ++round) {
@@ -421,7 +421,7 @@ TEST(Secure, NamesFilesThatAreWrongAndNotWhatTheyHold) {
       {{.ca = files.Path("none")}, "none: cannot be read: No such file"},
       {{.ca = files.Path("secret")}, "secret: holds no certificate"},
       {{.ca = files.Path("ca.pem"), .certificate = files.Path("client.pem")}, "go together"},
-      {{.server_name = "localhost"}, "TLS is not asked for"},
+      {{.server_name = "localhost"}, "TLS is not enabled"},
       {{.token_file = files.Path("none")}, "none: cannot be read: No such file"},
       {{.token_file = files.Path("secret")}, "secret: holds no token"},
       {{.token_file = files.root.path().string()}, "cannot be read"},

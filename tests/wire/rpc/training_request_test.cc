@@ -206,7 +206,7 @@ TEST_F(TrainingRequestTest, EachImpossibleValueIsRefusedByName) {
          s.set_preset("proad-small");
          s.set_init_from("pcb");
        },
-       {kInvalid, "spec.init_from", "pcb@1 is a proad-tiny"}},
+       {kInvalid, "spec.init_from", "pcb@1 has the preset proad-tiny"}},
       {[](Spec& s) { s.set_encoder("../encoder-pyramid"); },
        {kInvalid, "spec.encoder", "is not a name"}},
       {[](Spec& s) { s.set_encoder("gone"); },
@@ -365,7 +365,7 @@ TEST_F(TrainingRequestTest, AFullQueueIsSaid) {
   ASSERT_TRUE(Cancel(cancelled, job).ok());
   server_.Create(Held());
   const grpc::Status full = server_.Create(Held(), job);
-  ExpectRefused(full, {StatusCode::RESOURCE_EXHAUSTED, "", "1 jobs wait already"});
+  ExpectRefused(full, {StatusCode::RESOURCE_EXHAUSTED, "", "1 jobs are queued already"});
   EXPECT_EQ(ReasonOf(DetailsOf(full)), "JOB_QUEUE_FULL");
   EXPECT_EQ(Resume(cancelled, job).error_code(), StatusCode::RESOURCE_EXHAUSTED);
 }

@@ -183,7 +183,7 @@ TEST_F(TrainingTest, WhatAJobsStateDoesNotAllowIsRefused) {
   const v1::TrainJob failure = server_.AwaitEnd(failed);
   EXPECT_EQ(failure.state(), v1::TRAIN_JOB_STATE_FAILED);
   EXPECT_EQ(failure.reason_code(), "NON_FINITE_LOSS");
-  EXPECT_THAT(failure.reason(), HasSubstr("it failed as it was told"));
+  EXPECT_THAT(failure.reason(), HasSubstr("the label fake.error is set"));
   EXPECT_FALSE(failure.has_result_version());
 
   v1::TrainJob job;

@@ -11,6 +11,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/synchronization/mutex.h"
 #include "model/files/sha256.h"
+#include "tests/support/sync.h"
 #include "tests/support/training_server.h"
 
 namespace proad::server {
@@ -184,8 +185,7 @@ TEST_F(UploadTest, ABrokenStreamGoesOnAfterTheLastWholeFile) {
     ASSERT_TRUE(upload.Send(FileOf("b/ö.png", "three")));
     ASSERT_TRUE(upload.Send(ChunkOf("th")));
     // Whole files may still be on their way when the client is gone.
-    while (!fs::exists(Files("parts") / "b/ä.png")) {
-    }
+    AwaitTrue("b/ä.png of the upload", [&] { return fs::exists(Files("parts") / "b/ä.png"); });
     upload.Cancel();
     EXPECT_EQ(upload.AwaitEnd().error_code(), StatusCode::CANCELLED);
   }
@@ -298,8 +298,7 @@ TEST_F(UploadTest, OneStreamADatasetAndSoManyAtOnce) {
   Upload first(server_), second(server_);
   for (const auto& [upload, id] : {std::pair(&first, "first"), {&second, "second"}}) {
     ASSERT_TRUE(upload->Send(StartOf(id)) && upload->SendFile("a.png", "one"));
-    while (!fs::exists(Files(id) / "a.png")) {
-    }
+    AwaitTrue("a.png of the upload", [&] { return fs::exists(Files(id) / "a.png"); });
   }
   ExpectRefused(SendAll({StartOf("first")}), StatusCode::ABORTED, "start.dataset_id",
                 "another stream");
@@ -337,7 +336,8 @@ TEST_F(UploadTest, StreamsThatNeverBeginDoNotPileUp) {
   {
     absl::MutexLock lock(&mutex);
     const auto all_refused = [&] { return refused.size() == kRefused; };
-    mutex.Await(absl::Condition(&all_refused));
+    ASSERT_TRUE(mutex.AwaitWithTimeout(absl::Condition(&all_refused), kWaitLimit))
+        << "waited for " << kRefused << " refused streams, of which " << refused.size() << " came";
   }
   for (const auto& upload : idle) upload->Close();
   for (std::thread& thread : waiting) thread.join();
@@ -354,8 +354,7 @@ TEST_F(UploadTest, AServerThatDrainsKeepsWhatIsWhole) {
     ASSERT_TRUE(upload.Send(StartOf("parts")));
     ASSERT_TRUE(upload.SendFile("a.png", "one"));
     ASSERT_TRUE(upload.Send(FileOf("b.png", "two")));
-    while (!fs::exists(Files("parts") / "a.png")) {
-    }
+    AwaitTrue("a.png of the upload", [&] { return fs::exists(Files("parts") / "a.png"); });
     server_.Stop();
     const grpc::Status status = upload.AwaitEnd();
     EXPECT_EQ(status.error_code(), StatusCode::UNAVAILABLE) << status.error_message();

@@ -104,6 +104,28 @@ app.kubernetes.io/part-of: proad
 {{- int (ceil $sum) }}
 {{- end }}
 
+{{/* MiB of a quantity of Kubernetes ("8Gi", "500M", "1e9") or of a size in the server's configuration
+("2GiB"), rounded down. */}}
+{{- define "proad.mebibytes" -}}
+{{- $text := trimSuffix "B" (toString .) }}
+{{- $units := dict "" 1.0 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 }}
+{{- $number := regexFind "^[0-9.]+([eE][0-9]+)?" $text }}
+{{- int (floor (divf (mulf (float64 $number) (get $units (trimPrefix $number $text))) 1048576.0)) }}
+{{- end }}
+
+{{/* MiB that a pod with training needs at least: the server's own memory (deploy/README.md, "Memory"), and for each job
+that runs at once 2 GiB and training.feature_memory. */}}
+{{- define "proad.trainingMemory" -}}
+{{- $c := .Values.config }}
+{{- $server := default dict $c.server }}
+{{- $admission := default dict $c.admission }}
+{{- $training := default dict $c.training }}
+{{- $messages := int (include "proad.mebibytes" (default "768MiB" $server.max_memory)) }}
+{{- $images := int (include "proad.mebibytes" (default "512MiB" $admission.max_bytes)) }}
+{{- $features := int (include "proad.mebibytes" (default "2GiB" $training.feature_memory)) }}
+{{- add 1024 $images $messages (div $messages 2) (mul (default 1 $training.concurrency) (add 2048 $features)) }}
+{{- end }}
+
 {{/* Time for a pod to end: the lame duck, the drain, one second of refusing and one of
 flushing (server/DESIGN.md, "Start and stop"), the checkpoint of a job, and the margin. */}}
 {{- define "proad.terminationGrace" -}}
@@ -135,12 +157,33 @@ flushing (server/DESIGN.md, "Start and stop"), the checkpoint of a job, and the 
 
 {{/* ---------------------------------------------------------------- the server's configuration */}}
 
+{{/* Cores of the CPU request of a pod, rounded up: "2", "1500m". "" with a CPU limit, which the server reads itself,
+and without a request. */}}
+{{- define "proad.requestedCores" -}}
+{{- $cpu := toString (default "" (default dict .requests).cpu) }}
+{{- if and $cpu (not (default dict .limits).cpu) }}
+{{- if hasSuffix "m" $cpu }}
+{{- ceil (divf (float64 (trimSuffix "m" $cpu)) 1000.0) | int }}
+{{- else }}
+{{- ceil (float64 $cpu) | int }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* The configuration of a component, as a map in YAML. */}}
 {{- define "proad.configMap" -}}
 {{- $v := .root.Values }}
 {{- $config := deepCopy $v.config }}
 {{- $server := dict "listen" "0.0.0.0:50051" "metrics_listen" "0.0.0.0:9464" }}
 {{- $device := ternary $v.training.device $v.device (eq .component "trainer") }}
+{{- /* Without a CPU limit the server would start a thread for each core of the node. */}}
+{{- with include "proad.requestedCores" (ternary $v.training.resources $v.resources (eq .component "trainer")) }}
+{{- $sizes := dict "preprocessing" (dict "threads" (int .)) }}
+{{- if eq $device "cpu" }}
+{{- $_ := set $sizes "batching" (dict "workers" (min (int .) 16)) }}
+{{- end }}
+{{- $config = mergeOverwrite $sizes $config }}
+{{- end }}
 {{- $models := dict "store" (include "proad.storePath" .root) "device" $device }}
 {{- $training := dict "enabled" false }}
 {{- if include "proad.trains" . }}

@@ -1,0 +1,130 @@
+#include "model/picture/decode.h"
+
+#include <opencv2/core/mat.hpp>
+#include <opencv2/core/utils/logger.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+#include <string>
+
+#include "model/files/error.h"
+#include "model/picture/bmp_layout.h"
+#include "model/picture/image_header.h"
+#include "model/picture/jpeg_decoder.h"
+#include "model/picture/png_decoder.h"
+#include "model/picture/tiff_decoder.h"
+#include "model/picture/tiff_directory.h"
+
+namespace proad::model {
+namespace {
+
+constexpr int64_t kMaxDecodeBytesPerPixel = 18;
+
+std::string SizeText(int64_t width, int64_t height) {
+  return std::to_string(width) + " x " + std::to_string(height) + " pixels";
+}
+
+void CheckLimits(const ImageHeader& header, const ImageLimits& limits) {
+  const std::string what =
+      std::string(NameOf(header.format)) + " file of " + SizeText(header.width, header.height);
+  if (header.width > limits.max_side || header.height > limits.max_side) {
+    throw InvalidImage(
+        "encoded", "IMAGE_TOO_LARGE",
+        what + "; at most " + std::to_string(limits.max_side) + " pixels a side are accepted");
+  }
+  if (header.width * header.height > limits.max_pixels) {
+    throw InvalidImage(
+        "encoded", "IMAGE_TOO_LARGE",
+        what + "; at most " + std::to_string(limits.max_pixels) + " pixels are accepted");
+  }
+}
+
+// Decodes formats whose codecs in OpenCV report damage as an error and print nothing: BMP, WebP.
+Image DecodeWithOpenCv(std::span<const uint8_t> bytes, const ImageHeader& header) {
+  // The caller gets the error; OpenCV must not also write it to the log of the process.
+  [[maybe_unused]] static const auto quiet =
+      cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
+  // OpenCV only reads from it.
+  const cv::Mat file(1, static_cast<int>(bytes.size()), CV_8U, const_cast<uint8_t*>(bytes.data()));
+  cv::Mat decoded;
+  try {
+    decoded = cv::imdecode(file, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
+  } catch (const cv::Exception& e) {
+    ThrowUndecodable(header, e.err);
+  }
+  if (decoded.empty()) ThrowUndecodable(header, "its data is damaged");
+  if (decoded.cols != header.width || decoded.rows != header.height) {
+    ThrowUndecodable(header, "its data has " + SizeText(decoded.cols, decoded.rows));
+  }
+  if (decoded.type() != CV_8UC3) ThrowUndecodable(header, "unexpected sample type");
+  Image image = BlankImage(header);
+  cv::Mat rgb(image.height, image.width, CV_8UC3, image.pixels.data());
+  cv::cvtColor(decoded, rgb, cv::COLOR_BGR2RGB);
+  return image;
+}
+
+Image DecodeBmp(std::span<const uint8_t> bytes, const ImageHeader& header) {
+  const BmpLayout layout = ReadBmpLayout(bytes);
+  if (layout.pixels_at == layout.stored_pixels_at) return DecodeWithOpenCv(bytes, header);
+  return DecodeWithOpenCv(WithRightPixelOffset(bytes, layout), header);
+}
+
+// Bytes per pixel that decoding takes at most: the decoded samples, the result (3) and the buffers
+// of the codec.
+int64_t DecodeBytesPerPixel(const ImageHeader& header) {
+  const bool deep = header.bits_per_sample > 8;
+  switch (header.format) {
+    case ImageFormat::kJpeg:
+      return header.progressive ? 13 : 7;  // 2 bytes a coefficient
+    case ImageFormat::kPng:
+      return deep ? 10 : 7;
+    case ImageFormat::kBmp:
+      return 7;
+    case ImageFormat::kTiff:
+      return deep ? kMaxDecodeBytesPerPixel : 12;  // one strip may hold all pixels
+    case ImageFormat::kWebP:
+      return 12;
+  }
+  return kMaxDecodeBytesPerPixel;
+}
+
+}  // namespace
+
+int64_t DecodeBytes(std::span<const uint8_t> bytes) {
+  try {
+    const ImageHeader header = ReadImageHeader(bytes);
+    return header.width * header.height * DecodeBytesPerPixel(header);
+  } catch (const InvalidInput&) {
+    return 0;
+  }
+}
+
+int64_t MaxDecodeBytes(int64_t pixels) { return pixels * kMaxDecodeBytesPerPixel; }
+
+Image DecodeImage(std::span<const uint8_t> bytes, const ImageLimits& limits,
+                  DecodeDiagnostics* diagnostics) {
+  if (static_cast<int64_t>(bytes.size()) > limits.max_bytes) {
+    throw InvalidImage("encoded", "IMAGE_BYTES_TOO_LARGE",
+                       "a file of " + std::to_string(bytes.size()) + " bytes; at most " +
+                           std::to_string(limits.max_bytes) + " bytes are accepted");
+  }
+  const ImageHeader header = ReadImageHeader(bytes);
+  CheckLimits(header, limits);
+  CheckComplete(bytes, header);
+  DecodeDiagnostics unused;
+  DecodeDiagnostics& found = diagnostics == nullptr ? unused : *diagnostics;
+  switch (header.format) {
+    case ImageFormat::kJpeg:
+      return DecodeJpeg(bytes, header, found);
+    case ImageFormat::kPng:
+      return DecodePng(bytes, header, found);
+    case ImageFormat::kTiff:
+      return DecodeTiff(bytes, ReadTiffDirectory(bytes), found);
+    case ImageFormat::kBmp:
+      return DecodeBmp(bytes, header);
+    case ImageFormat::kWebP:
+      return DecodeWithOpenCv(bytes, header);
+  }
+  __builtin_unreachable();
+}
+
+}  // namespace proad::model
