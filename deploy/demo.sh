@@ -12,12 +12,20 @@ cd "$root"
 step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 
 step "Install dependencies"
+if [ ! -d "${PROAD_DEPS:-$root/.deps}/venv" ]; then
+  echo "The first installation downloads about 2.4 GB: usually 3 minutes."
+fi
 docker/install_deps.sh
 
-step "Build"
+step "Build proad, proad-server and proad-trainer"
+build="$root/build/release"
+if [ ! -x "$build/server/proad-server" ]; then
+  echo "The first build compiles about 200 files: usually 6 to 8 minutes on two cores, 2 on eight."
+fi
+began=$SECONDS
 cmake --preset release >/dev/null
 cmake --build --preset release --target proad proad-server proad-trainer
-build="$root/build/release"
+echo "built in $((SECONDS - began)) s"
 proad="$build/client/proad"
 
 step "Import the shipped weights as a model version"

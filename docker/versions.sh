@@ -14,7 +14,7 @@ GRAFANA_IMAGE=grafana/grafana:12.4.0
 
 DEBIAN_PACKAGES=(
   # Compilers and build tools.
-  g++ clang-14 libclang-rt-14-dev llvm-14 clang-format-14 cmake ninja-build ccache mold pkg-config git
+  g++ clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 cmake ninja-build ccache mold pkg-config git
   python3 python3-venv
   # The service.
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev

@@ -77,9 +77,6 @@ void ResolvePaths(Config& config) {
   }
   training.jobs.store = config.store;
   training.jobs.image = config.detector.image;
-  // What the server may need beyond its present memory while a trainer runs.
-  training.jobs.memory_reserve = config.models.memory_reserve + config.admission.max_bytes +
-                                 config.output.max_bytes + config.endpoint.max_memory / 2 * 3;
 }
 
 }  // namespace

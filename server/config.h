@@ -134,9 +134,8 @@ struct ResolvedConfig {
 //   training.trainer       "proad-trainer" beside this program
 //   the installed encoders ../share/proad/weights of the folder of this program
 // and copies the values that parts share: the workers to admission, models.store and the limits of
-// images to the jobs, the memory places to the models. A computed memory limit of a trainer leaves
-// models.memory_reserve, admission.max_bytes and one and a half times server.max_memory to the
-// server. Pure, except that it reads the path of this program.
+// images to the jobs, the memory places to the models. Pure, except that it reads the path of this
+// program.
 ResolvedConfig Resolve(Config config, const Machine& machine);
 
 }  // namespace proad::server

@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/memory_bound.h"
 #include "server/telemetry/log.h"
 #include "server/util/reasons.h"
 #include "server/util/status_details.h"
@@ -99,7 +100,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ResolvedConfig& conf
   if (!credentials.ok()) return credentials.status();
   server->credentials_ = *std::move(credentials);
   if (absl::Status status = server->models_.scanner.Scan(); !status.ok()) return status;
-  if (absl::Status status = server->StartTraining(std::move(resolve_device)); !status.ok()) {
+  if (absl::Status status = server->StartTraining(config, std::move(resolve_device));
+      !status.ok()) {
     return status;
   }
   if (absl::Status status = server->Listen(); !status.ok()) return status;
@@ -144,11 +146,7 @@ Server::Server(const ResolvedConfig& config, ModelLoader loader, std::function<v
                      return OpenPictures(path, id, categories);
                    }),
       model_service_(
-          models_,
-          [this](const std::string& name, const std::string& version,
-                 const std::optional<std::string>& expected) {
-            return SwapVersion(name, version, expected);
-          },
+          models_, [this] { health_.Update(); },
           [this](const v1::CalibrateRequest& request, v1::CalibrateResponse& response) {
             return calibration_.Run(request, response);
           },
@@ -179,13 +177,16 @@ Server::Training::Training(const TrainingOptions& options, const ModelStore& mod
 
 Server::~Server() { Stop(); }
 
-absl::Status Server::StartTraining(DeviceResolver resolve_device) {
+absl::Status Server::StartTraining(const ResolvedConfig& config, DeviceResolver resolve_device) {
   const TrainingOptions& options = config_.training;
   if (!options.enabled) return absl::OkStatus();
   const auto activate = [this](const std::string& name, const std::string& version) {
     return ActivationAttempt(SwapVersion(name, version, std::nullopt).status(), leaving_);
   };
-  auto scheduler = TrainScheduler::Start(options.jobs, activate, metrics_);
+  TrainScheduler::Options jobs = options.jobs;
+  jobs.server_memory =
+      static_cast<int64_t>(ComputeMemoryBound(config, MeasureStore(store_.root())).total());
+  auto scheduler = TrainScheduler::Start(jobs, activate, metrics_);
   if (!scheduler.ok()) return scheduler.status();
   training_ = std::make_unique<Training>(options, store_, std::move(resolve_device),
                                          *std::move(scheduler), authorizer_, metrics_);

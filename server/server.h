@@ -88,7 +88,7 @@ class Server {
 
   Server(const ResolvedConfig& config, ModelLoader loader, std::function<void()> on_ready);
 
-  absl::Status StartTraining(DeviceResolver resolve_device);
+  absl::Status StartTraining(const ResolvedConfig& config, DeviceResolver resolve_device);
   absl::StatusOr<ModelSwap> SwapVersion(const std::string& name, const std::string& version,
                                         const std::optional<std::string>& expected_active);
   absl::StatusOr<model::Dataset> OpenPictures(const std::string& path, const std::string& id,

@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs every test. Ends with ctest's summary; exit 0 only when all passed.
+# Installs missing dependencies, builds, and runs all tests. Prints the skipped tests with their reasons, and ends with
+# ctest's summary. Exits 0 only when every test passed.
 #
 #   tests/run.sh [--all] [--lane NAME]... [--keep-going]
 #
 # Lanes, in this order:
-#   asan      AddressSanitizer + UndefinedBehaviorSanitizer over everything without LibTorch (Clang, with
+#   asan      all code and tests without LibTorch under AddressSanitizer and UndefinedBehaviorSanitizer (Clang, with
 #             thread-safety analysis as errors)
-#   fuzz      every fuzz target for 20 s
-#   tsan      ThreadSanitizer over the unit tests
-#   asan-all  AddressSanitizer + UndefinedBehaviorSanitizer over everything, LibTorch included
-#   release   everything, as shipped
+#   tidy      clang-tidy over model/, server/ and client/ without LibTorch; only changed files
+#   fuzz      each fuzz target for 20 s
+#   tsan      the unit tests under ThreadSanitizer
+#   asan-all  all code and tests, with LibTorch, under AddressSanitizer and UndefinedBehaviorSanitizer
+#   release   all code and tests as shipped
 #
-#   (no option)   asan, fuzz, tsan, release
-#   --all         all of them, and 5 min for every fuzz target
+#   (no option)   asan, tidy, fuzz, tsan, release
+#   --all         all lanes, and 5 min for each fuzz target
 #   --lane NAME   only that lane; may be repeated
-#   --keep-going  go on after a lane has failed (the exit status remembers)
+#   --keep-going  run the remaining lanes after one has failed; the exit status is still 1
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -28,8 +30,8 @@ while [ $# -gt 0 ]; do
     --keep-going) keep_going=1 ;;
     --lane)
       case "${2:-}" in
-        asan | fuzz | tsan | asan-all | release) lanes+=("$2") ;;
-        *) echo "tests/run.sh: --lane takes asan, fuzz, tsan, asan-all or release, not '${2:-}'" >&2; exit 2 ;;
+        asan | tidy | fuzz | tsan | asan-all | release) lanes+=("$2") ;;
+        *) echo "tests/run.sh: --lane takes asan, tidy, fuzz, tsan, asan-all or release, not '${2:-}'" >&2; exit 2 ;;
       esac
       shift ;;
     -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0"; exit 0 ;;
@@ -39,24 +41,24 @@ while [ $# -gt 0 ]; do
 done
 [ "$all" -eq 0 ] || fuzz_seconds=300
 if [ ${#lanes[@]} -eq 0 ]; then
-  lanes=(asan fuzz tsan release)
-  [ "$all" -eq 0 ] || lanes=(asan fuzz tsan asan-all release)
+  lanes=(asan tidy fuzz tsan release)
+  [ "$all" -eq 0 ] || lanes=(asan tidy fuzz tsan asan-all release)
 fi
 
 jobs="$(nproc)"
 timings=()
 
-# timed WORDS COMMAND...: runs the command and remembers how long it took.
+# timed NAME COMMAND...: runs the command and records its duration.
 timed() {
-  local words="$1" start=$SECONDS status=0
+  local name="$1" start=$SECONDS status=0
   shift
-  echo "== $words"
+  echo "== $name"
   "$@" || status=$?
-  timings+=("$(printf '%-18s %4d s' "$words" $((SECONDS - start)))")
+  timings+=("$(printf '%-18s %4d s' "$name" $((SECONDS - start)))")
   return "$status"
 }
 
-# build PRESET [TARGET...]: shows progress on a terminal, and elsewhere only what fails.
+# build PRESET [TARGET...]: shows the progress on a terminal; elsewhere prints only failures.
 build() {
   local preset="$1" log="build/$1.configure.log" quiet=()
   shift
@@ -73,7 +75,8 @@ build() {
 check() {
   local preset="$1"
   shift
-  ctest --test-dir "build/$preset" --parallel "$jobs" --output-on-failure --no-tests=error "$@"
+  ctest --test-dir "build/$preset" --parallel "$jobs" --output-on-failure --no-tests=error "$@" |
+    tests/skipped.py "build/$preset"
 }
 
 # The summary must come last, so the timings of everything before it are printed first.
@@ -82,6 +85,7 @@ print_timings() { printf '   %s\n' "${timings[@]}"; }
 run_lane() {
   case "$1" in
     asan) timed "build asan" build asan && timed "test asan" check asan ;;
+    tidy) timed "build protos" build asan proad_proto && timed "clang-tidy" tests/tidy.py ;;
     fuzz) timed "build fuzz" build asan fuzz_tests && timed "fuzz" tests/fuzz/run.sh "$fuzz_seconds" ;;
     tsan) timed "build tsan" build tsan unit_tests && timed "test tsan" check tsan -L '^unit$' -LE script ;;
     asan-all) timed "build asan-all" build asan-all && timed "test asan-all" check asan-all ;;

@@ -7,25 +7,26 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 
 namespace proad::client {
 namespace {
 
 constexpr size_t kMaxPaths = 5;
 
-constexpr std::array<std::string_view, 10> kExtensions = {
+constexpr std::array<absl::string_view, 10> kExtensions = {
     ".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"};
 
 // In lower case.
-constexpr std::array<std::string_view, 12> kSystemFolders = {
+constexpr std::array<absl::string_view, 12> kSystemFolders = {
     "@eadir",   "@recycle",   "@recently-snapshot",   "@tmp",
     "#recycle", "#snapshot",  "$recycle.bin",         "__macosx",
     "_vti_cnf", "lost+found", "network trash folder", "system volume information"};
-constexpr std::array<std::string_view, 3> kSystemFiles = {"desktop.ini", "ehthumbs.db",
-                                                          "thumbs.db"};
+constexpr std::array<absl::string_view, 3> kSystemFiles = {"desktop.ini", "ehthumbs.db",
+                                                           "thumbs.db"};
 
 template <size_t kSize>
-bool Contains(const std::array<std::string_view, kSize>& names, std::string_view name) {
+bool Contains(const std::array<absl::string_view, kSize>& names, absl::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 

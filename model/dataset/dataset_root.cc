@@ -136,7 +136,7 @@ fs::path DatasetRoot::Resolve(const std::string& name, const std::string& where)
                                               " must be relative, below " + Quote(path_.string()) +
                                               ", without \"..\"");
   }
-  const fs::path canonical = Canonical(path_ / Normal(name), where);
+  fs::path canonical = Canonical(path_ / Normal(name), where);
   if (!IsInside(canonical)) {
     RefuseDataset("DATASET_LINK_OUTSIDE",
                   where + ": the path " + Quote(name) + " is outside the dataset's folder");

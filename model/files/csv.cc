@@ -20,6 +20,7 @@ class Parser {
       if (AtLineEnd()) {
         SkipLineEnd();
       } else {
+        if (rows_.empty()) separator_ = FindSeparator();
         AddRow();
       }
     }
@@ -30,6 +31,24 @@ class Parser {
   [[noreturn]] void Damaged(const std::string& message) const {
     throw InvalidInput("dataset", "CSV_DAMAGED",
                        source_ + ":" + std::to_string(line_) + ": " + message);
+  }
+
+  // Returns the separator in the first row, the only one that occurs outside of quotes.
+  char FindSeparator() const {
+    constexpr std::string_view kSeparators = ",;\t";
+    std::string found;
+    bool quoted = false;
+    for (size_t at = at_; at < text_.size() && (quoted || text_[at] != '\n'); ++at) {
+      if (text_[at] == '"') quoted = !quoted;
+      const bool separates = !quoted && kSeparators.find(text_[at]) != std::string_view::npos;
+      if (separates && found.find(text_[at]) == std::string::npos) found.push_back(text_[at]);
+    }
+    if (found.size() > 1) {
+      Damaged(
+          "the header has commas, semicolons or tabs side by side; separate the columns by one "
+          "of them");
+    }
+    return found.empty() ? ',' : found.front();
   }
 
   bool AtLineEnd() const {
@@ -50,7 +69,7 @@ class Parser {
         Damaged("more than " + std::to_string(limits_.columns) + " columns");
       row.fields.push_back(at_ < text_.size() && text_[at_] == '"' ? QuotedField() : PlainField());
       if (!IsUtf8(row.fields.back())) Damaged("not UTF-8: " + Quote(row.fields.back()));
-      more = at_ < text_.size() && text_[at_] == ',';
+      more = at_ < text_.size() && text_[at_] == separator_;
       if (more) ++at_;
     }
     if (at_ < text_.size()) SkipLineEnd();
@@ -64,7 +83,7 @@ class Parser {
 
   std::string PlainField() {
     const size_t begin = at_;
-    while (at_ < text_.size() && text_[at_] != ',' && !AtLineEnd()) {
+    while (at_ < text_.size() && text_[at_] != separator_ && !AtLineEnd()) {
       if (text_[at_] == '"') Damaged("a quote inside a field that does not begin with a quote");
       ++at_;
     }
@@ -83,7 +102,7 @@ class Parser {
         ++at_;
       } else {
         ++at_;
-        if (at_ < text_.size() && text_[at_] != ',' && !AtLineEnd())
+        if (at_ < text_.size() && text_[at_] != separator_ && !AtLineEnd())
           Damaged("text after a closing quote; write a quote inside a quoted field twice");
         return field;
       }
@@ -95,6 +114,7 @@ class Parser {
   const std::string_view text_;
   const std::string& source_;
   const CsvLimits& limits_;
+  char separator_ = ',';
   size_t at_ = 0;
   int64_t line_ = 1;
   std::vector<CsvRow> rows_;

@@ -22,9 +22,10 @@ struct CsvLimits {
   size_t columns = 64;
 };
 
-// Parses UTF-8 text. Accepts a byte-order mark, empty lines, and LF or CRLF line ends. Every row
-// must have as many fields as the first. Throws InvalidInput (field "dataset", CSV_DAMAGED) that
-// names `source` and the line.
+// Parses UTF-8 text. Accepts a byte-order mark, empty lines, and LF or CRLF line ends. Fields are
+// separated by the comma, semicolon or tab that the first row has outside of quotes. Every row must
+// have as many fields as the first. Throws InvalidInput (field "dataset", CSV_DAMAGED) that names
+// `source` and the line.
 std::vector<CsvRow> ParseCsv(std::string_view text, const std::string& source,
                              const CsvLimits& limits = {});
 

@@ -17,7 +17,7 @@
 namespace proad::model {
 namespace {
 
-constexpr int64_t kMaxDecodeBytesPerPixel = 18;
+constexpr int64_t kMaxDecodeBytesPerPixel = 12;
 
 std::string SizeText(int64_t width, int64_t height) {
   return std::to_string(width) + " x " + std::to_string(height) + " pixels";
@@ -74,15 +74,15 @@ int64_t DecodeBytesPerPixel(const ImageHeader& header) {
   const bool deep = header.bits_per_sample > 8;
   switch (header.format) {
     case ImageFormat::kJpeg:
-      return header.progressive ? 13 : 7;  // 2 bytes a coefficient
+      return header.progressive ? 11 : 5;  // 2 bytes a coefficient
     case ImageFormat::kPng:
-      return deep ? 10 : 7;
+      return deep ? 10 : 5;  // all 16 bit samples of an interlaced image
     case ImageFormat::kBmp:
-      return 7;
+      return 11;  // OpenCV's image, and a copy of the file where its pixel offset is wrong
     case ImageFormat::kTiff:
-      return deep ? kMaxDecodeBytesPerPixel : 12;  // one strip may hold all pixels
+      return deep ? kMaxDecodeBytesPerPixel : 8;  // one strip may hold all samples
     case ImageFormat::kWebP:
-      return 12;
+      return kMaxDecodeBytesPerPixel;  // libwebp's and OpenCV's image
   }
   return kMaxDecodeBytesPerPixel;
 }

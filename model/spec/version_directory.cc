@@ -10,13 +10,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <system_error>
 #include <utility>
 
 #include "model/files/atomic_file.h"
 #include "model/files/error.h"
 #include "model/files/sha256.h"
+#include "model/spec/version_numbers.h"
 
 namespace proad::model {
 namespace {
@@ -167,8 +167,10 @@ Manifest WriteVersion(const fs::path& path, Manifest manifest,
                       const std::function<void(const fs::path& staging)>& fill) {
   // "a/b/" is the same directory as "a/b".
   const fs::path directory = path.has_filename() ? path : path.parent_path();
-  if (Exists(directory)) RefuseExisting(directory);  // early; Publish checks again
   const fs::path folder = directory.has_parent_path() ? directory.parent_path() : fs::path(".");
+  // Checked before the work, to fail early; Publish and the claim decide.
+  if (Exists(directory)) RefuseExisting(directory);
+  CheckNumberUnused(directory);
   Parent parent(folder);
   Staging staging(folder);
   try {
@@ -182,7 +184,10 @@ Manifest WriteVersion(const fs::path& path, Manifest manifest,
   AtomicFile file(staging.path() / kManifestFile);
   file.Write(json);
   file.Commit();  // flushes the staging directory's entries as well
+  if (Exists(directory)) RefuseExisting(directory);
+  NumberClaim claim(directory);
   staging.Publish(directory);
+  claim.Keep();
   parent.Keep();
   FlushToDisk(folder);
   manifest.hash = Sha256Hex(json);
@@ -196,9 +201,11 @@ uint64_t RemoveVersion(const fs::path& directory) {
     std::error_code gone;
     if (entry.is_regular_file(gone)) bytes += entry.file_size(gone);
   }
-  const fs::path hidden = directory.parent_path() / UniqueName(kStagingPrefix);
+  const fs::path folder = directory.parent_path();
+  RecordNumber(directory);  // first, so that a crash in between does not free the number
+  const fs::path hidden = folder / UniqueName(kStagingPrefix);
   if (rename(directory.c_str(), hidden.c_str()) != 0) throw FileError(directory, "remove", errno);
-  FlushToDisk(directory.parent_path());
+  FlushToDisk(folder);
   fs::remove_all(hidden, error);  // RemoveStale deletes what remains
   return bytes;
 }
@@ -208,14 +215,9 @@ std::vector<std::string> ListNames(const fs::path& parent) {
 }
 
 std::string NextVersion(const fs::path& model_directory) {
-  int64_t highest = 0;
+  int64_t highest = HighestUsedNumber(model_directory);
   for (const std::string& name : ListNames(model_directory)) {
-    int64_t number = 0;
-    const char* end = name.data() + name.size();
-    const auto [rest, error] = std::from_chars(name.data(), end, number);
-    if (error == std::errc() && rest == end && number < INT64_MAX) {
-      highest = std::max(highest, number);
-    }
+    highest = std::max(highest, NumberOfVersion(name));
   }
   return std::to_string(highest + 1);
 }

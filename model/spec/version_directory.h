@@ -4,6 +4,8 @@
 // So a reader never sees an incomplete version, and after a power cut the version is there as a
 // whole or not at all. A version directory never changes after that.
 //
+// A version number is never used twice (version_numbers.h).
+//
 // No LibTorch. Safe to call from any thread and any process. If two writers publish the same
 // version, one of them is refused.
 #pragma once
@@ -33,9 +35,9 @@ class VersionExists : public InvalidInput {
 //
 // Creates the parent of `directory` if needed; the parent's parent must exist.
 //
-// Throws VersionExists if `directory` exists, InvalidInput for a manifest that ReadManifest would
-// refuse, FileError (for example a full disk), and the exceptions of `fill`. After an exception
-// nothing is left behind.
+// Throws VersionExists if `directory` exists or its name is a number that was used before,
+// InvalidInput for a manifest that ReadManifest would refuse, FileError (for example a full disk),
+// and the exceptions of `fill`. After an exception nothing is left behind.
 Manifest WriteVersion(const std::filesystem::path& directory, Manifest manifest,
                       const std::function<void(const std::filesystem::path& staging)>& fill);
 
@@ -49,7 +51,8 @@ uint64_t RemoveVersion(const std::filesystem::path& directory);
 // exist. Throws FileError.
 std::vector<std::string> ListNames(const std::filesystem::path& parent);
 
-// The name of the next version in `model_directory`: the highest version number plus one, or "1".
+// The name of the next version in `model_directory`: one more than the highest number that is
+// present or was used before, or "1".
 // Throws FileError.
 std::string NextVersion(const std::filesystem::path& model_directory);
 

@@ -98,15 +98,13 @@ int64_t OutputBytes(const Detection& detection) {
   return bytes;
 }
 
-model::Image Decode(const DetectQuery& query, const model::ImageLimits& limits, Metrics& metrics) {
+// `diagnostics`: as for DecodeImage.
+model::Image Decode(const DetectQuery& query, const model::ImageLimits& limits,
+                    model::DecodeDiagnostics* diagnostics = nullptr) {
   if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
     return model::UnpackFrame(*frame, limits);
   }
-  model::DecodeDiagnostics diagnostics;
-  model::Image image =
-      model::DecodeImage(std::get<std::span<const uint8_t>>(query.image), limits, &diagnostics);
-  metrics.codec_warnings.Increment(diagnostics.dropped_warnings);
-  return image;
+  return model::DecodeImage(std::get<std::span<const uint8_t>>(query.image), limits, diagnostics);
 }
 
 // Bytes that Decode takes. At most those of the largest image that `limits` allow: a larger one is
@@ -276,7 +274,9 @@ absl::Status Detector::WithRetryTime(const absl::Status& status) const {
 absl::Status Detector::Prepare(Call& call) const {
   return Guarded([&] {
     const model::Preprocessing& preprocessing = call.detection.model->manifest().preprocessing;
-    const model::Image image = Decode(call.query, options_.image, metrics_);
+    model::DecodeDiagnostics diagnostics;
+    const model::Image image = Decode(call.query, options_.image, &diagnostics);
+    metrics_.codec_warnings.Increment(diagnostics.dropped_warnings);
     call.detection.width = image.width;
     call.detection.height = image.height;
     call.detection.inspected_area = model::InspectedArea(image.width, image.height, preprocessing);
@@ -336,8 +336,8 @@ void Detector::Postprocess(Call& call) {
     if (outputs.grid == Grid::kOriginal) {
       detection.overlay =
           Overlay{width, height,
-                  model::RenderOverlay(Decode(call.query, options_.image, metrics_), map,
-                                       manifest.map_range, detection.inspected_area)};
+                  model::RenderOverlay(Decode(call.query, options_.image), map, manifest.map_range,
+                                       detection.inspected_area)};
     } else {
       const model::Image seen{call.prepared.width, call.prepared.height,
                               std::move(call.prepared.pixels)};

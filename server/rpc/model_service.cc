@@ -57,10 +57,11 @@ void FillSwap(const std::string& name, const ModelSwap& swap, Response& response
 
 }  // namespace
 
-ModelService::ModelService(ModelServing& models, SwapVersion swap_version, RunCalibration calibrate,
-                           ThreadPool& pool, Authorizer& authorizer, Metrics& metrics)
+ModelService::ModelService(ModelServing& models, std::function<void()> on_swap,
+                           RunCalibration calibrate, ThreadPool& pool, Authorizer& authorizer,
+                           Metrics& metrics)
     : models_(models),
-      swap_version_(std::move(swap_version)),
+      on_swap_(std::move(on_swap)),
       run_calibration_(std::move(calibrate)),
       pool_(pool),
       changing_({.name = "models", .threads = 1, .max_queued = 16}),
@@ -226,8 +227,10 @@ absl::Status ModelService::Activate(const v1::ActivateModelRequest& request,
   if (!model.ok()) return model.status();
   std::optional<std::string> expected;
   if (request.has_expected_active_version()) expected = request.expected_active_version();
-  const absl::StatusOr<ModelSwap> swap = swap_version_(model->name, model->version, expected);
+  const absl::StatusOr<ModelSwap> swap =
+      models_.lifecycle.Activate(model->name, model->version, expected);
   if (!swap.ok()) return swap.status();
+  on_swap_();
   FillSwap(model->name, *swap, response);
   if (swap->probe_score) {
     response.mutable_probe()->set_score(*swap->probe_score);
@@ -245,13 +248,11 @@ absl::Status ModelService::RollBack(const v1::RollbackModelRequest& request,
                      " is not the name of a model; a name without version is expected"),
         {.reason = reason::kModelNameInvalid, .field = "name"});
   }
-  const absl::StatusOr<ReplacedVersion> replaced = models_.lifecycle.Replaced(request.name());
-  if (!replaced.ok()) return replaced.status();
-  // Another call may activate a version meanwhile; the version to roll back to is another one then.
-  const std::string expected =
-      request.has_expected_active_version() ? request.expected_active_version() : replaced->active;
-  const absl::StatusOr<ModelSwap> swap = swap_version_(request.name(), replaced->version, expected);
+  std::optional<std::string> expected;
+  if (request.has_expected_active_version()) expected = request.expected_active_version();
+  const absl::StatusOr<ModelSwap> swap = models_.lifecycle.RollBack(request.name(), expected);
   if (!swap.ok()) return swap.status();
+  on_swap_();
   FillSwap(request.name(), *swap, response);
   return absl::OkStatus();
 }

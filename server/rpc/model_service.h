@@ -17,12 +17,7 @@
 
 namespace proad::server {
 
-// Activates a version, as ModelLifecycle::Activate, and updates the health service.
-using SwapVersion =
-    std::function<absl::StatusOr<ModelSwap>(const std::string& name, const std::string& version,
-                                            const std::optional<std::string>& expected_active)>;
-
-// Runs a calibration (calibration.h). May take minutes.
+// Does what Calibrate says; may take minutes. calibration.h has it.
 using RunCalibration = std::function<absl::Status(const v1::CalibrateRequest& request,
                                                   v1::CalibrateResponse& response)>;
 
@@ -31,7 +26,8 @@ using RunCalibration = std::function<absl::Status(const v1::CalibrateRequest& re
 // constructor must outlive the service.
 class ModelService final : public v1::ModelService::CallbackService {
  public:
-  ModelService(ModelServing& models, SwapVersion swap_version, RunCalibration calibrate,
+  // `on_swap` is called after each change of an active version, on the thread that made it.
+  ModelService(ModelServing& models, std::function<void()> on_swap, RunCalibration calibrate,
                ThreadPool& pool, Authorizer& authorizer, Metrics& metrics);
   ~ModelService() override;
 
@@ -72,7 +68,7 @@ class ModelService final : public v1::ModelService::CallbackService {
   absl::Status Delete(const v1::DeleteModelRequest& request, v1::DeleteModelResponse& response);
 
   ModelServing& models_;
-  const SwapVersion swap_version_;
+  const std::function<void()> on_swap_;
   const RunCalibration run_calibration_;
   ThreadPool& pool_;
   ThreadPool changing_;     // one thread: a load takes seconds, and memory for two versions

@@ -19,6 +19,14 @@ absl::Status NoModelReady(absl::string_view message) {
                    {.reason = reason::kNoModelReady, .retry_after = kRetryWhileLoading});
 }
 
+// The error for a model of which no version was ever activated.
+absl::Status NotActivated(absl::string_view name, absl::string_view version) {
+  return MakeError(absl::StatusCode::kNotFound,
+                   absl::StrCat("model ", Quote(name), " has no active version; ",
+                                FullName(name, version), " is in memory but was not activated"),
+                   {.reason = reason::kModelNotFound, .field = "model"});
+}
+
 // The error for an active version that neither the store nor the memory has any more.
 absl::Status VersionLost(absl::string_view name, absl::string_view version) {
   return MakeError(absl::StatusCode::kNotFound,
@@ -72,7 +80,12 @@ absl::StatusOr<ModelHandle> ModelCatalog::Acquire(absl::string_view model) const
   const auto& [name, version] = *resolved;
   const ModelTable::Version* entry = table_.Find(name, version);
   if (entry == nullptr) return VersionLost(name, version);
-  if (entry->handle != nullptr) return entry->handle;
+  if (entry->handle != nullptr) {
+    // A version that LoadModel loaded does not answer the name before it is activated.
+    const bool serves = !wanted->version.empty() || entry->state == ModelState::kActive ||
+                        table_.models.at(name).decided;
+    return serves ? absl::StatusOr<ModelHandle>(entry->handle) : NotActivated(name, version);
+  }
   return NotInMemory(FullName(name, version), entry->state, entry->problem);
 }
 
@@ -198,16 +211,24 @@ std::vector<KnownVersion> ModelCatalog::Known() const {
   std::vector<KnownVersion> known;
   for (const auto& [name, model] : table_.models) {
     for (const auto& [version, entry] : model.versions) {
-      known.push_back({name, version, entry.hash(), entry.thresholds_stamp});
+      known.push_back({name, version, entry.hash(), entry.manifest_stamp, entry.thresholds_stamp});
     }
   }
   return known;
 }
 
-void ModelCatalog::Update(const std::vector<StoredModel>& stored, ReadManifests read) {
+std::vector<ReplacedInStore> ModelCatalog::Update(const std::vector<StoredModel>& stored,
+                                                  ReadManifests read) {
   MutexLock lock(mutex_);
-  table_.Merge(stored, std::move(read));
+  std::vector<ReplacedInStore> replaced = table_.Merge(stored, std::move(read));
+  for (const ReplacedInStore& version : replaced) active_replaced_ += version.active ? 1 : 0;
   PickDefault();
+  return replaced;
+}
+
+uint64_t ModelCatalog::active_replaced() const {
+  MutexLock lock(mutex_);
+  return active_replaced_;
 }
 
 void ModelCatalog::PickDefault() {
@@ -281,10 +302,19 @@ std::optional<ModelCatalog::Evicted> ModelCatalog::EvictLeastRecent() {
   return Evicted{.full_name = full_name, .handle = least_recent->TakeHandle()};
 }
 
-ModelCatalog::Promotion ModelCatalog::Promote(const std::string& name, const std::string& version) {
+absl::StatusOr<ModelCatalog::Promotion> ModelCatalog::Promote(const std::string& name,
+                                                              const std::string& version,
+                                                              const ModelHandle& loaded) {
   Promotion promotion;
   MutexLock lock(mutex_);
   ModelTable::Model& model = table_.models[name];
+  if (const auto found = model.versions.find(version);
+      found == model.versions.end() || found->second.handle != loaded) {
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition,
+        absl::StrCat(FullName(name, version), " was replaced in the store during its activation"),
+        {.reason = reason::kVersionReplaced, .field = "model"});
+  }
   for (auto& [other, entry] : model.versions) {
     if (entry.state == ModelState::kActive) {
       entry.state = ModelState::kLoaded;

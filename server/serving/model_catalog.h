@@ -49,6 +49,7 @@ struct KnownVersion {
   std::string name;
   std::string version;
   std::string hash;                           // of the manifest; "": it cannot be read
+  std::optional<FileStamp> manifest_stamp;    // of the manifest; nullopt: there was none
   std::optional<FileStamp> thresholds_stamp;  // of the thresholds file; nullopt: there was none
 };
 
@@ -73,7 +74,8 @@ class ModelCatalog {
   //   INVALID_ARGUMENT     not a model name; or "" when several models are known and none is the
   //                        default
   //   NOT_FOUND            unknown name or version; the message lists known ones
-  //   FAILED_PRECONDITION  the version is known but not in memory; the message says why
+  //   FAILED_PRECONDITION  the version is known but not in memory, or VERSION_REPLACED; the message
+  //                        says why
   //   UNAVAILABLE          the version is being loaded; or `model` is "" and the default model is
   //                        not ready
   absl::StatusOr<ModelHandle> Acquire(absl::string_view model) const;
@@ -117,9 +119,12 @@ class ModelCatalog {
 
   std::vector<KnownVersion> Known() const;
 
-  // Replaces the set of known versions by `stored`. `read` has the manifests of versions that
-  // Known() did not list. A version in memory stays known although the store has lost it.
-  void Update(const std::vector<StoredModel>& stored, ReadManifests read);
+  // ModelTable::Merge. `read` has the manifests of versions that Known() did not list, or listed
+  // with another stamp.
+  std::vector<ReplacedInStore> Update(const std::vector<StoredModel>& stored, ReadManifests read);
+
+  // How many active versions left memory because they were replaced in the store.
+  uint64_t active_replaced() const;
 
   // Sets the thresholds of a version from its file, which had the stamp `read_as` when it was
   // `read`. Does nothing when the catalog's stamp is no longer `known.thresholds_stamp`: another
@@ -152,7 +157,9 @@ class ModelCatalog {
   };
   // Makes a version in memory the active one of its name. The version that was active stays in
   // memory; one that was active before that leaves, unless KeepInMemory was called for it.
-  Promotion Promote(const std::string& name, const std::string& version);
+  // FAILED_PRECONDITION (VERSION_REPLACED) when `loaded` has left memory since it was loaded.
+  absl::StatusOr<Promotion> Promote(const std::string& name, const std::string& version,
+                                    const ModelHandle& loaded);
 
   // A version in memory stays there until Release.
   void KeepInMemory(const std::string& name, const std::string& version);
@@ -196,6 +203,7 @@ class ModelCatalog {
   std::string default_ ABSL_GUARDED_BY(mutex_);
   ModelTable table_ ABSL_GUARDED_BY(mutex_);
   bool started_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t active_replaced_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace proad::server

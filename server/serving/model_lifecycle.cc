@@ -11,6 +11,17 @@
 #include "server/util/status_details.h"
 
 namespace proad::server {
+namespace {
+
+absl::Status WrongHash(const std::string& name, const PointedVersion& wanted,
+                       const std::string& hash) {
+  return MakeError(absl::StatusCode::kFailedPrecondition,
+                   absl::StrCat(FullName(name, wanted.version), " has hash ", hash, ", not ",
+                                wanted.hash, ": it was replaced in the store"),
+                   {.reason = reason::kVersionReplaced, .field = "model"});
+}
+
+}  // namespace
 
 ModelLifecycle::ModelLifecycle(const ModelStore& store, StoreScanner& scanner,
                                ModelCatalog& catalog, VersionLoader& loader, Metrics& metrics)
@@ -30,44 +41,78 @@ absl::StatusOr<ModelSwap> ModelLifecycle::Activate(
   const VersionLoader::Permit permit(loader_);
   if (absl::Status begun = BeginChange(permit, name, version); !begun.ok()) return begun;
   if (absl::Status expected = CheckExpected(name, expected_active); !expected.ok()) return expected;
+  return ActivateKnown(permit, name, {.version = version, .hash = ""}, start);
+}
+
+absl::StatusOr<ModelSwap> ModelLifecycle::RollBack(
+    const std::string& name, const std::optional<std::string>& expected_active) {
+  const absl::Time start = absl::Now();
+  const VersionLoader::Permit permit(loader_);
+  if (absl::Status granted = permit.status(); !granted.ok()) return granted;
+  if (absl::Status scanned = scanner_.Scan(); !scanned.ok()) return scanned;
+  if (!catalog_.Knows(name)) return catalog_.CheckKnown(name, "");
+  const absl::StatusOr<ReplacedVersion> replaced = store_.Replaced(name);
+  if (absl::IsNotFound(replaced.status())) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, replaced.status().message(),
+                     {.reason = reason::kNoVersionBefore, .field = "name"});
+  }
+  if (!replaced.ok()) return replaced.status();
+  // Another server may have changed the pointer, and this one may not have followed yet.
+  const std::string expected = expected_active.value_or(replaced->active.version);
+  if (absl::Status checked = CheckExpected(name, expected); !checked.ok()) return checked;
+  return ActivateKnown(permit, name, replaced->version, start);
+}
+
+absl::StatusOr<ModelSwap> ModelLifecycle::ActivateKnown(const VersionLoader::Permit& permit,
+                                                        const std::string& name,
+                                                        const PointedVersion& wanted,
+                                                        absl::Time start) {
   const auto serving = catalog_.Serving(name);
-  if (serving && serving->first == version) {
-    // Without a pointer it serves only because it was the newest at the start.
-    if (absl::Status written = store_.SetActive(name, version); !written.ok()) return written;
-    const std::string& hash = serving->second->manifest().hash;
-    return ModelSwap{.version = version,
-                     .hash = hash,
-                     .previous = version,
-                     .previous_hash = hash,
+  PointedVersion served;
+  if (serving) served = {serving->first, serving->second->manifest().hash};
+  if (serving && wanted.Matches(served)) {
+    if (absl::Status written = store_.SetActive(name, served); !written.ok()) return written;
+    return ModelSwap{.version = served.version,
+                     .hash = served.hash,
+                     .previous = served.version,
+                     .previous_hash = served.hash,
                      .took = absl::Now() - start,
                      .probe_score = std::nullopt,
                      .expected_score = std::nullopt};
   }
-  const std::string served = serving ? serving->first : "";
-  return Swap(permit, name, version, start,
-              [&] { return store_.SetActive(name, version, served); });
+  return Swap(permit, name, wanted, start,
+              [&](const PointedVersion& loaded) { return store_.SetActive(name, loaded, served); });
 }
 
 absl::StatusOr<ModelSwap> ModelLifecycle::Swap(const VersionLoader::Permit& permit,
-                                               const std::string& name, const std::string& version,
-                                               absl::Time start,
-                                               absl::FunctionRef<absl::Status()> commit) {
+                                               const std::string& name,
+                                               const PointedVersion& wanted, absl::Time start,
+                                               Commit commit) {
+  const std::string& version = wanted.version;
   const absl::StatusOr<LoadedVersion> loaded = loader_.Load(permit, name, version);
-  const absl::Status committed = loaded.ok() ? commit() : loaded.status();
+  absl::Status committed = loaded.status();
+  if (loaded.ok()) {
+    const PointedVersion present = {version, loaded->handle->manifest().hash};
+    committed = wanted.Matches(present) ? commit(present) : WrongHash(name, wanted, present.hash);
+  }
   if (!committed.ok()) {
     metrics_.model_swaps.failed.Increment();
     if (loaded.ok() && loaded->took) catalog_.Release(name, version).IgnoreError();
     return committed;
   }
-  ModelSwap swap = Promote(name, version, *loaded);
-  swap.took = absl::Now() - start;
+  absl::StatusOr<ModelSwap> swap = Promote(name, version, *loaded);
+  if (!swap.ok()) {
+    metrics_.model_swaps.failed.Increment();
+    return swap;
+  }
+  swap->took = absl::Now() - start;
   metrics_.model_swaps.ok.Increment();
   Log(LogLevel::kInfo, "model active",
       {{"model", name},
        {"version", version},
-       {"previous", swap.previous},
-       {"hash", swap.hash},
-       {"took", swap.took}});
+       {"previous", swap->previous},
+       {"hash", swap->hash},
+       {"took", swap->took}});
   return swap;
 }
 
@@ -86,29 +131,23 @@ absl::Status ModelLifecycle::CheckExpected(
        .metadata = {{"active_version", active.value_or("")}}});
 }
 
-ModelSwap ModelLifecycle::Promote(const std::string& name, const std::string& version,
-                                  const LoadedVersion& loaded) {
+absl::StatusOr<ModelSwap> ModelLifecycle::Promote(const std::string& name,
+                                                  const std::string& version,
+                                                  const LoadedVersion& loaded) {
   const model::Manifest& manifest = loaded.handle->manifest();
   ModelSwap swap;
   swap.version = version;
   swap.hash = manifest.hash;
   if (loaded.took) swap.probe_score = loaded.handle->probe_score();
   if (swap.probe_score && manifest.probe) swap.expected_score = manifest.probe->score;
+  const absl::StatusOr<ModelCatalog::Promotion> promotion =
+      catalog_.Promote(name, version, loaded.handle);
+  if (!promotion.ok()) return promotion.status();
+  swap.previous = promotion->previous;
+  swap.previous_hash = promotion->previous_hash;
   metrics_.SetModelInfo(name, version, swap.hash, manifest.metrics);
-  const ModelCatalog::Promotion promotion = catalog_.Promote(name, version);
-  swap.previous = promotion.previous;
-  swap.previous_hash = promotion.previous_hash;
   if (!swap.previous.empty()) metrics_.ClearModelInfo(name, swap.previous, swap.previous_hash);
   return swap;
-}
-
-absl::StatusOr<ReplacedVersion> ModelLifecycle::Replaced(const std::string& name) {
-  if (absl::Status scanned = scanner_.Scan(); !scanned.ok()) return scanned;
-  if (!catalog_.Knows(name)) return catalog_.CheckKnown(name, "");
-  absl::StatusOr<ReplacedVersion> replaced = store_.Replaced(name);
-  if (!absl::IsNotFound(replaced.status())) return replaced;
-  return MakeError(absl::StatusCode::kFailedPrecondition, replaced.status().message(),
-                   {.reason = reason::kNoVersionBefore, .field = "name"});
 }
 
 absl::StatusOr<LoadedVersion> ModelLifecycle::Load(const std::string& name,
@@ -176,28 +215,53 @@ absl::Status ModelLifecycle::ServeAtStart(const std::string& name, const std::st
   if (!active.ok() || *active != version || catalog_.Serving(name)) return absl::OkStatus();
   const absl::StatusOr<LoadedVersion> loaded = loader_.Load(permit, name, version);
   if (!loaded.ok()) return loaded.status();
-  const ModelSwap swap = Promote(name, version, *loaded);
+  const PointedVersion serving = {version, loaded->handle->manifest().hash};
+  if (absl::Status pointed = CheckPointedHash(name, serving); !pointed.ok()) {
+    if (loaded->took) catalog_.Release(name, version).IgnoreError();
+    return pointed;
+  }
+  if (const auto swap = Promote(name, version, *loaded); !swap.ok()) return swap.status();
   Log(LogLevel::kInfo, "model active",
       {{"model", name},
        {"version", version},
-       {"hash", swap.hash},
+       {"hash", serving.hash},
        {"took", loaded->took.value_or(absl::ZeroDuration())}});
+  RecordServing(name, serving);
   return absl::OkStatus();
 }
 
+absl::Status ModelLifecycle::CheckPointedHash(const std::string& name,
+                                              const PointedVersion& loaded) const {
+  const absl::StatusOr<VersionPointer> pointer = store_.Pointer(name);
+  if (absl::IsFailedPrecondition(pointer.status())) return pointer.status();
+  if (!pointer.ok() || pointer->active.version != loaded.version) return absl::OkStatus();
+  if (pointer->active.Matches(loaded)) return absl::OkStatus();
+  return WrongHash(name, pointer->active, loaded.hash);
+}
+
+void ModelLifecycle::RecordServing(const std::string& name, const PointedVersion& serving) {
+  const absl::Status recorded = store_.RecordServing(name, serving);
+  if (recorded.ok() || logged_unrecorded_.exchange(true)) return;
+  Log(LogLevel::kWarning,
+      "the active version cannot be recorded in the store; a newer version may serve after a "
+      "restart",
+      {{"model", name}, {"version", serving.version}, {"reason", recorded}});
+}
+
 absl::StatusOr<bool> ModelLifecycle::ServePointed(const std::string& name,
-                                                  const std::string& version) {
+                                                  const PointedVersion& pointed) {
   const absl::Time start = absl::Now();
   const VersionLoader::Permit permit(loader_);
-  if (absl::Status begun = BeginChange(permit, name, version); !begun.ok()) return begun;
+  if (absl::Status begun = BeginChange(permit, name, pointed.version); !begun.ok()) return begun;
   // The change before this one may have changed the pointer and the active version.
-  const absl::StatusOr<std::string> pointed = store_.Pointed(name);
-  if (!pointed.ok() || *pointed != version) return false;
+  const absl::StatusOr<VersionPointer> pointer = store_.Pointer(name);
+  if (!pointer.ok() || pointer->active != pointed) return false;
   const auto serving = catalog_.Serving(name);
-  if (serving && serving->first == version) return false;
+  if (serving && pointed.Matches({serving->first, serving->second->manifest().hash})) return false;
   const absl::StatusOr<ModelSwap> swap =
-      Swap(permit, name, version, start, [] { return absl::OkStatus(); });
+      Swap(permit, name, pointed, start, [](const PointedVersion&) { return absl::OkStatus(); });
   if (!swap.ok()) return swap.status();
+  RecordServing(name, {swap->version, swap->hash});
   return true;
 }
 

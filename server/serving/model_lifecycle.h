@@ -1,6 +1,7 @@
 // Changes which versions are in memory and which of them serve.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -62,10 +63,12 @@ class ModelLifecycle {
   absl::StatusOr<ModelSwap> Activate(const std::string& name, const std::string& version,
                                      const std::optional<std::string>& expected_active);
 
-  // The version that was active before the present one, and the present one.
-  //   NOT_FOUND            unknown name
-  //   FAILED_PRECONDITION  NO_VERSION_BEFORE
-  absl::StatusOr<ReplacedVersion> Replaced(const std::string& name);
+  // Activates the version that was active before the present one, with the same hash. Otherwise as
+  // Activate.
+  //   FAILED_PRECONDITION  NO_VERSION_BEFORE: there is none, or it was removed or replaced
+  //   ABORTED              also when the active version changes at the same time
+  absl::StatusOr<ModelSwap> RollBack(const std::string& name,
+                                     const std::optional<std::string>& expected_active);
 
   // Loads a version into memory; it stays there until Unload. A version in memory is left as it is.
   // As VersionLoader::Load.
@@ -90,13 +93,13 @@ class ModelLifecycle {
 
   // For PointerFollower.
 
-  // Makes `version` active at the start, unless another one was activated meanwhile. Writes nothing
-  // to the store. As VersionLoader::Load.
+  // Makes `version` active at the start, unless another one was activated meanwhile, and records in
+  // the store that it serves. As VersionLoader::Load.
   absl::Status ServeAtStart(const std::string& name, const std::string& version);
 
-  // Makes `version` active because the store's pointer names it; writes nothing to the store. False
-  // when the pointer names another version by now, or the version is active already. As Activate.
-  absl::StatusOr<bool> ServePointed(const std::string& name, const std::string& version);
+  // Makes `pointed` active because the store's pointer names it. False when the pointer names
+  // another version by now, or the version is active already. As Activate.
+  absl::StatusOr<bool> ServePointed(const std::string& name, const PointedVersion& pointed);
 
  private:
   // Scans, and checks that the version is known.
@@ -104,19 +107,28 @@ class ModelLifecycle {
                            const std::string& version);
   absl::Status CheckExpected(const std::string& name,
                              const std::optional<std::string>& expected_active) const;
-  // Loads a version, calls `commit`, makes the version active. When `commit` fails, a version that
-  // was loaded for this leaves memory again.
+  using Commit = absl::FunctionRef<absl::Status(const PointedVersion& loaded)>;
+  // Loads a version, calls `commit`, makes the version active. When `commit` fails, or the version
+  // is not `wanted`, a version that was loaded for this leaves memory again.
   absl::StatusOr<ModelSwap> Swap(const VersionLoader::Permit& permit, const std::string& name,
-                                 const std::string& version, absl::Time start,
-                                 absl::FunctionRef<absl::Status()> commit);
-  ModelSwap Promote(const std::string& name, const std::string& version,
-                    const LoadedVersion& loaded);
+                                 const PointedVersion& wanted, absl::Time start, Commit commit);
+  // The part of Activate and RollBack after their checks.
+  absl::StatusOr<ModelSwap> ActivateKnown(const VersionLoader::Permit& permit,
+                                          const std::string& name, const PointedVersion& wanted,
+                                          absl::Time start);
+  // Fails when the store's pointer names this version with another hash.
+  absl::Status CheckPointedHash(const std::string& name, const PointedVersion& loaded) const;
+  // Writes the store's pointer for a version that serves without one; logs a failure once.
+  void RecordServing(const std::string& name, const PointedVersion& serving);
+  absl::StatusOr<ModelSwap> Promote(const std::string& name, const std::string& version,
+                                    const LoadedVersion& loaded);
 
   const ModelStore& store_;
   StoreScanner& scanner_;
   ModelCatalog& catalog_;
   VersionLoader& loader_;
   Metrics& metrics_;
+  std::atomic<bool> logged_unrecorded_ = false;
 };
 
 }  // namespace proad::server

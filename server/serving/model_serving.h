@@ -33,7 +33,7 @@ struct ModelServing {
 
   ModelServing(const Options& options, const ModelStore& store, ModelLoader load, Metrics& metrics)
       : catalog(options.default_model),
-        scanner(store, catalog),
+        scanner(store, catalog, metrics),
         loader({.memory_reserve = options.memory_reserve, .memory = options.memory}, store,
                std::move(load), catalog, metrics),
         lifecycle(store, scanner, catalog, loader, metrics),

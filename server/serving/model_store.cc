@@ -1,19 +1,15 @@
 #include "server/serving/model_store.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
 #include <system_error>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "model/files/atomic_file.h"
+#include "model/files/directory_lock.h"
 #include "model/files/error.h"
 #include "model/spec/manifest.h"
 #include "model/spec/version_directory.h"
@@ -21,13 +17,15 @@
 #include "server/serving/recalibration.h"
 #include "server/util/exception_status.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
+#include "server/util/status_details.h"
 
 namespace proad::server {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Whether `path`, links resolved, lies in `root`.
+// Whether `path`, links resolved, is in `root`.
 bool IsInside(const fs::path& root, const fs::path& path) {
   std::error_code error;
   const fs::path real_root = fs::canonical(root, error);
@@ -38,60 +36,8 @@ bool IsInside(const fs::path& root, const fs::path& path) {
              .first == real_root.end();
 }
 
-// What a pointer file says.
-struct Pointer {
-  std::string active;  // "": no version
-  std::string before;  // "": none served before
-};
-
-constexpr absl::string_view kBefore = "before ";
-
-std::string ToText(const Pointer& pointer) {
-  return absl::StrCat(pointer.active, "\n",
-                      pointer.before.empty() ? "" : absl::StrCat(kBefore, pointer.before, "\n"));
-}
-
-// DATA_LOSS for what ToText does not write.
-absl::StatusOr<Pointer> ReadPointer(const fs::path& path) {
-  // Two names of 64 bytes at most; what does not fit is damaged.
-  char bytes[256] = {};
-  std::ifstream in(path, std::ios::binary);
-  in.read(bytes, sizeof(bytes));
-  const absl::string_view text(bytes, static_cast<size_t>(in.gcount()));
-  std::vector<absl::string_view> lines =
-      absl::StrSplit(absl::StripTrailingAsciiWhitespace(text), '\n');
-  Pointer pointer = {.active = std::string(absl::StripAsciiWhitespace(lines[0])), .before = {}};
-  if (lines.size() > 1) {
-    absl::string_view before = lines[1];
-    if (lines.size() > 2 || !absl::ConsumePrefix(&before, kBefore) ||
-        !model::IsValidName(std::string(before))) {
-      return absl::DataLossError(
-          absl::StrCat(path.string(), ": ", Quote(text),
-                       " is no pointer; a version is expected, and \"before VERSION\" below it"));
-    }
-    pointer.before = std::string(before);
-  }
-  return pointer;
-}
-
-// Writes the pointer unless there is one. Another that was written meanwhile stays: the link fails.
-void WriteFirstPointer(const fs::path& pointer, const std::string& line) {
-  const fs::path draft = pointer.parent_path() / model::UniqueName(".active-");
-  try {
-    {
-      model::AtomicFile file(draft);
-      file.Write(line);
-      file.Commit();
-    }
-    if (link(draft.c_str(), pointer.c_str()) != 0 && errno != EEXIST) {
-      throw model::FileError(pointer, "write", errno);
-    }
-  } catch (...) {
-    unlink(draft.c_str());
-    throw;
-  }
-  unlink(draft.c_str());
-  model::FlushToDisk(pointer.parent_path());
+absl::Status InvalidName(const std::string& name) {
+  return absl::InvalidArgumentError(absl::StrCat(Quote(name), " is not a valid model name"));
 }
 
 }  // namespace
@@ -113,6 +59,23 @@ absl::StatusOr<std::vector<StoredModel>> ModelStore::List() const {
     return StatusOfCurrentException();
   }
   return models;
+}
+
+absl::StatusOr<std::vector<std::string>> ModelStore::Names() const {
+  std::error_code error;
+  if (!fs::is_directory(root_, error)) {
+    return absl::NotFoundError(
+        absl::StrCat("the model store ", root_.string(), " is not a directory"));
+  }
+  std::vector<std::string> names;
+  try {
+    for (std::string& name : model::ListNames(root_)) {
+      if (IsInside(root_, root_ / name)) names.push_back(std::move(name));
+    }
+  } catch (...) {
+    return StatusOfCurrentException();
+  }
+  return names;
 }
 
 absl::StatusOr<fs::path> ModelStore::Directory(const std::string& name,
@@ -137,9 +100,9 @@ absl::StatusOr<model::Manifest> ModelStore::ReadManifest(const std::string& name
   try {
     model::Manifest manifest = model::ReadManifest(*directory);
     if (manifest.name != name || manifest.version != version) {
-      return absl::DataLossError(absl::StrCat((*directory / model::kManifestFile).string(),
-                                              ": is of ", FullName(manifest.name, manifest.version),
-                                              ", not of ", FullName(name, version)));
+      return absl::DataLossError(absl::StrCat(
+          (*directory / model::kManifestFile).string(), ": is the manifest of ",
+          FullName(manifest.name, manifest.version), ", not of ", FullName(name, version)));
     }
     return manifest;
   } catch (...) {
@@ -147,102 +110,82 @@ absl::StatusOr<model::Manifest> ModelStore::ReadManifest(const std::string& name
   }
 }
 
-absl::Status ModelStore::SetActive(const std::string& name, const std::string& version,
-                                   const std::string& served) const {
-  if (auto directory = Directory(name, version); !directory.ok()) return directory.status();
-  const fs::path path = root_ / name / kActivePointer;
+absl::StatusOr<VersionPointer> ModelStore::Pointer(const std::string& name) const {
   try {
-    Pointer pointer = {.active = version, .before = {}};
-    const absl::StatusOr<std::string> active =
-        served.empty() ? ActiveVersion(name, Versions(name)) : served;
-    if (active.ok() && *active != version) {
-      pointer.before = *active;
-    } else if (const auto present = ReadPointer(path); present.ok()) {
-      // A version that is not there, or was active already, took over from nobody.
-      if (present->active == version) pointer.before = present->before;
+    return CheckedPointer(name, Versions(name));
+  } catch (...) {
+    return StatusOfCurrentException();
+  }
+}
+
+absl::StatusOr<ReplacedVersion> ModelStore::Replaced(const std::string& name) const {
+  if (!model::IsValidName(name)) return InvalidName(name);
+  const absl::StatusOr<VersionPointer> pointer = ReadPointer(name);
+  if (!pointer.ok() && !absl::IsNotFound(pointer.status())) return pointer.status();
+  if (!pointer.ok() || pointer->before.version.empty()) {
+    return absl::NotFoundError(
+        absl::StrCat("no version of ", name, " was active before the present one"));
+  }
+  const std::string full_name = FullName(name, pointer->before.version);
+  if (!Directory(name, pointer->before.version).ok()) {
+    return absl::NotFoundError(
+        absl::StrCat("the version that was active before, ", full_name,
+                     ", is not in the store any more; activate another one"));
+  }
+  if (!pointer->before.Matches(WithHash(name, pointer->before.version))) {
+    return absl::NotFoundError(absl::StrCat(
+        "the version that was active before, ", full_name, " with hash ", pointer->before.hash,
+        ", was replaced by another one of that number; activate a version by its name"));
+  }
+  return ReplacedVersion{.version = pointer->before, .active = pointer->active};
+}
+
+absl::Status ModelStore::SetActive(const std::string& name, const PointedVersion& active,
+                                   const PointedVersion& serving) const {
+  if (auto directory = Directory(name, active.version); !directory.ok()) return directory.status();
+  try {
+    const model::DirectoryLock lock(root_ / name);
+    const absl::StatusOr<VersionPointer> present = ReadPointer(name);
+    PointedVersion previous = serving;
+    if (present.ok() && present->activated && !present->active.version.empty()) {
+      previous = present->active;
     }
-    model::AtomicFile file(path);
-    file.Write(ToText(pointer));
-    file.Commit();
+    VersionPointer pointer = {.active = active, .before = previous};
+    if (previous.Matches(active))
+      pointer.before = present.ok() ? present->before : PointedVersion();
+    WritePointer(name, pointer);
     return absl::OkStatus();
   } catch (...) {
     return StatusOfCurrentException();
   }
 }
 
-absl::StatusOr<std::string> ModelStore::Pointed(const std::string& name) const {
-  const fs::path pointer = root_ / name / kActivePointer;
-  std::error_code error;
-  if (!fs::is_regular_file(pointer, error)) {
-    return absl::NotFoundError(absl::StrCat(name, " has no pointer"));
-  }
+absl::Status ModelStore::RecordServing(const std::string& name,
+                                       const PointedVersion& serving) const {
   try {
-    return ActiveVersion(name, Versions(name));
-  } catch (...) {
-    return StatusOfCurrentException();
-  }
-}
-
-absl::StatusOr<std::vector<std::string>> ModelStore::Names() const {
-  std::error_code error;
-  if (!fs::is_directory(root_, error)) {
-    return absl::NotFoundError(
-        absl::StrCat("the model store ", root_.string(), " is not a directory"));
-  }
-  std::vector<std::string> names;
-  try {
-    for (std::string& name : model::ListNames(root_)) {
-      if (IsInside(root_, root_ / name)) names.push_back(std::move(name));
+    // Before the lock: a store that is read-only is common, and most pointers are complete.
+    const absl::StatusOr<VersionPointer> present = ReadPointer(name);
+    if (present.ok() && present->activated && present->active == serving) return absl::OkStatus();
+    const model::DirectoryLock lock(root_ / name);
+    absl::StatusOr<VersionPointer> pointer = ReadPointer(name);
+    if (absl::IsNotFound(pointer.status())) pointer = VersionPointer{.active = serving};
+    if (!pointer.ok()) return pointer.status();
+    if (!pointer->active.Matches(serving)) return absl::OkStatus();
+    pointer->active = serving;
+    pointer->activated = true;
+    if (!pointer->before.version.empty() && pointer->before.hash.empty()) {
+      pointer->before = WithHash(name, pointer->before.version);
     }
-  } catch (...) {
-    return StatusOfCurrentException();
-  }
-  return names;
-}
-
-absl::StatusOr<ReplacedVersion> ModelStore::Replaced(const std::string& name) const {
-  if (!model::IsValidName(name)) {
-    return absl::InvalidArgumentError(absl::StrCat(Quote(name), " cannot name a model"));
-  }
-  const absl::StatusOr<Pointer> pointer = ReadPointer(root_ / name / kActivePointer);
-  if (!pointer.ok()) return pointer.status();
-  if (pointer->before.empty()) {
-    return absl::NotFoundError(
-        absl::StrCat("no version of ", name, " served before the present one"));
-  }
-  if (const auto directory = Directory(name, pointer->before); !directory.ok()) {
-    return absl::NotFoundError(
-        absl::StrCat("the version that served before, ", name, "@", pointer->before,
-                     ", is not in the store any more; activate another one"));
-  }
-  return ReplacedVersion{.version = pointer->before, .active = pointer->active};
-}
-
-absl::StatusOr<uint64_t> ModelStore::Remove(const std::string& name,
-                                            const std::string& version) const {
-  const absl::StatusOr<fs::path> directory = Directory(name, version);
-  if (!directory.ok()) return directory.status();
-  try {
-    if (const auto active = ActiveVersion(name, Versions(name));
-        active.ok() && *active == version) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          name, "@", version, " is the active version of its name; activate another one first"));
-    }
-    const uint64_t freed = model::RemoveVersion(*directory);
-    std::error_code ignored;  // of another version of that name it would not be taken
-    fs::remove(RecalibrationFile(*directory), ignored);
-    return freed;
+    WritePointer(name, *pointer);
+    return absl::OkStatus();
   } catch (...) {
     return StatusOfCurrentException();
   }
 }
 
 absl::Status ModelStore::Pin(const std::string& name) const {
-  if (!model::IsValidName(name)) {
-    return absl::InvalidArgumentError(absl::StrCat(Quote(name), " cannot name a model"));
-  }
+  if (!model::IsValidName(name)) return InvalidName(name);
   const fs::path directory = root_ / name;
-  const fs::path pointer = directory / kActivePointer;
   try {
     if (mkdir(directory.c_str(), 0777) == 0) {
       model::FlushToDisk(root_);
@@ -253,11 +196,40 @@ absl::Status ModelStore::Pin(const std::string& name) const {
       return absl::PermissionDeniedError(
           absl::StrCat(directory.string(), " is a symbolic link that leads out of the store"));
     }
+    const model::DirectoryLock lock(directory);
     std::error_code error;
-    if (fs::exists(fs::symlink_status(pointer, error))) return absl::OkStatus();
-    const absl::StatusOr<std::string> active = ActiveVersion(name, Versions(name));
-    WriteFirstPointer(pointer, active.ok() ? absl::StrCat(*active, "\n") : "");
+    if (fs::exists(fs::symlink_status(directory / kActivePointer, error))) return absl::OkStatus();
+    const std::vector<std::string> versions = Versions(name);
+    VersionPointer pointer;
+    if (!versions.empty()) {
+      pointer = {.active = WithHash(name, versions.front()), .before = {}, .activated = false};
+    }
+    WritePointer(name, pointer);
     return absl::OkStatus();
+  } catch (...) {
+    return StatusOfCurrentException();
+  }
+}
+
+absl::StatusOr<uint64_t> ModelStore::Remove(const std::string& name,
+                                            const std::string& version) const {
+  const absl::StatusOr<fs::path> directory = Directory(name, version);
+  if (!directory.ok()) return directory.status();
+  try {
+    const model::DirectoryLock lock(root_ / name);
+    if (const auto active = ActiveVersion(name, Versions(name));
+        active.ok() && *active == version) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          name, "@", version, " is the active version of its name; activate another one first"));
+    }
+    if (auto pointer = ReadPointer(name); pointer.ok() && pointer->before.version == version) {
+      pointer->before = {};
+      WritePointer(name, *pointer);
+    }
+    const uint64_t freed = model::RemoveVersion(*directory);
+    std::error_code ignored;  // thresholds of another manifest are not read
+    fs::remove(RecalibrationFile(*directory), ignored);
+    return freed;
   } catch (...) {
     return StatusOfCurrentException();
   }
@@ -273,28 +245,62 @@ std::vector<std::string> ModelStore::Versions(const std::string& name) const {
   return versions;
 }
 
-absl::StatusOr<std::string> ModelStore::ActiveVersion(
-    const std::string& name, const std::vector<std::string>& versions) const {
-  if (versions.empty()) return absl::NotFoundError(absl::StrCat(name, " has no version"));
-  const fs::path pointer = root_ / name / kActivePointer;
+absl::StatusOr<VersionPointer> ModelStore::ReadPointer(const std::string& name) const {
+  const fs::path file = root_ / name / kActivePointer;
   std::error_code error;
-  if (!fs::is_regular_file(pointer, error)) return versions.front();
-  if (!IsInside(root_, pointer)) {
-    return absl::DataLossError(absl::StrCat(pointer.string(), ": leads out of the store"));
+  if (!fs::is_regular_file(file, error)) {
+    return absl::NotFoundError(absl::StrCat(name, " has no pointer"));
   }
+  if (!IsInside(root_, file)) {
+    return absl::DataLossError(absl::StrCat(file.string(), ": leads out of the store"));
+  }
+  return VersionPointer::Read(file);
+}
 
-  const absl::StatusOr<Pointer> read = ReadPointer(pointer);
-  if (!read.ok()) return read.status();
-  const std::string& version = read->active;
+absl::StatusOr<VersionPointer> ModelStore::CheckedPointer(
+    const std::string& name, const std::vector<std::string>& versions) const {
+  const absl::StatusOr<VersionPointer> pointer = ReadPointer(name);
+  if (!pointer.ok()) return pointer;
+  const std::string& version = pointer->active.version;
   if (version.empty()) {
     return absl::NotFoundError(
         absl::StrCat("no version of ", name, " is active; activate one of them"));
   }
+  const std::string file = (root_ / name / kActivePointer).string();
   if (std::find(versions.begin(), versions.end(), version) == versions.end()) {
-    return absl::DataLossError(absl::StrCat(pointer.string(), ": names ", Quote(version),
-                                            ", which is no version of ", name));
+    return absl::DataLossError(
+        absl::StrCat(file, ": names ", Quote(version), ", which is not a version of ", name));
   }
-  return version;
+  if (pointer->active.hash.empty()) return pointer;
+  if (const PointedVersion stored = WithHash(name, version); !pointer->active.Matches(stored)) {
+    return MakeError(absl::StatusCode::kFailedPrecondition,
+                     absl::StrCat(file, ": names ", FullName(name, version), " with hash ",
+                                  pointer->active.hash, ", but that version has hash ", stored.hash,
+                                  " now; activate the version that should serve"),
+                     {.reason = reason::kVersionReplaced, .field = "model"});
+  }
+  return pointer;
+}
+
+absl::StatusOr<std::string> ModelStore::ActiveVersion(
+    const std::string& name, const std::vector<std::string>& versions) const {
+  if (versions.empty()) return absl::NotFoundError(absl::StrCat(name, " has no version"));
+  std::error_code error;
+  if (!fs::is_regular_file(root_ / name / kActivePointer, error)) return versions.front();
+  const absl::StatusOr<VersionPointer> pointer = CheckedPointer(name, versions);
+  if (!pointer.ok()) return pointer.status();
+  return pointer->active.version;
+}
+
+PointedVersion ModelStore::WithHash(const std::string& name, const std::string& version) const {
+  const absl::StatusOr<model::Manifest> manifest = ReadManifest(name, version);
+  return {.version = version, .hash = manifest.ok() ? manifest->hash : ""};
+}
+
+void ModelStore::WritePointer(const std::string& name, const VersionPointer& pointer) const {
+  model::AtomicFile file(root_ / name / kActivePointer);
+  file.Write(pointer.ToText());
+  file.Commit();
 }
 
 }  // namespace proad::server

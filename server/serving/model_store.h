@@ -1,11 +1,10 @@
-// The directory that holds model versions: STORE/NAME/VERSION/, as model/spec/version_directory.h
-// publishes them.
+// The model store on disk: a directory with the versions of each model, STORE/NAME/VERSION/, as
+// model/spec/version_directory.h publishes them, and the pointer file of each model
+// (version_pointer.h).
 //
-// Which version serves a model stands in its pointer file, STORE/NAME/active: the version, and
-// below it "before VERSION" where another one served before it; or nothing for "none". Without the
-// file it is the newest version.
-//
-// Nothing is cached: every call looks at the disk, which other processes write to.
+// The active version of a model is the one that its pointer names, provided that the version still
+// has the manifest with the hash that the pointer carries. Without a pointer it is the newest
+// version: a server starts with it, and then writes the pointer.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "model/spec/manifest.h"
+#include "server/serving/version_pointer.h"
 
 namespace proad::server {
 
@@ -27,64 +27,74 @@ inline constexpr char kActivePointer[] = "active";
 struct StoredModel {
   std::string name;
   std::vector<std::string> versions;  // newest first; may be empty
-  // The version that serves the name. NOT_FOUND when there is none, DATA_LOSS for a pointer that
-  // names no version.
+  // The active version.
+  //   NOT_FOUND            there is none
+  //   FAILED_PRECONDITION  VERSION_REPLACED: the version has another hash than the pointer
+  //   DATA_LOSS            the pointer is damaged, or names a version that does not exist
   absl::StatusOr<std::string> active;
 };
 
-// Who took over from whom.
+// The version that was active before the present one.
 struct ReplacedVersion {
-  std::string version;
-  std::string active;
+  PointedVersion version;
+  PointedVersion active;  // the present one
 };
 
-// Thread-safety: const after construction.
+// Nothing is cached: every call reads the disk, which other processes change. Changes of one
+// pointer exclude each other, across processes too where the file system has locks.
+//
+// Thread-safety: all methods may be called from any thread.
 class ModelStore {
  public:
   explicit ModelStore(std::filesystem::path root);
 
-  // Every model, by name. Names that cannot be models or versions, staging directories and symbolic
-  // links that leave the store are passed over. NOT_FOUND when the store does not exist, INTERNAL
+  // Every model, by name. Skips names that cannot be models or versions, staging directories, and
+  // symbolic links that lead out of the store. NOT_FOUND when the store does not exist, INTERNAL
   // when it cannot be read.
   absl::StatusOr<std::vector<StoredModel>> List() const;
-
-  // Where a version lies. NOT_FOUND when there is none; PERMISSION_DENIED when symbolic links lead
-  // out of the store.
-  absl::StatusOr<std::filesystem::path> Directory(const std::string& name,
-                                                  const std::string& version) const;
-
-  // The manifest of a version, which must be of the version that its directory says. As Directory;
-  // DATA_LOSS naming the file and what is wrong with it.
-  absl::StatusOr<model::Manifest> ReadManifest(const std::string& name,
-                                               const std::string& version) const;
-
-  // Makes `version` the one that serves `name`, now and after a restart: writes the pointer, and
-  // with it the version that served before, flushed to the disk. That is `served`; "": what the
-  // store says, which without a pointer may be a version that was published since and never served.
-  // On any failure the pointer stays as it was. As Directory; RESOURCE_EXHAUSTED when the disk is
-  // full, INTERNAL where the system refuses.
-  absl::Status SetActive(const std::string& name, const std::string& version,
-                         const std::string& served = "") const;
-
-  // Makes what serves `name` now last until SetActive: a version that is published meanwhile,
-  // though newer, does not serve. Writes the pointer unless there is one; makes the model's
-  // directory when absent. Idempotent. INVALID_ARGUMENT for what is no name; otherwise as
-  // SetActive.
-  absl::Status Pin(const std::string& name) const;
-
-  // The version that served `name` before the one that its pointer names, which is `active` in the
-  // answer. NOT_FOUND when none did, or it has been removed.
-  absl::StatusOr<ReplacedVersion> Replaced(const std::string& name) const;
-
-  // The version that the pointer of `name` names. NOT_FOUND without a pointer and for one that
-  // names none, DATA_LOSS for one that is damaged or names no version.
-  absl::StatusOr<std::string> Pointed(const std::string& name) const;
 
   // Every name that there is a directory for, sorted. As List.
   absl::StatusOr<std::vector<std::string>> Names() const;
 
-  // Removes a version for good, in one step as others see it; the caller knows that nobody uses it.
-  // Returns the bytes that became free. As Directory; FAILED_PRECONDITION for the active version.
+  // The directory of a version. NOT_FOUND when there is none; PERMISSION_DENIED when symbolic links
+  // lead out of the store.
+  absl::StatusOr<std::filesystem::path> Directory(const std::string& name,
+                                                  const std::string& version) const;
+
+  // The manifest of a version, which must have the name and version of its directory. As Directory;
+  // DATA_LOSS names the file and the fault.
+  absl::StatusOr<model::Manifest> ReadManifest(const std::string& name,
+                                               const std::string& version) const;
+
+  // The pointer of a model, checked as StoredModel::active. NOT_FOUND also without a pointer.
+  absl::StatusOr<VersionPointer> Pointer(const std::string& name) const;
+
+  // The version that was active before the present one.
+  //   NOT_FOUND  there is none, it has been removed, or its directory has another hash now
+  //   else       as Pointer
+  absl::StatusOr<ReplacedVersion> Replaced(const std::string& name) const;
+
+  // Makes `active` the active version of `name`: writes the pointer and flushes it. The version
+  // before is the one that the pointer named; without a pointer it is `serving`, which may be
+  // empty. On any failure the pointer is unchanged. As Directory; RESOURCE_EXHAUSTED when the disk
+  // is full, INTERNAL when the file system refuses.
+  absl::Status SetActive(const std::string& name, const PointedVersion& active,
+                         const PointedVersion& serving = {}) const;
+
+  // Records that a server has begun to serve a version that it found without an activation: writes
+  // the pointer when there is none, or when it only names `serving` to start with; adds the missing
+  // hashes to one of format 1. Any other pointer stays. Errors as SetActive.
+  absl::Status RecordServing(const std::string& name, const PointedVersion& serving) const;
+
+  // Prevents that a version which is published from now on serves without an activation. Unless
+  // there is a pointer, writes one that names the newest version to start with, or none when there
+  // is no version. Does not change what running servers serve. Creates the model's directory when
+  // absent. Idempotent. INVALID_ARGUMENT for an invalid name; otherwise as SetActive.
+  absl::Status Pin(const std::string& name) const;
+
+  // Removes a version, which disappears at one instant; the caller knows that it is not in use.
+  // Rolling back to it is no longer possible. Returns the bytes that became free. As Directory;
+  // FAILED_PRECONDITION for the active version.
   absl::StatusOr<uint64_t> Remove(const std::string& name, const std::string& version) const;
 
   const std::filesystem::path& root() const { return root_; }
@@ -92,8 +102,16 @@ class ModelStore {
  private:
   // Newest first. Throws model::FileError.
   std::vector<std::string> Versions(const std::string& name) const;
+  // Any pointer, unchecked. NOT_FOUND when there is none.
+  absl::StatusOr<VersionPointer> ReadPointer(const std::string& name) const;
+  absl::StatusOr<VersionPointer> CheckedPointer(const std::string& name,
+                                                const std::vector<std::string>& versions) const;
   absl::StatusOr<std::string> ActiveVersion(const std::string& name,
                                             const std::vector<std::string>& versions) const;
+  // The version with the hash of its manifest; "" when it cannot be read.
+  PointedVersion WithHash(const std::string& name, const std::string& version) const;
+  // Throws model::FileError.
+  void WritePointer(const std::string& name, const VersionPointer& pointer) const;
 
   const std::filesystem::path root_;
 };

@@ -15,6 +15,15 @@ absl::Status NotFound(absl::string_view message) {
                    {.reason = reason::kModelNotFound, .field = "model"});
 }
 
+absl::Status ReplacedError(const std::string& name, const std::string& version,
+                           const std::string& hash, const std::string& stored_hash) {
+  return MakeError(absl::StatusCode::kFailedPrecondition,
+                   absl::StrCat(FullName(name, version), " with hash ", hash,
+                                " was replaced in the store by a version with hash ", stored_hash,
+                                "; activate the version that should serve"),
+                   {.reason = reason::kVersionReplaced, .field = "model"});
+}
+
 }  // namespace
 
 ModelHandle ModelTable::Version::TakeHandle() {
@@ -58,6 +67,8 @@ absl::StatusOr<std::pair<std::string, std::string>> ModelTable::Resolve(
         absl::StrCat("no model ", Quote(wanted.name), "; there are: ", Enumerate(Names())));
   }
   if (wanted.version.empty()) {
+    if (absl::IsFailedPrecondition(model->second.active.status()))
+      return model->second.active.status();
     if (!model->second.active.ok()) {
       return NotFound(absl::StrCat("model ", Quote(wanted.name), " has no active version: ",
                                    model->second.active.status().message()));
@@ -72,7 +83,31 @@ absl::StatusOr<std::pair<std::string, std::string>> ModelTable::Resolve(
   return std::make_pair(wanted.name, wanted.version);
 }
 
-void ModelTable::Merge(const std::vector<StoredModel>& stored, ReadManifests read) {
+void ModelTable::Refresh(const std::string& name, const std::string& version, ReadManifest read,
+                         Model& model, Version& entry, std::vector<ReplacedInStore>& replaced) {
+  // The loader reads the manifest itself; the next scan compares again.
+  if (entry.state == ModelState::kLoading) return;
+  entry.manifest_stamp = read.stamp;
+  const std::string stored_hash = read.manifest.ok() ? read.manifest->hash : "";
+  if (entry.handle != nullptr) {
+    // A damaged manifest does not tell whether the version was replaced.
+    if (stored_hash.empty() || stored_hash == entry.hash()) return;
+    const bool active = entry.state == ModelState::kActive;
+    if (active) model.active = ReplacedError(name, version, entry.hash(), stored_hash);
+    replaced.push_back({name, version, entry.hash(), stored_hash, active, entry.TakeHandle()});
+  }
+  const std::optional<FileStamp> stamp = entry.manifest_stamp;
+  entry = Version();
+  entry.manifest = std::move(read.manifest);
+  entry.manifest_stamp = stamp;
+  if (entry.manifest.ok()) return;
+  entry.state = ModelState::kFailed;
+  entry.problem = entry.manifest.status();
+}
+
+std::vector<ReplacedInStore> ModelTable::Merge(const std::vector<StoredModel>& stored,
+                                               ReadManifests read) {
+  std::vector<ReplacedInStore> replaced;
   std::map<std::string, Model> merged;
   for (const StoredModel& from : stored) {
     Model& model = merged[from.name];
@@ -82,16 +117,16 @@ void ModelTable::Merge(const std::vector<StoredModel>& stored, ReadManifests rea
       model.decided = true;
     }
     for (const std::string& version : from.versions) {
-      if (Version* known = Find(from.name, version); known != nullptr) {
-        model.versions[version] = std::move(*known);
+      Version* const known = Find(from.name, version);
+      const auto found = read.find({from.name, version});
+      if (known == nullptr && found == read.end()) continue;
+      Version& entry = model.versions[version];
+      if (known != nullptr) {
+        entry = std::move(*known);
         models[from.name].versions.erase(version);
-      } else if (const auto found = read.find({from.name, version}); found != read.end()) {
-        Version& entry = model.versions[version];
-        entry.manifest = std::move(found->second);
-        if (entry.manifest.ok()) continue;
-        entry.state = ModelState::kFailed;
-        entry.problem = entry.manifest.status();
       }
+      if (found == read.end()) continue;
+      Refresh(from.name, version, std::move(found->second), model, entry, replaced);
     }
   }
   for (auto& [name, model] : models) {
@@ -105,6 +140,7 @@ void ModelTable::Merge(const std::vector<StoredModel>& stored, ReadManifests rea
     }
   }
   models = std::move(merged);
+  return replaced;
 }
 
 }  // namespace proad::server

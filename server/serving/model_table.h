@@ -27,9 +27,23 @@ enum class ModelState {
   kFailed,   // its manifest could not be read, or it could not be loaded
 };
 
-// A manifest that was read, or the error of reading it, by name and version.
-using ReadManifests =
-    std::map<std::pair<std::string, std::string>, absl::StatusOr<model::Manifest>>;
+// A manifest that was read, or the error of reading it.
+struct ReadManifest {
+  absl::StatusOr<model::Manifest> manifest = absl::UnknownError("the manifest was not read");
+  std::optional<FileStamp> stamp;  // of the file
+};
+// By name and version.
+using ReadManifests = std::map<std::pair<std::string, std::string>, ReadManifest>;
+
+// A version in memory whose directory was replaced by another version of that number.
+struct ReplacedInStore {
+  std::string name;
+  std::string version;
+  std::string hash;         // of the version that was in memory
+  std::string stored_hash;  // of the version in the store
+  bool active = false;      // it answered its name
+  ModelHandle handle;       // for the caller to drop
+};
 
 // Not thread-safe: ModelCatalog guards it.
 class ModelTable {
@@ -41,6 +55,7 @@ class ModelTable {
     uint64_t memory_bytes = 0;
     bool keep = false;  // stays in memory until it is unloaded
     absl::StatusOr<model::Manifest> manifest = absl::UnknownError("the manifest was not read");
+    std::optional<FileStamp> manifest_stamp;
     absl::Time activated = absl::InfinitePast();
     // An error keeps the version out of memory: the thresholds that it was published with may let
     // defects pass that the unreadable ones would find.
@@ -66,17 +81,26 @@ class ModelTable {
   Version* Find(const std::string& name, const std::string& version);
 
   // The name and version that `wanted` means; the version may be unknown when the store has lost
-  // it. NOT_FOUND (MODEL_NOT_FOUND); the message lists a bounded number of known ones.
+  // it.
+  //   NOT_FOUND            MODEL_NOT_FOUND; the message lists a bounded number of known ones
+  //   FAILED_PRECONDITION  VERSION_REPLACED: the active version was replaced in the store
   absl::StatusOr<std::pair<std::string, std::string>> Resolve(const ModelName& wanted) const;
 
   std::vector<std::string> Names() const;
 
-  // Replaces the set of versions by `stored`; `read` has the manifests of those that are new. Keeps
-  // the entries of known versions, versions in memory though the store has lost them, and the
-  // active version of a model that is `decided`.
-  void Merge(const std::vector<StoredModel>& stored, ReadManifests read);
+  // Replaces the set of versions by `stored`; `read` has the manifests that are new or have changed.
+  // Keeps the entries of versions with the same hash, versions in memory though the store has lost
+  // them, and the active version of a model that is `decided`. A version in memory with another
+  // hash than in the store leaves memory and is returned; if it was active, its model has no active
+  // version any more.
+  std::vector<ReplacedInStore> Merge(const std::vector<StoredModel>& stored, ReadManifests read);
 
   std::map<std::string, Model> models;
+
+ private:
+  // Takes a manifest that was read into a known entry.
+  static void Refresh(const std::string& name, const std::string& version, ReadManifest read,
+                      Model& model, Version& entry, std::vector<ReplacedInStore>& replaced);
 };
 
 }  // namespace proad::server

@@ -39,7 +39,10 @@ void PointerFollower::LoadActive(absl::FunctionRef<void()> changed) {
     if (!active.ok()) continue;
     if (loader_.stopped()) return;
     const absl::Status served = lifecycle_.ServeAtStart(name, *active);
-    if (!served.ok()) RecordFailure(name, *active, served, absl::Now());
+    if (!served.ok()) {
+      const absl::StatusOr<VersionPointer> pointer = store_.Pointer(name);
+      if (pointer.ok()) RecordFailure(name, pointer->active, served, absl::Now());
+    }
     changed();
   }
   catalog_.EndStart();
@@ -48,57 +51,57 @@ void PointerFollower::LoadActive(absl::FunctionRef<void()> changed) {
 
 bool PointerFollower::Follow(absl::Time now) {
   if (!catalog_.started()) return false;
-  scanner_.ScanThresholds();
   // An unreadable store changes nothing here; the next explicit change reports it.
+  if (!scanner_.Scan().ok()) return false;
   const absl::StatusOr<std::vector<std::string>> names = store_.Names();
   if (!names.ok()) return false;
   bool changed = false;
   for (const std::string& name : *names) {
-    const absl::StatusOr<std::string> pointed = store_.Pointed(name);
-    if (!IsDue(name, pointed, now)) continue;
-    const absl::StatusOr<bool> served = lifecycle_.ServePointed(name, *pointed);
+    const absl::StatusOr<VersionPointer> pointer = store_.Pointer(name);
+    if (!IsDue(name, pointer, now)) continue;
+    const absl::StatusOr<bool> served = lifecycle_.ServePointed(name, pointer->active);
     if (served.ok()) {
       ClearFailure(name);
       changed |= *served;
     } else if (!loader_.stopped()) {
-      RecordFailure(name, *pointed, served.status(), now);
+      RecordFailure(name, pointer->active, served.status(), now);
     }
   }
-  MutexLock lock(mutex_);
+  const uint64_t active_replaced = catalog_.active_replaced();
   const std::set<std::string> present(names->begin(), names->end());
+  MutexLock lock(mutex_);
   std::erase_if(failures_, [&](const auto& entry) { return !present.contains(entry.first); });
-  return changed;
+  return std::exchange(active_replaced_, active_replaced) != active_replaced || changed;
 }
 
-bool PointerFollower::IsDue(const std::string& name, const absl::StatusOr<std::string>& pointed,
+bool PointerFollower::IsDue(const std::string& name, const absl::StatusOr<VersionPointer>& pointer,
                             absl::Time now) {
-  if (absl::IsNotFound(pointed.status())) return false;
-  const bool known = catalog_.Knows(name);
-  if (!pointed.ok()) {
+  if (absl::IsNotFound(pointer.status())) return false;
+  if (!pointer.ok()) {
     // A damaged pointer of a known model is logged once.
-    if (known && RecordFailure(name, "", pointed.status(), now)) {
+    if (catalog_.Knows(name) && RecordFailure(name, {}, pointer.status(), now)) {
       Log(LogLevel::kError, "model's pointer cannot be followed",
-          {{"model", name}, {"reason", pointed.status()}});
+          {{"model", name}, {"reason", pointer.status()}});
     }
     return false;
   }
-  if (!known) return true;
+  if (!pointer->activated) return false;
   const auto serving = catalog_.Serving(name);
-  if (serving && serving->first == *pointed) {
+  if (serving && pointer->active.Matches({serving->first, serving->second->manifest().hash})) {
     ClearFailure(name);
     return false;
   }
   MutexLock lock(mutex_);
   const auto failure = failures_.find(name);
-  return failure == failures_.end() || failure->second.version != *pointed ||
+  return failure == failures_.end() || failure->second.pointed != pointer->active ||
          now >= failure->second.next_attempt;
 }
 
-bool PointerFollower::RecordFailure(const std::string& name, const std::string& version,
+bool PointerFollower::RecordFailure(const std::string& name, const PointedVersion& pointed,
                                     const absl::Status& problem, absl::Time now) {
   MutexLock lock(mutex_);
   Failure& failure = failures_[name];
-  if (failure.version != version) failure = Failure{.version = version, .problem = {}};
+  if (failure.pointed != pointed) failure = Failure{.pointed = pointed, .problem = {}};
   const bool is_new = failure.problem != problem.message();
   failure.problem = std::string(problem.message());
   failure.next_attempt = now + PauseAfter(++failure.attempts);

@@ -33,26 +33,27 @@ class PointerFollower {
   // model, from this thread. Blocks; returns early after VersionLoader::Stop.
   void LoadActive(absl::FunctionRef<void()> changed);
 
-  // Reads changed thresholds and the pointers, and activates the versions that the pointers name
-  // but that are not active. A version that does not load leaves the active one in place; it is
+  // Scans the store, and activates the versions that the pointers name but that are not active. A version that does not load leaves the active one in place; it is
   // tried again after increasing pauses, or when the pointer changes. Models without a pointer are
-  // left as they are. Does nothing until LoadActive has returned. `now` decides which retries are
-  // due. Returns whether an active version has changed.
+  // left as they are, and so are those whose pointer names a version to start with. Does nothing
+  // until LoadActive has returned. `now` decides which retries are due. Returns whether an active
+  // version has changed, or left memory because it was replaced in the store.
   bool Follow(absl::Time now);
 
  private:
   // A pointer that could not be followed.
   struct Failure {
-    std::string version;  // that the pointer names; "": the pointer itself is damaged
+    PointedVersion pointed;  // empty: the pointer itself is damaged
     std::string problem;
     int attempts = 0;
     absl::Time next_attempt;
   };
 
   // Whether to activate the version that the pointer of `name` names.
-  bool IsDue(const std::string& name, const absl::StatusOr<std::string>& pointed, absl::Time now);
+  bool IsDue(const std::string& name, const absl::StatusOr<VersionPointer>& pointer,
+             absl::Time now);
   // Returns whether `problem` is another one than before.
-  bool RecordFailure(const std::string& name, const std::string& version,
+  bool RecordFailure(const std::string& name, const PointedVersion& pointed,
                      const absl::Status& problem, absl::Time now);
   void ClearFailure(const std::string& name);
 
@@ -64,6 +65,7 @@ class PointerFollower {
 
   Mutex mutex_;
   std::map<std::string, Failure> failures_ ABSL_GUARDED_BY(mutex_);  // by model name
+  uint64_t active_replaced_ ABSL_GUARDED_BY(mutex_) = 0;             // of the catalog, as last seen
 };
 
 }  // namespace proad::server

@@ -1,7 +1,8 @@
 #include "server/serving/store_scanner.h"
 
 #include <filesystem>
-#include <set>
+#include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -10,22 +11,37 @@
 
 namespace proad::server {
 
-StoreScanner::StoreScanner(const ModelStore& store, ModelCatalog& catalog)
-    : store_(store), catalog_(catalog) {}
+StoreScanner::StoreScanner(const ModelStore& store, ModelCatalog& catalog, Metrics& metrics)
+    : store_(store), catalog_(catalog), metrics_(metrics) {}
 
 absl::Status StoreScanner::Scan() {
   const absl::StatusOr<std::vector<StoredModel>> stored = store_.List();
   if (!stored.ok()) return stored.status();
-  std::set<std::pair<std::string, std::string>> known;
-  for (const KnownVersion& version : catalog_.Known()) known.emplace(version.name, version.version);
+  std::map<std::pair<std::string, std::string>, std::optional<FileStamp>> known;
+  for (const KnownVersion& version : catalog_.Known()) {
+    known[{version.name, version.version}] = version.manifest_stamp;
+  }
   ReadManifests read;
   for (const StoredModel& model : *stored) {
     for (const std::string& version : model.versions) {
-      if (known.contains({model.name, version})) continue;
-      read.emplace(std::make_pair(model.name, version), store_.ReadManifest(model.name, version));
+      // The stamp first: a manifest that changes in between is read again by the next scan.
+      const std::optional<FileStamp> stamp =
+          StampOf(store_.root() / model.name / version / model::kManifestFile);
+      const auto before = known.find({model.name, version});
+      if (before != known.end() && before->second == stamp) continue;
+      read[{model.name, version}] = {store_.ReadManifest(model.name, version), stamp};
     }
   }
-  catalog_.Update(*stored, std::move(read));
+  for (ReplacedInStore& replaced : catalog_.Update(*stored, std::move(read))) {
+    replaced.handle.reset();
+    if (replaced.active) metrics_.ClearModelInfo(replaced.name, replaced.version, replaced.hash);
+    Log(LogLevel::kError, "model version was replaced in the store and left memory",
+        {{"model", replaced.name},
+         {"version", replaced.version},
+         {"hash", replaced.hash},
+         {"stored_hash", replaced.stored_hash},
+         {"active", replaced.active}});
+  }
   ScanThresholds();
   return absl::OkStatus();
 }

@@ -100,7 +100,13 @@ absl::StatusOr<ModelHandle> VersionLoader::LoadFitting(
   const absl::StatusOr<std::filesystem::path> directory = store_.Directory(name, version);
   if (!directory.ok()) return directory.status();
   if (const absl::Status fits = MakeRoom(*manifest); !fits.ok()) return fits;
-  return load_(*directory);
+  absl::StatusOr<ModelHandle> loaded = load_(*directory);
+  if (!loaded.ok() || (*loaded)->manifest().hash == manifest->hash) return loaded;
+  return MakeError(absl::StatusCode::kFailedPrecondition,
+                   absl::StrCat(FullName(name, version), " had hash ", manifest->hash,
+                                " and was replaced during the load by a version with hash ",
+                                (*loaded)->manifest().hash),
+                   {.reason = reason::kVersionReplaced, .field = "model"});
 }
 
 absl::Status VersionLoader::MakeRoom(const model::Manifest& manifest) {

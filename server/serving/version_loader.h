@@ -55,6 +55,7 @@ class VersionLoader {
   //   RESOURCE_EXHAUSTED  MODEL_DOES_NOT_FIT, before anything is loaded: too little memory, even
   //                       after versions that only wait for a rollback have left it; the message
   //                       and the metadata have both sizes
+  //   FAILED_PRECONDITION VERSION_REPLACED: the version was replaced in the store during the load
   //   else                as ModelStore::ReadManifest, ModelCatalog::Thresholds and the ModelLoader
   absl::StatusOr<LoadedVersion> Load(const Permit& permit, const std::string& name,
                                      const std::string& version);

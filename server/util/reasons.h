@@ -112,6 +112,8 @@ inline constexpr char kNoWorker[] = "NO_WORKER";
 inline constexpr char kProbeMismatch[] = "PROBE_MISMATCH";
 // Send NAME@VERSION.
 inline constexpr char kVersionMissing[] = "VERSION_MISSING";
+// Read the version again: the store has another version under this number.
+inline constexpr char kVersionReplaced[] = "VERSION_REPLACED";
 // Send the image to another server; the operator checks the device.
 inline constexpr char kWorkerHung[] = "WORKER_HUNG";
 

@@ -71,11 +71,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
       "store": {"kind": "claim"}, "training": {"dataClaim": "p"}},
      "trainJob: its pods share training.work, whose accessMode is not ReadWriteMany"),
     ({"training": {"mode": "serving"}, "store": {"kind": "claim"}},
-     "resources.limits.memory: 3Gi is less than the 6784Mi that training.mode serving needs"),
+     "resources.limits.memory: 3Gi is less than the 8778Mi that training.mode serving needs"),
     ({"training": {"mode": "serving"}, "store": {"kind": "claim"}, "resources": {"limits": {"memory": "7000000000"}},
-      "config": {"training": {"feature_memory": "1GiB", "concurrency": 2}}}, "7000000000 is less than the 8832Mi"),
+      "config": {"training": {"feature_memory": "1GiB", "concurrency": 2}}}, "7000000000 is less than the 11118Mi"),
     ({"training": {"mode": "separate", "resources": {"limits": {"memory": "6Gi"}}}, "store": {"kind": "claim"}},
-     "training.resources.limits.memory: 6Gi is less than the 6784Mi that training.mode separate needs"),
+     "training.resources.limits.memory: 6Gi is less than the 9363Mi that training.mode separate needs"),
     ({"service": {"type": "LoadBalancer"}}, "at '/service/type': value must be one of 'Headless', 'ClusterIP'"),
     ({"tls": {"secretName": "A_b"}}, "at '/tls/secretName': 'A_b' does not match pattern"),
     ({"tls": {"clientCaSecretName": "ca"}}, "at '/tls/secretName': minLength: got 0, want 1"),
@@ -266,7 +266,7 @@ class Server(unittest.TestCase):
                 "training": {"checkpoint_grace": checkpoint_grace}}}
             if trains:
                 values |= {"training": {"mode": "serving"}, "store": {"kind": "claim"},
-                           "resources": {"limits": {"memory": "8Gi"}}}
+                           "resources": {"limits": {"memory": "10Gi"}}}
             _, spec = chart.pods(values)[f"Deployment/{RELEASE}-proad"]
             with self.subTest(lame_duck=lame_duck, drain_grace=drain_grace):
                 self.assertEqual(spec["terminationGracePeriodSeconds"], seconds + 2 + 15)

@@ -126,8 +126,8 @@ training:
 
     def test_a_trainer_beyond_its_memory_limit_fails_alone(self):
         self.copy("brick")
-        server = self.start(keys="  memory_limit: 150MiB\n")
-        self.fail_with("OUT_OF_MEMORY", "its limit is 150 MiB")
+        server = self.start(keys="  memory_limit: 100MiB\n")
+        self.fail_with("OUT_OF_MEMORY", "its limit is 100 MiB")
         self.assertIsNone(server.process.poll(), "the server still runs")
         self.assertEqual(self.versions(), {})
 

@@ -59,6 +59,8 @@ class FakeModel : public ServableModel {
   explicit FakeModel(model::Manifest manifest = FakeManifest()) : manifest_(std::move(manifest)) {}
 
   const model::Manifest& manifest() const override { return manifest_; }
+  // Before any other thread uses the model.
+  void SetHash(std::string hash) { manifest_.hash = std::move(hash); }
   int map_side() const override { return kFakeSide; }
 
   Answers Infer(absl::Span<const model::PreparedImage* const> images,
@@ -125,7 +127,7 @@ class FakeModel : public ServableModel {
     changed_.NotifyAll();
   }
 
-  const model::Manifest manifest_;
+  model::Manifest manifest_;
 
   Mutex mutex_;
   CondVar changed_;

@@ -39,6 +39,21 @@ inline model::Manifest WriteFakeVersion(const std::filesystem::path& store, cons
                              });
 }
 
+// Puts another version of that name and number, with another hash, in the place of
+// STORE/NAME/VERSION, as somebody who copies directories does.
+inline model::Manifest ReplaceFakeVersion(const std::filesystem::path& store,
+                                          const std::string& name, const std::string& version) {
+  model::Manifest manifest = StoredManifest(name, version);
+  manifest.metrics["image_auroc"] = 0.5;
+  const std::filesystem::path copy = store / name / "copy";
+  manifest = model::WriteVersion(copy, manifest, [](const std::filesystem::path& staging) {
+    testing::WriteText(staging / model::kModelFile, "other weights");
+  });
+  std::filesystem::remove_all(store / name / version);
+  std::filesystem::rename(copy, store / name / version);
+  return manifest;
+}
+
 // Makes a FakeModel of the manifest.
 inline absl::StatusOr<ModelHandle> LoadFake(const std::filesystem::path& directory) {
   try {

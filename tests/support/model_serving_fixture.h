@@ -52,6 +52,15 @@ class ModelServingFixture : public ::testing::Test {
     return models_->catalog.Find(model);
   }
 
+  // What the pointer of a model says, without hashes: "2", "2 before 1", "start 2", or "none".
+  std::string Pointer(const std::string& model) {
+    const auto pointer = VersionPointer::Read(root_ / model / kActivePointer);
+    if (!pointer.ok()) return absl::StrCat("error: ", pointer.status().ToString());
+    if (pointer->active.version.empty()) return "none";
+    return absl::StrCat(pointer->activated ? "" : "start ", pointer->active.version,
+                        pointer->before.version.empty() ? "" : " before ", pointer->before.version);
+  }
+
   void ExpectError(const std::string& model, absl::StatusCode code, const std::string& reason,
                    const ::testing::Matcher<std::string>& message) {
     const absl::Status status = models_->catalog.Acquire(model).status();

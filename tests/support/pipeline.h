@@ -40,6 +40,7 @@ class FakeStore {
       const std::filesystem::path directory = root_ / manifest.name / manifest.version;
       std::filesystem::create_directories(directory);
       std::ofstream(directory / model::kManifestFile) << model::ToJson(manifest);
+      model->SetHash(model::ReadManifest(directory).hash);
     }
   }
   ~FakeStore() { std::filesystem::remove_all(root_); }

@@ -22,6 +22,7 @@
 #include "model/network/probe.h"
 #include "model/network/weight_import.h"
 #include "model/picture/decode.h"
+#include "model/picture/mask.h"
 #include "model/spec/metrics.h"
 #include "model/training/train_run.h"
 #include "tests/support/dataset_files.h"

@@ -265,7 +265,7 @@ TEST(DetectorTest, AnImageWaitsUntilItsPixelsFitIntoTheBudget) {
   Pipeline pipeline(options);
   ByteBudget& budget = pipeline.detector.pixel_budget();
   auto others = std::make_unique<ByteBudget::Lease>(budget.Acquire(9'000));
-  Asked asked(pipeline, MarkedBmp(5, 30, 20));  // 600 pixels of 7 bytes
+  Asked asked(pipeline, MarkedBmp(5, 30, 20));  // 600 pixels of 11 bytes
   asked.Send();
   while (budget.waiting() == 0) std::this_thread::yield();
   EXPECT_EQ(asked.answers(), 0u);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -166,6 +167,21 @@ TEST(OpenDataset, ReadsLists) {
   EXPECT_EQ(Lines(Open(root / "dataset.csv")), expected);
   EXPECT_THAT(Open(root.path(), DatasetFormat::kCsv, {"dataset"}).categories,
               ElementsAre("dataset"));
+}
+
+TEST(OpenDataset, ReadsListsWithSemicolonsAndTabs) {
+  for (const char separator : {';', '\t'}) {
+    const TempDirectory root;
+    WriteFiles(root.path(), {"a, b.png", "c.png"});
+    std::string text =
+        "path|label|split\n"
+        "a, b.png|good|train\n"
+        "c.png|cut|test\n";
+    std::replace(text.begin(), text.end(), '|', separator);
+    WriteFile(root.path(), "dataset.csv", text);
+    EXPECT_THAT(Lines(Open(root.path())),
+                ElementsAre("dataset train a, b.png", "dataset test c.png cut"));
+  }
 }
 
 TEST(OpenDataset, AcceptsSpacesUtf8AndLinksInside) {

@@ -33,6 +33,10 @@ TEST(ParseCsv, ReadsFields) {
       {"\"a,\"\"\r\nb\",c\n", {{"a,\"\r\nb", "c"}}},
       {"\xEF\xBB\xBF\"a\"", {{"a"}}},
       {"a\rb", {{"a\rb"}}},
+      {"a;b\nc,d;e", {{"a", "b"}, {"c,d", "e"}}},
+      {"a\tb\nc;d\te,f", {{"a", "b"}, {"c;d", "e,f"}}},
+      {"\"a;\nb\",c\nd;e,f", {{"a;\nb", "c"}, {"d;e", "f"}}},
+      {"a\nb;c", {{"a"}, {"b;c"}}},
   };
   for (const auto& [text, rows] : cases) EXPECT_EQ(Fields(text), rows) << text;
 }
@@ -44,6 +48,7 @@ TEST(ParseCsv, ErrorsNameTheLine) {
       {"a\n\"b\nc\"d", {"list.csv:3:", "closing quote"}},
       {"a\nb\"c\"", {"list.csv:2:", "quote"}},
       {"a\n\xff", {"list.csv:2:", "UTF-8"}},
+      {"a,b;c\n", {"list.csv:1:", "semicolons"}},
       {std::string(64, ','), {"list.csv:1:", "64 columns"}},
   };
   for (const auto& [text, words] : cases) {

@@ -29,19 +29,20 @@ class MemoryRoomTest : public ::testing::Test {
   testing::TempDirectory root_;
 };
 
-TEST_F(MemoryRoomTest, IsWhatTheMachineHas) {
+TEST_F(MemoryRoomTest, FreeIsTheMemoryOfTheMachine) {
   EXPECT_EQ(HostMemoryAt(root_.path()).free, 8000u * 1024);
   WriteGroup("max\n", "123\n", "inactive_file 5\n");
   EXPECT_EQ(HostMemoryAt(root_.path()).free, 8000u * 1024) << "a group without a limit";
 }
 
-TEST_F(MemoryRoomTest, IsWhatTheControlGroupAllows) {
+TEST_F(MemoryRoomTest, FreeIsAtMostTheLimitOfTheControlGroup) {
   WriteGroup("1000000\n", "900000\n", "anon 1\ninactive_file 300000\nactive_file 7\n");
-  EXPECT_EQ(HostMemoryAt(root_.path()).free, 400000u) << "files that were read can be given up";
+  EXPECT_EQ(HostMemoryAt(root_.path()).free, 400000u) << "inactive file caches count as free";
   WriteGroup("1000000\n", "1200000\n", "");
   EXPECT_EQ(HostMemoryAt(root_.path()).free, 0u);
   WriteGroup("1000000000000\n", "0\n", "");
-  EXPECT_EQ(HostMemoryAt(root_.path()).free, 8000u * 1024) << "more than the machine has";
+  EXPECT_EQ(HostMemoryAt(root_.path()).free, 8000u * 1024)
+      << "the limit is above the memory of the machine";
 }
 
 TEST_F(MemoryRoomTest, ASystemdUnitLimitsIt) {
@@ -54,17 +55,17 @@ TEST_F(MemoryRoomTest, ASystemdUnitLimitsIt) {
   EXPECT_EQ(HostMemoryAt(root_.path()).free, 100000u);
 }
 
-TEST_F(MemoryRoomTest, WhatCannotBeReadIsNoShortage) {
+TEST_F(MemoryRoomTest, UnreadableFiguresDoNotLimit) {
   fs::remove_all(root_ / "proc");
   EXPECT_GT(HostMemoryAt(root_.path()).free, uint64_t{1} << 50);
 }
 
-TEST_F(MemoryRoomTest, WhatTheProcessKeepsCanBeTakenAgain) {
+TEST_F(MemoryRoomTest, MemoryThatTheAllocatorKeepsIsAvailable) {
   EXPECT_EQ((MemoryRoom{.allocated = 10, .reserved = 30, .free = 5}).available(), 25u);
   EXPECT_EQ((MemoryRoom{.allocated = 30, .reserved = 10, .free = 5}).available(), 5u);
 }
 
-TEST(HostMemoryTest, KnowsThisMachine) {
+TEST(HostMemoryTest, ReadsTheFiguresOfThisMachine) {
   const MemoryRoom room = HostMemory();
   EXPECT_GT(room.allocated, 0u);
   EXPECT_GE(room.reserved, room.allocated);

@@ -21,7 +21,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class ModelLifecycleTest : public ModelServingFixture {};
+class ModelLifecycleTest : public ModelServingFixture {
+ protected:
+  // The reason for which a rollback fails; "" when it succeeds.
+  std::string RollBackReason(const std::string& name) {
+    return GetDetails(models_->lifecycle.RollBack(name, std::nullopt).status()).reason;
+  }
+};
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -86,29 +92,28 @@ TEST_F(ModelLifecycleTest, ARollbackNeedsNoLoad) {
   for (const char* version : {"1", "2"}) WriteFakeVersion(root_.path(), "pcb", version);
   WriteText(root_ / "pcb/active", "1\n");
   Start();
-  EXPECT_EQ(GetDetails(models_->lifecycle.Replaced("pcb").status()).reason, "NO_VERSION_BEFORE");
+  EXPECT_EQ(RollBackReason("pcb"), "NO_VERSION_BEFORE");
   ASSERT_TRUE(models_->lifecycle.Activate("pcb", "2", std::nullopt).ok());
   loader_ = [](const fs::path&) { return absl::InternalError("nothing needs to be loaded"); };
   for (const char* version : {"1", "2"}) {
-    const auto replaced = models_->lifecycle.Replaced("pcb");
-    ASSERT_TRUE(replaced.ok()) << replaced.status();
-    EXPECT_EQ(replaced->version, version);
-    const auto swap = models_->lifecycle.Activate("pcb", replaced->version, replaced->active);
+    const auto swap = models_->lifecycle.RollBack("pcb", std::nullopt);
     ASSERT_TRUE(swap.ok()) << swap.status();
+    EXPECT_EQ(swap->version, version);
     EXPECT_EQ(Answering("pcb"), absl::StrCat("pcb@", version));
   }
-  EXPECT_EQ(models_->lifecycle.Replaced("brick").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(models_->lifecycle.RollBack("brick", std::nullopt).status().code(),
+            absl::StatusCode::kNotFound);
+  const absl::Status unexpected = models_->lifecycle.RollBack("pcb", "1").status();
+  EXPECT_EQ(unexpected.code(), absl::StatusCode::kAborted) << unexpected;
 }
 
 TEST_F(ModelLifecycleTest, AVersionThatServedWithoutAPointerCanBeRolledBackTo) {
   WriteFakeVersion(root_.path(), "pcb", "1");
   Start();
-  // By now the store would say that version 2 serves: there is no pointer, and it is the newest.
   WriteFakeVersion(root_.path(), "pcb", "2");
   ASSERT_TRUE(models_->lifecycle.Activate("pcb", "2", std::nullopt).ok());
-  const auto replaced = models_->lifecycle.Replaced("pcb");
-  ASSERT_TRUE(replaced.ok()) << replaced.status();
-  EXPECT_EQ(replaced->version, "1");
+  ASSERT_TRUE(models_->lifecycle.RollBack("pcb", std::nullopt).ok());
+  EXPECT_EQ(Answering("pcb"), "pcb@1");
 }
 
 TEST_F(ModelLifecycleTest, ThePreviousVersionIsKnownAfterARestart) {
@@ -118,11 +123,64 @@ TEST_F(ModelLifecycleTest, ThePreviousVersionIsKnownAfterARestart) {
   ASSERT_TRUE(models_->lifecycle.Activate("pcb", "2", std::nullopt).ok());
   Start();
   EXPECT_EQ(Answering("pcb"), "pcb@2");
-  EXPECT_EQ(models_->lifecycle.Replaced("pcb")->version, "1");
+  EXPECT_EQ(Pointer("pcb"), "2 before 1");
   fs::remove_all(root_ / "pcb/1");
-  const absl::Status gone = models_->lifecycle.Replaced("pcb").status();
+  const absl::Status gone = models_->lifecycle.RollBack("pcb", std::nullopt).status();
   EXPECT_EQ(gone.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(gone.message()), HasSubstr("pcb@1, is not in the store any more"));
+}
+
+TEST_F(ModelLifecycleTest, ARollbackNeverActivatesAVersionThatTookTheNumber) {
+  for (const char* version : {"1", "2"}) WriteFakeVersion(root_.path(), "pcb", version);
+  Start();
+  ASSERT_TRUE(models_->lifecycle.Activate("pcb", "1", std::nullopt).ok());
+  ASSERT_EQ(Pointer("pcb"), "1 before 2");
+  const model::Manifest other = ReplaceFakeVersion(root_.path(), "pcb", "2");
+  const absl::Status replaced = models_->lifecycle.RollBack("pcb", std::nullopt).status();
+  EXPECT_EQ(GetDetails(replaced).reason, "NO_VERSION_BEFORE") << replaced;
+  EXPECT_THAT(std::string(replaced.message()), HasSubstr("was replaced"));
+  EXPECT_EQ(Answering("pcb"), "pcb@1");
+  const auto swap = models_->lifecycle.Activate("pcb", "2", std::nullopt);
+  ASSERT_TRUE(swap.ok()) << swap.status();
+  EXPECT_EQ(swap->hash, other.hash) << "activated by its name it serves";
+}
+
+TEST_F(ModelLifecycleTest, ADeletionEndsTheRollbackAndKeepsTheNumber) {
+  for (const char* version : {"1", "2"}) WriteFakeVersion(root_.path(), "pcb", version);
+  WriteText(root_ / "pcb/active", "1\n");
+  Start();
+  ASSERT_TRUE(models_->lifecycle.Activate("pcb", "2", std::nullopt).ok());
+  ASSERT_TRUE(models_->lifecycle.RollBack("pcb", std::nullopt).ok());
+  ASSERT_TRUE(models_->lifecycle.Unload("pcb", "2").ok());
+  ASSERT_TRUE(models_->lifecycle.Delete("pcb", "2").ok());
+  EXPECT_EQ(Pointer("pcb"), "1");
+  EXPECT_EQ(RollBackReason("pcb"), "NO_VERSION_BEFORE");
+  EXPECT_EQ(model::NextVersion(root_ / "pcb"), "3");
+  WriteFakeVersion(root_.path(), "pcb", "3");
+  EXPECT_EQ(RollBackReason("pcb"), "NO_VERSION_BEFORE");
+  EXPECT_EQ(Answering("pcb"), "pcb@1");
+}
+
+TEST_F(ModelLifecycleTest, ARollbackIgnoresAVersionThatOnlyWasToServeAtTheStart) {
+  Start("pcb");
+  for (const char* version : {"1", "2"}) WriteFakeVersion(root_.path(), "pcb", version);
+  ASSERT_TRUE(store_.Pin("pcb").ok());
+  ASSERT_EQ(Pointer("pcb"), "start 2");
+  ASSERT_TRUE(models_->lifecycle.Activate("pcb", "1", "").ok());
+  EXPECT_EQ(Pointer("pcb"), "1");
+  EXPECT_EQ(RollBackReason("pcb"), "NO_VERSION_BEFORE");
+}
+
+TEST_F(ModelLifecycleTest, ALoadedVersionOfANewNameDoesNotAnswerTheName) {
+  WriteFakeVersion(root_.path(), "pcb", "1");
+  Start("pcb");
+  WriteFakeVersion(root_.path(), "brick", "1");
+  ASSERT_TRUE(models_->lifecycle.Load("brick", "1").ok());
+  EXPECT_EQ(Answering("brick@1"), "brick@1");
+  ExpectError("brick", absl::StatusCode::kNotFound, "MODEL_NOT_FOUND",
+              HasSubstr("brick@1 is in memory but was not activated"));
+  ASSERT_TRUE(models_->lifecycle.Activate("brick", "1", std::nullopt).ok());
+  EXPECT_EQ(Answering("brick"), "brick@1");
 }
 
 TEST_F(ModelLifecycleTest, ALoadedVersionStaysUntilItIsUnloaded) {
@@ -189,7 +247,7 @@ TEST_F(ModelLifecycleTest, AVersionThatIsActiveOnAnotherServerIsNotDeleted) {
   WriteText(root_ / "pcb/active", "1\n");
   Start();
   // As another server that shares the store does.
-  ASSERT_TRUE(ModelStore(root_.path()).SetActive("pcb", "2").ok());
+  ASSERT_TRUE(ModelStore(root_.path()).SetActive("pcb", {"2", ""}).ok());
   EXPECT_EQ(GetDetails(models_->lifecycle.Delete("pcb", "2").status()).reason, "MODEL_ACTIVE");
   EXPECT_TRUE(fs::exists(root_ / "pcb/2/manifest.json"));
 }
@@ -207,7 +265,7 @@ TEST_F(ModelLifecycleTest, AFailedActivationChangesNothing) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("the probe scored 0.5 instead of 0.1"));
   EXPECT_EQ(Answering("pcb"), "pcb@1");
   EXPECT_THAT(ListedStates(), ElementsAre("pcb@2 failed", "pcb@1 active default"));
-  EXPECT_EQ(testing::ReadText(root_ / "pcb/active"), "1\n");
+  EXPECT_EQ(Pointer("pcb"), "1");
   EXPECT_THAT(metrics_.Serialize(), HasSubstr("proad_model_swaps_total{result=\"failed\"} 1\n"));
 
   loader_ = LoadFake;
@@ -220,6 +278,7 @@ TEST_F(ModelLifecycleTest, ActivateFailsWhenThePointerCannotBeWritten) {
   WriteFakeVersion(root_.path(), "pcb", "1");
   Start();
   WriteFakeVersion(root_.path(), "pcb", "2");
+  fs::remove(root_ / "pcb/active");
   fs::create_directories(root_ / "pcb/active/in the way");
   EXPECT_FALSE(models_->lifecycle.Activate("pcb", "2", std::nullopt).ok());
   EXPECT_EQ(Answering("pcb"), "pcb@1");
@@ -281,7 +340,7 @@ TEST_F(ModelLifecycleTest, ActivatingTheActiveVersionWritesThePointerOnly) {
   EXPECT_EQ(swap->version, "1");
   EXPECT_EQ(swap->previous, "1");
   EXPECT_EQ(loads, 1);
-  EXPECT_EQ(testing::ReadText(root_ / "pcb/active"), "1\n");
+  EXPECT_EQ(Pointer("pcb"), "1");
   EXPECT_THAT(metrics_.Serialize(), HasSubstr("proad_model_swaps_total{result=\"ok\"} 0\n"));
 }
 

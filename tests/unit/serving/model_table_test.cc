@@ -29,8 +29,8 @@ StoredModel Stored(const std::string& name, const std::vector<std::string>& vers
 TEST(ModelTable, MergeAddsVersionsWithTheirManifests) {
   ModelTable table;
   ReadManifests read;
-  read.emplace(std::make_pair("pcb", "1"), ManifestOf("first"));
-  read.emplace(std::make_pair("pcb", "10"), absl::DataLossError("manifest.json is damaged"));
+  read[{"pcb", "1"}] = {ManifestOf("first"), std::nullopt};
+  read[{"pcb", "10"}] = {absl::DataLossError("manifest.json is damaged"), std::nullopt};
   table.Merge({Stored("pcb", {"10", "1"}, "1")}, read);
   EXPECT_THAT(table.models.at("pcb").NewestFirst(), ElementsAre("10", "1"));
   EXPECT_EQ(table.Find("pcb", "1")->state, ModelState::kStored);
@@ -51,7 +51,7 @@ TEST(ModelTable, MergeKeepsKnownEntriesAndDropsLostOnes) {
   ModelTable table;
   ReadManifests read;
   for (const char* version : {"1", "2", "3"}) {
-    read.emplace(std::make_pair("pcb", version), ManifestOf(version));
+    read[{"pcb", version}] = {ManifestOf(version), std::nullopt};
   }
   table.Merge({Stored("pcb", {"3", "2", "1"}, "3")}, read);
   table.Find("pcb", "1")->keep = true;
@@ -63,10 +63,53 @@ TEST(ModelTable, MergeKeepsKnownEntriesAndDropsLostOnes) {
   EXPECT_EQ(table.models.at("pcb").active.value(), "1");
 }
 
+TEST(ModelTable, MergeReturnsAVersionInMemoryThatHasAnotherHashInTheStore) {
+  ModelTable table;
+  ReadManifests read;
+  for (const char* version : {"1", "2"}) {
+    read[{"pcb", version}] = {ManifestOf(version), std::nullopt};
+  }
+  table.Merge({Stored("pcb", {"2", "1"}, "2")}, read);
+  table.models.at("pcb").decided = true;
+  for (const char* version : {"1", "2"}) {
+    table.Find("pcb", version)->handle = std::make_shared<FakeModel>();
+    table.Find("pcb", version)->state = ModelState::kLoaded;
+  }
+  table.Find("pcb", "2")->state = ModelState::kActive;
+
+  // Version 1 was only touched; version 2 is another one.
+  read[{"pcb", "2"}] = {ManifestOf("another"), std::nullopt};
+  const std::vector<ReplacedInStore> replaced = table.Merge({Stored("pcb", {"2", "1"}, "2")}, read);
+  ASSERT_EQ(replaced.size(), 1u);
+  EXPECT_EQ(replaced[0].version, "2");
+  EXPECT_EQ(replaced[0].hash, "2");
+  EXPECT_EQ(replaced[0].stored_hash, "another");
+  EXPECT_TRUE(replaced[0].active);
+  EXPECT_NE(replaced[0].handle, nullptr);
+  EXPECT_NE(table.Find("pcb", "1")->handle, nullptr);
+  EXPECT_EQ(table.Find("pcb", "2")->handle, nullptr);
+  EXPECT_EQ(table.Find("pcb", "2")->state, ModelState::kStored);
+  EXPECT_EQ(table.Find("pcb", "2")->hash(), "another");
+  EXPECT_EQ(table.Resolve({.name = "pcb", .version = ""}).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(ModelTable, MergeKeepsAVersionInMemoryWhoseManifestCannotBeRead) {
+  ModelTable table;
+  ReadManifests read;
+  read[{"pcb", "1"}] = {ManifestOf("first"), std::nullopt};
+  table.Merge({Stored("pcb", {"1"}, "1")}, read);
+  table.Find("pcb", "1")->handle = std::make_shared<FakeModel>();
+  read[{"pcb", "1"}] = {absl::DataLossError("manifest.json is damaged"), std::nullopt};
+  EXPECT_THAT(table.Merge({Stored("pcb", {"1"}, "1")}, read), IsEmpty());
+  EXPECT_NE(table.Find("pcb", "1")->handle, nullptr);
+  EXPECT_EQ(table.Find("pcb", "1")->hash(), "first");
+}
+
 TEST(ModelTable, MergeKeepsTheActiveVersionOfADecidedModel) {
   ModelTable table;
   ReadManifests read;
-  read.emplace(std::make_pair("pcb", "1"), ManifestOf("first"));
+  read[{"pcb", "1"}] = {ManifestOf("first"), std::nullopt};
   table.Merge({Stored("pcb", {"1"}, "1")}, read);
   table.models.at("pcb").decided = true;
   table.Merge({Stored("pcb", {"2", "1"}, "2")}, {});

@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::WriteText;
 
 class StartTest : public ModelServingFixture {};
@@ -125,18 +126,18 @@ TEST_F(StartTest, StopEndsTheStartAfterTheVersionInProgress) {
 TEST_F(PointerFollowerTest, ActivatesWhatAnotherServerActivated) {
   Start();
   EXPECT_FALSE(models_->follower.Follow(start_)) << "nothing has changed";
-  ASSERT_TRUE(other_.SetActive("pcb", "3").ok());
+  ASSERT_TRUE(other_.SetActive("pcb", {"3", ""}).ok());
   EXPECT_EQ(Answering("pcb"), "pcb@1") << "before the next look";
   EXPECT_TRUE(models_->follower.Follow(start_));
   EXPECT_EQ(Answering("pcb"), "pcb@3");
   EXPECT_EQ(Answering(""), "pcb@3");
   EXPECT_THAT(ListedStates(), ElementsAre("pcb@3 active default", "pcb@2 stored", "pcb@1 loaded"));
-  EXPECT_EQ(testing::ReadText(root_ / "pcb/active"), "3\nbefore 1\n") << "it only reads";
+  EXPECT_EQ(Pointer("pcb"), "3 before 1");
   EXPECT_FALSE(models_->follower.Follow(start_));
 
   // The other server rolls back: the version that stayed in memory needs no load.
   const int loads = loads_;
-  ASSERT_TRUE(other_.SetActive("pcb", "1").ok());
+  ASSERT_TRUE(other_.SetActive("pcb", {"1", ""}).ok());
   EXPECT_TRUE(models_->follower.Follow(start_));
   EXPECT_EQ(Answering("pcb"), "pcb@1");
   EXPECT_EQ(loads_, loads);
@@ -154,12 +155,12 @@ TEST_F(PointerFollowerTest, ActivatesANewNameOnceItHasAPointer) {
   Start("pcb");
   WriteFakeVersion(root_.path(), "brick", "1");
   EXPECT_FALSE(models_->follower.Follow(start_)) << "published but not activated";
-  ASSERT_TRUE(other_.SetActive("brick", "1").ok());
+  ASSERT_TRUE(other_.SetActive("brick", {"1", ""}).ok());
   EXPECT_TRUE(models_->follower.Follow(start_));
   EXPECT_EQ(Answering("brick"), "brick@1");
 }
 
-TEST_F(PointerFollowerTest, IgnoresANewerVersionWithoutAPointer) {
+TEST_F(PointerFollowerTest, IgnoresANewerVersion) {
   fs::remove(root_ / "pcb/active");
   Start();
   EXPECT_EQ(Answering("pcb"), "pcb@3");
@@ -171,7 +172,7 @@ TEST_F(PointerFollowerTest, IgnoresANewerVersionWithoutAPointer) {
 TEST_F(PointerFollowerTest, RetriesAVersionThatDoesNotLoadAfterGrowingPauses) {
   Start();
   broken_ = "2";
-  ASSERT_TRUE(other_.SetActive("pcb", "2").ok());
+  ASSERT_TRUE(other_.SetActive("pcb", {"2", ""}).ok());
   loads_ = 0;
   // Two hours of calls, two seconds apart.
   for (int i = 0; i < 3600; ++i) models_->follower.Follow(start_ + absl::Seconds(2 * i));
@@ -192,9 +193,9 @@ TEST_F(PointerFollowerTest, RetriesAVersionThatDoesNotLoadAfterGrowingPauses) {
 TEST_F(PointerFollowerTest, FollowsAnotherPointerAtOnceAfterAFailure) {
   Start();
   broken_ = "2";
-  ASSERT_TRUE(other_.SetActive("pcb", "2").ok());
+  ASSERT_TRUE(other_.SetActive("pcb", {"2", ""}).ok());
   EXPECT_FALSE(models_->follower.Follow(start_));
-  ASSERT_TRUE(other_.SetActive("pcb", "3").ok());
+  ASSERT_TRUE(other_.SetActive("pcb", {"3", ""}).ok());
   EXPECT_TRUE(models_->follower.Follow(start_));
   EXPECT_EQ(Answering("pcb"), "pcb@3");
 }
@@ -225,7 +226,7 @@ TEST_F(PointerFollowerTest, IgnoresADamagedPointer) {
 
 TEST_F(PointerFollowerTest, DoesNothingAfterStop) {
   Start();
-  ASSERT_TRUE(other_.SetActive("pcb", "2").ok());
+  ASSERT_TRUE(other_.SetActive("pcb", {"2", ""}).ok());
   models_->loader.Stop();
   EXPECT_FALSE(models_->follower.Follow(start_));
   EXPECT_EQ(Answering("pcb"), "pcb@1");
@@ -250,9 +251,99 @@ TEST_F(PointerFollowerTest, TwoServersOnOneStoreAgree) {
   second_thread.join();
   models_->follower.Follow(start_);
   second.follower.Follow(start_);
-  const std::string active = store_.Pointed("pcb").value();
+  const std::string active = store_.Pointer("pcb")->active.version;
   EXPECT_EQ(Answering("pcb"), absl::StrCat("pcb@", active));
   EXPECT_EQ(second.catalog.Acquire("pcb").value()->manifest().version, active);
+}
+
+TEST_F(PointerFollowerTest, ReplacesAVersionInMemoryThatAnotherServerReplacedInTheStore) {
+  WriteText(root_ / "pcb/active", "2\n");
+  Start();
+  const std::string old_hash = models_->catalog.Acquire("pcb").value()->manifest().hash;
+  // Another server rolls back, deletes version 2, gets a new version 2 and activates it.
+  ModelServing other({.memory = {{"cpu", [this] { return memory_; }}}}, other_, LoadFake, metrics_);
+  ASSERT_TRUE(other.scanner.Scan().ok());
+  other.follower.LoadActive([] {});
+  ASSERT_TRUE(other.lifecycle.Activate("pcb", "1", std::nullopt).ok());
+  const std::string new_hash = ReplaceFakeVersion(root_.path(), "pcb", "2").hash;
+  ASSERT_NE(new_hash, old_hash);
+  const auto swap = other.lifecycle.Activate("pcb", "2", std::nullopt);
+  ASSERT_TRUE(swap.ok()) << swap.status();
+  EXPECT_EQ(swap->hash, new_hash);
+
+  EXPECT_TRUE(models_->follower.Follow(start_));
+  EXPECT_EQ(models_->catalog.Acquire("pcb").value()->manifest().hash, new_hash);
+  EXPECT_EQ(models_->catalog.Acquire("pcb@2").value()->manifest().hash, new_hash);
+  EXPECT_EQ(Find("pcb@2")->manifest->hash, new_hash);
+  EXPECT_THAT(metrics_.Serialize(), Not(HasSubstr(old_hash)));
+}
+
+TEST_F(PointerFollowerTest, AReplacedVersionDoesNotServeBeforeItIsActivated) {
+  WriteText(root_ / "pcb/active", "2\n");
+  Start();
+  const std::string new_hash = ReplaceFakeVersion(root_.path(), "pcb", "2").hash;
+  EXPECT_TRUE(models_->follower.Follow(start_)) << "the old version leaves memory";
+  EXPECT_FALSE(models_->catalog.Ready());
+  ExpectError("pcb", absl::StatusCode::kFailedPrecondition, "VERSION_REPLACED",
+              AllOf(HasSubstr("pcb@2"), HasSubstr(new_hash)));
+  EXPECT_FALSE(models_->follower.Follow(start_ + absl::Hours(1)));
+  // Nor after a restart.
+  Start();
+  ExpectError("pcb", absl::StatusCode::kFailedPrecondition, "VERSION_REPLACED",
+              AllOf(HasSubstr("pcb/active"), HasSubstr(new_hash)));
+  ASSERT_TRUE(models_->lifecycle.Activate("pcb", "2", std::nullopt).ok());
+  EXPECT_EQ(models_->catalog.Acquire("pcb").value()->manifest().hash, new_hash);
+}
+
+TEST_F(PointerFollowerTest, TheStartPinsTheVersionThatServes) {
+  fs::remove(root_ / "pcb/active");
+  Start();
+  EXPECT_EQ(Answering("pcb"), "pcb@3");
+  EXPECT_EQ(Pointer("pcb"), "3");
+  WriteFakeVersion(root_.path(), "pcb", "4");
+  Start();
+  EXPECT_EQ(Answering("pcb"), "pcb@3");
+}
+
+TEST_F(PointerFollowerTest, AVersionServesThoughThePointerCannotBeWritten) {
+  fs::remove(root_ / "pcb/active");
+  fs::create_directories(root_ / "pcb/active/in the way");
+  Start();
+  EXPECT_EQ(Answering("pcb"), "pcb@3");
+  EXPECT_FALSE(models_->follower.Follow(start_));
+  EXPECT_EQ(Answering("pcb"), "pcb@3");
+}
+
+TEST_F(PointerFollowerTest, AJobDoesNotActivateAnImportedVersion) {
+  fs::remove(root_ / "pcb/active");
+  Start();
+  WriteFakeVersion(root_.path(), "pcb", "4");
+  ASSERT_TRUE(other_.Pin("pcb").ok()) << "as a trainer does at its start";
+  EXPECT_FALSE(models_->follower.Follow(start_));
+  EXPECT_EQ(Answering("pcb"), "pcb@3");
+}
+
+TEST_F(PointerFollowerTest, AJobDoesNotActivateAnImportedVersionOfANewName) {
+  Start("pcb");
+  WriteFakeVersion(root_.path(), "brick", "1");
+  ASSERT_TRUE(other_.Pin("brick").ok());
+  EXPECT_FALSE(models_->follower.Follow(start_));
+  ExpectError("brick", absl::StatusCode::kFailedPrecondition, "MODEL_NOT_LOADED",
+              HasSubstr("brick@1"));
+  // The version that the job publishes does not serve after a restart either.
+  WriteFakeVersion(root_.path(), "brick", "2");
+  Start("pcb");
+  EXPECT_EQ(Answering("brick"), "brick@1");
+  EXPECT_EQ(Pointer("brick"), "1");
+}
+
+TEST_F(PointerFollowerTest, TheStartAddsHashesToAPointerOfFormat1) {
+  WriteText(root_ / "pcb/active", "2\nbefore 1\n");
+  Start();
+  const auto pointer = VersionPointer::Read(root_ / "pcb/active");
+  ASSERT_TRUE(pointer.ok()) << pointer.status();
+  EXPECT_EQ(pointer->active, (PointedVersion{"2", Find("pcb@2")->manifest->hash}));
+  EXPECT_EQ(pointer->before, (PointedVersion{"1", Find("pcb@1")->manifest->hash}));
 }
 
 }  // namespace

@@ -25,18 +25,18 @@ class RecalibrationTest : public ::testing::Test {
        {.calibration = {0.5, 0.05, 40}, .rejected = 1, .created = absl::FromUnixSeconds(1e9)}}};
 };
 
-TEST_F(RecalibrationTest, WhatIsWrittenIsRead) {
+TEST_F(RecalibrationTest, ReadsWhatWasWritten) {
   EXPECT_EQ(file_, root_ / ".calibration/7.json");
-  EXPECT_TRUE(ReadRecalibrations(file_, kHash)->empty()) << "there is none";
+  EXPECT_TRUE(ReadRecalibrations(file_, kHash)->empty()) << "there is no file";
   Recalibrations thresholds = thresholds_;
   thresholds[""].created = absl::FromUnixSeconds(1'700'000'000);
   ASSERT_TRUE(WriteRecalibrations(file_, kHash, thresholds).ok());
   EXPECT_EQ(*ReadRecalibrations(file_, kHash), thresholds);
   EXPECT_TRUE(ReadRecalibrations(file_, std::string(64, 'b'))->empty())
-      << "of an earlier version of that name";
+      << "the file belongs to another version of that number";
 }
 
-TEST_F(RecalibrationTest, AStampTellsThatTheFileChanged) {
+TEST_F(RecalibrationTest, TheStampChangesWithTheFile) {
   EXPECT_EQ(StampOf(file_), std::nullopt);
   ASSERT_TRUE(WriteRecalibrations(file_, kHash, thresholds_).ok());
   const auto first = StampOf(file_);
@@ -46,7 +46,7 @@ TEST_F(RecalibrationTest, AStampTellsThatTheFileChanged) {
   EXPECT_NE(StampOf(file_), first);
 }
 
-TEST_F(RecalibrationTest, WhatIsDamagedIsNamed) {
+TEST_F(RecalibrationTest, ADamagedFileIsNamed) {
   ASSERT_TRUE(WriteRecalibrations(file_, kHash, thresholds_).ok());
   const std::string whole = testing::ReadText(file_);
   const auto damaged = [&](const std::string& text) {
@@ -69,7 +69,7 @@ TEST_F(RecalibrationTest, WhatIsDamagedIsNamed) {
   }
 }
 
-TEST_F(RecalibrationTest, WhatCannotBeWrittenIsSaid) {
+TEST_F(RecalibrationTest, AFailedWriteReturnsAnError) {
   testing::WriteText(root_ / ".calibration", "in the way");
   EXPECT_FALSE(WriteRecalibrations(file_, kHash, thresholds_).ok());
 }

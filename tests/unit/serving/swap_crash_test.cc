@@ -55,7 +55,7 @@ TEST(SwapCrash, TheNextServerServesThePointedVersion) {
     ASSERT_TRUE(WIFSIGNALED(status)) << "the child failed before it was killed";
     close(progress[0]);
 
-    const auto pointed = store.Pointed("pcb");
+    const auto pointed = store.Pointer("pcb");
     ASSERT_TRUE(pointed.ok()) << pointed.status();
     Metrics metrics;
     ModelServing next({}, store, LoadFake, metrics);
@@ -63,10 +63,11 @@ TEST(SwapCrash, TheNextServerServesThePointedVersion) {
     next.follower.LoadActive([] {});
     const auto handle = next.catalog.Acquire("pcb");
     ASSERT_TRUE(handle.ok()) << handle.status();
-    EXPECT_EQ((*handle)->manifest().version, *pointed);
-    const auto replaced = next.lifecycle.Replaced("pcb");
+    EXPECT_EQ((*handle)->manifest().version, pointed->active.version);
+    const auto replaced = store.Replaced("pcb");
     ASSERT_TRUE(replaced.ok()) << replaced.status();
-    EXPECT_EQ(replaced->version, *pointed == "1" ? "2" : "1") << "the version to roll back to";
+    EXPECT_EQ(replaced->version.version, pointed->active.version == "1" ? "2" : "1")
+        << "the version to roll back to";
   }
 }
 

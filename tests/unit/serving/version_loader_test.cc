@@ -35,8 +35,8 @@ int64_t Needed(const model::Manifest& manifest) {
 }
 
 TEST_F(VersionLoaderTest, RefusesAVersionThatDoesNotFit) {
-  const int64_t needed = Needed(WriteFakeVersion(root_.path(), "pcb", "2")) + kReserve;
   WriteFakeVersion(root_.path(), "pcb", "1");
+  const int64_t needed = Needed(WriteFakeVersion(root_.path(), "pcb", "2")) + kReserve;
   WriteText(root_ / "pcb/active", "1\n");
   Start();
   int loads = 0;
@@ -56,7 +56,7 @@ TEST_F(VersionLoaderTest, RefusesAVersionThatDoesNotFit) {
   }
   EXPECT_EQ(loads, 0);
   EXPECT_EQ(Answering("pcb"), "pcb@1");
-  EXPECT_EQ(store_.Pointed("pcb").value(), "1");
+  EXPECT_EQ(store_.Pointer("pcb")->active.version, "1");
   ++memory_.free;
   EXPECT_TRUE(models_->lifecycle.Activate("pcb", "2", std::nullopt).ok());
 }

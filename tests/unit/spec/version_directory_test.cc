@@ -66,8 +66,9 @@ TEST(WriteVersion, PublishesFilesDigestsAndManifest) {
     FillOneFile(staging);
     WriteText(staging / "probe.png", "");
   });
-  EXPECT_THAT(Tree(store.path()), ElementsAre("bolts", "bolts/1", "bolts/1/manifest.json",
-                                              "bolts/1/model.safetensors", "bolts/1/probe.png"));
+  EXPECT_THAT(Tree(store.path()),
+              ElementsAre("bolts", "bolts/.used-1", "bolts/1", "bolts/1/manifest.json",
+                          "bolts/1/model.safetensors", "bolts/1/probe.png"));
   EXPECT_EQ(written.files.at("model.safetensors").sha256, Sha256Hex("weights"));
   EXPECT_EQ(written.files.at("model.safetensors").bytes, 7);
   EXPECT_EQ(written.files.size(), 2u);
@@ -138,8 +139,8 @@ TEST(WriteVersion, OfManyWritersOneWins) {
   for (std::thread& writer : writers) writer.join();
   EXPECT_EQ(won, 1);
   EXPECT_EQ(refused, 7);
-  EXPECT_THAT(Tree(store.path()),
-              ElementsAre("bolts", "bolts/1", "bolts/1/manifest.json", "bolts/1/who"));
+  EXPECT_THAT(Tree(store.path()), ElementsAre("bolts", "bolts/.used-1", "bolts/1",
+                                              "bolts/1/manifest.json", "bolts/1/who"));
   EXPECT_NO_THROW(VerifyFiles(directory, ReadManifest(directory)));
 }
 
@@ -271,8 +272,84 @@ TEST(RemoveStale, RemovesOnlyWhatACrashLeftBehind) {
     EXPECT_TRUE(fs::exists(staging / "model.safetensors"));
   });
   EXPECT_EQ(RemoveStale(store.path()), 0);
-  EXPECT_THAT(Tree(store.path()), ElementsAre("1", "1/manifest.json", "1/model.safetensors"));
+  EXPECT_THAT(Tree(store.path()),
+              ElementsAre(".used-1", "1", "1/manifest.json", "1/model.safetensors"));
   EXPECT_EQ(RemoveStale(store / "missing"), 0);
+}
+
+// Publishes the next version.
+std::string PublishNext(const fs::path& folder) {
+  Manifest manifest = NewManifest();
+  manifest.version = NextVersion(folder);
+  WriteVersion(folder / manifest.version, manifest, FillOneFile);
+  return manifest.version;
+}
+
+TEST(NextVersion, NeverReturnsANumberTwice) {
+  const TempDirectory store;
+  const fs::path folder = store / "bolts";
+  EXPECT_EQ(NextVersion(folder), "1");
+  EXPECT_EQ(PublishNext(folder), "1");
+  EXPECT_EQ(PublishNext(folder), "2");
+  RemoveVersion(folder / "2");
+  EXPECT_EQ(PublishNext(folder), "3");
+  RemoveVersion(folder / "3");
+  RemoveVersion(folder / "1");
+  EXPECT_EQ(NextVersion(folder), "4") << "the model has no version any more";
+  EXPECT_THAT(Tree(folder), ElementsAre(".used-3"));
+}
+
+TEST(NextVersion, CountsVersionsThatWereCopiedOrRemovedByHand) {
+  const TempDirectory store;
+  for (const char* name : {"7", "2026-03", "nine"}) fs::create_directory(store / name);
+  EXPECT_EQ(NextVersion(store.path()), "8");
+  RemoveVersion(store / "7");
+  EXPECT_EQ(NextVersion(store.path()), "8") << "a copied version has no marker before";
+  EXPECT_EQ(PublishNext(store.path()), "8");
+  fs::remove_all(store / "8");
+  EXPECT_EQ(NextVersion(store.path()), "9");
+}
+
+TEST(WriteVersion, RefusesAUsedNumber) {
+  const TempDirectory store;
+  PublishNext(store.path());
+  PublishNext(store.path());
+  RemoveVersion(store / "2");
+  for (const char* version : {"2", "02"}) {
+    try {
+      Manifest manifest = NewManifest();
+      manifest.version = version;
+      WriteVersion(store / version, manifest, [](const fs::path&) { ADD_FAILURE(); });
+      ADD_FAILURE() << version;
+    } catch (const InvalidInput& error) {
+      EXPECT_EQ(error.reason(), "ALREADY_EXISTS");
+      EXPECT_THAT(error.what(), HasSubstr("version numbers up to 2 have been used"));
+    }
+  }
+  Manifest manifest = NewManifest();
+  manifest.version = "2-a";
+  EXPECT_NO_THROW(WriteVersion(store / "2-a", manifest, FillOneFile)) << "it is not a number";
+}
+
+TEST(WriteVersion, RefusesANumberThatWasUsedMeanwhile) {
+  const TempDirectory store;
+  Manifest manifest = NewManifest();
+  EXPECT_THROW(WriteVersion(store / "1", manifest,
+                            [&](const fs::path& staging) {
+                              FillOneFile(staging);
+                              PublishNext(store.path());
+                              RemoveVersion(store / "1");
+                            }),
+               InvalidInput);
+  EXPECT_THAT(Tree(store.path()), ElementsAre(".used-1"));
+}
+
+TEST(WriteVersion, AFailedPublicationFreesItsNumber) {
+  const TempDirectory store;
+  EXPECT_THROW(WriteVersion(store / "bolts" / "1", NewManifest(),
+                            [](const fs::path&) { throw std::runtime_error("stopped"); }),
+               std::runtime_error);
+  EXPECT_EQ(NextVersion(store / "bolts"), "1");
 }
 
 TEST(ListNames, ReturnsValidDirectoriesSorted) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "model/spec/preset.h"
+
 namespace proad::server {
 namespace {
 

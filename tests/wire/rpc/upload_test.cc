@@ -298,7 +298,8 @@ TEST_F(UploadTest, OneStreamADatasetAndSoManyAtOnce) {
   Upload first(server_), second(server_);
   for (const auto& [upload, id] : {std::pair(&first, "first"), {&second, "second"}}) {
     ASSERT_TRUE(upload->Send(StartOf(id)) && upload->SendFile("a.png", "one"));
-    AwaitTrue("a.png of the upload", [&] { return fs::exists(Files(id) / "a.png"); });
+    const fs::path file = Files(id) / "a.png";
+    AwaitTrue("a.png of the upload", [&] { return fs::exists(file); });
   }
   ExpectRefused(SendAll({StartOf("first")}), StatusCode::ABORTED, "start.dataset_id",
                 "another stream");

@@ -113,17 +113,33 @@ app.kubernetes.io/part-of: proad
 {{- int (floor (divf (mulf (float64 $number) (get $units (trimPrefix $number $text))) 1048576.0)) }}
 {{- end }}
 
-{{/* MiB that a pod with training needs at least: the server's own memory (deploy/README.md, "Memory"), and for each job
-that runs at once 2 GiB and training.feature_memory. */}}
+{{/* MiB that a pod with training needs at least: the memory bound of its server (server/memory_bound.h, with 512 MiB for
+models and the same defaults), and for each job that runs at once 2 GiB and training.feature_memory.
+Takes root, device, resources. */}}
 {{- define "proad.trainingMemory" -}}
-{{- $c := .Values.config }}
+{{- $c := .root.Values.config }}
 {{- $server := default dict $c.server }}
 {{- $admission := default dict $c.admission }}
+{{- $preprocessing := default dict $c.preprocessing }}
+{{- $batching := default dict $c.batching }}
 {{- $training := default dict $c.training }}
 {{- $messages := int (include "proad.mebibytes" (default "768MiB" $server.max_memory)) }}
 {{- $images := int (include "proad.mebibytes" (default "512MiB" $admission.max_bytes)) }}
-{{- $features := int (include "proad.mebibytes" (default "2GiB" $training.feature_memory)) }}
-{{- add 1024 $images $messages (div $messages 2) (mul (default 1 $training.concurrency) (add 2048 $features)) }}
+{{- $prepared := div (mul 3 (int (default 256 $admission.max_images))) 2 }}
+{{- $batches := 0 }}
+{{- if eq .device "cpu" }}
+{{- $cores := int (default "4" (include "proad.requestedCores" .resources)) }}
+{{- $workers := int (default (min $cores 16) $batching.workers) }}
+{{- $batches = mul 64 $workers (int (default 4 $batching.max_batch)) }}
+{{- end }}
+{{- $job := add 2048 (int (include "proad.mebibytes" (default "2GiB" $training.feature_memory))) }}
+{{- $sum := add 1024 (div (mul 3 $messages) 2) $images $prepared $batches (mul (int (default 1 $training.concurrency)) $job) }}
+{{- if $preprocessing.max_bytes }}
+{{- add $sum (int (include "proad.mebibytes" $preprocessing.max_bytes)) }}
+{{- else }}
+{{- /* By default pixels may take an eighth of the whole. */}}
+{{- div (add (mul $sum 8) 6) 7 }}
+{{- end }}
 {{- end }}
 
 {{/* Time for a pod to end: the lame duck, the drain, one second of refusing and one of
