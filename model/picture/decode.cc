@@ -27,12 +27,12 @@ void CheckLimits(const ImageHeader& header, const ImageLimits& limits) {
   const std::string what =
       std::string(NameOf(header.format)) + " file of " + SizeText(header.width, header.height);
   if (header.width > limits.max_side || header.height > limits.max_side) {
-    throw InvalidInput(
+    throw InvalidImage(
         "encoded", "IMAGE_TOO_LARGE",
         what + "; at most " + std::to_string(limits.max_side) + " pixels a side are accepted");
   }
   if (header.width * header.height > limits.max_pixels) {
-    throw InvalidInput(
+    throw InvalidImage(
         "encoded", "IMAGE_TOO_LARGE",
         what + "; at most " + std::to_string(limits.max_pixels) + " pixels are accepted");
   }
@@ -103,7 +103,7 @@ int64_t MaxDecodeBytes(int64_t pixels) { return pixels * kMaxDecodeBytesPerPixel
 Image DecodeImage(std::span<const uint8_t> bytes, const ImageLimits& limits,
                   DecodeDiagnostics* diagnostics) {
   if (static_cast<int64_t>(bytes.size()) > limits.max_bytes) {
-    throw InvalidInput("encoded", "IMAGE_BYTES_TOO_LARGE",
+    throw InvalidImage("encoded", "IMAGE_BYTES_TOO_LARGE",
                        "a file of " + std::to_string(bytes.size()) + " bytes; at most " +
                            std::to_string(limits.max_bytes) + " bytes are accepted");
   }
