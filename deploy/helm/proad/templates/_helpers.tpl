@@ -125,6 +125,7 @@ Takes root, device, resources. */}}
 {{- $training := default dict $c.training }}
 {{- $messages := int (include "proad.mebibytes" (default "768MiB" $server.max_memory)) }}
 {{- $images := int (include "proad.mebibytes" (default "512MiB" $admission.max_bytes)) }}
+{{- $answers := mul 2 (int (include "proad.mebibytes" (default "256MiB" $admission.max_output_bytes))) }}
 {{- $prepared := div (mul 3 (int (default 256 $admission.max_images))) 2 }}
 {{- $batches := 0 }}
 {{- if eq .device "cpu" }}
@@ -133,7 +134,7 @@ Takes root, device, resources. */}}
 {{- $batches = mul 64 $workers (int (default 4 $batching.max_batch)) }}
 {{- end }}
 {{- $job := add 2048 (int (include "proad.mebibytes" (default "2GiB" $training.feature_memory))) }}
-{{- $sum := add 1024 (div (mul 3 $messages) 2) $images $prepared $batches (mul (int (default 1 $training.concurrency)) $job) }}
+{{- $sum := add 1024 (div (mul 3 $messages) 2) $images $answers $prepared $batches (mul (int (default 1 $training.concurrency)) $job) }}
 {{- if $preprocessing.max_bytes }}
 {{- add $sum (int (include "proad.mebibytes" $preprocessing.max_bytes)) }}
 {{- else }}
