@@ -38,11 +38,11 @@ std::string CheckMinimum(const MetricMinimum& minimum, const Evaluation& candida
   const std::string what = Describe(minimum.metric, minimum.category);
   const Metric* const metric = candidate.Find(minimum.metric, minimum.category);
   if (metric == nullptr) {
-    return what + " was not measured; at least " + Text(minimum.minimum, 4) + " is required";
+    return what + " was not measured, but at least " + Text(minimum.minimum, 4) + " is required";
   }
   if (metric->value >= minimum.minimum) return "";
   const auto [value, least] = Texts(metric->value, minimum.minimum);
-  return what + " is " + value + "; at least " + least + " is required";
+  return what + " is " + value + ", but at least " + least + " is required";
 }
 
 std::string CheckNotWorse(const std::string& name, const std::string& category, double tolerance,

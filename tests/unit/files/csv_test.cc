@@ -44,7 +44,7 @@ TEST(ParseCsv, ReadsFields) {
 TEST(ParseCsv, ErrorsNameTheLine) {
   const std::map<std::string, std::vector<std::string>> cases = {
       {"a,b\nc\n", {"list.csv:2:", "1 fields", "2"}},
-      {"a\n\n\"b\nc", {"list.csv:3:", "never closed"}},
+      {"a\n\n\"b\nc", {"list.csv:3:", "without a closing quote"}},
       {"a\n\"b\nc\"d", {"list.csv:3:", "closing quote"}},
       {"a\nb\"c\"", {"list.csv:2:", "quote"}},
       {"a\n\xff", {"list.csv:2:", "UTF-8"}},

@@ -175,17 +175,17 @@ TEST(TorchArchive, RefusesInvalidPrograms) {
     const char* says;
   } cases[] = {
       {"", "the pickle is truncated (byte 2 of the pickle)"},
-      {".", "takes a value that is not there"},
-      {"(.", "takes a value that is not there"},
-      {"}(.", "takes a value that is not there"},
-      {"}s.", "takes a value that is not there"},
-      {"t.", "takes a mark that is not there"},
+      {".", "pops a value from an empty stack"},
+      {"(.", "pops a value from an empty stack"},
+      {"}(.", "pops a value from an empty stack"},
+      {"}s.", "pops a value from an empty stack"},
+      {"t.", "pops a mark that was never set"},
       {"}(Nu.", "sets a key without a value"},
       {"NNNs.", "does not have a dict where one must be"},
       {"]NNs.", "does not have a dict where one must be"},
       {"N(Ne.", "does not have a list where one must be"},
-      {"hA.", "takes memo 65, never stored"},
-      {"j\xff\xff\xff\xff.", "takes memo 4294967295, never stored"},
+      {"hA.", "reads memo 65, which was never stored"},
+      {"j\xff\xff\xff\xff.", "reads memo 4294967295, which was never stored"},
       {"(q", "the pickle is truncated"},
       {"X\xff\xff\xff\xff"
        "a.",
@@ -276,7 +276,7 @@ TEST(TorchArchive, NamesDamagedEntries) {
   };
   EXPECT_EQ(with({}), "no error");
   EXPECT_THAT(with({.method = 8}), AllOf(HasSubstr("entry \"a/data/0\" is compressed"),
-                                         HasSubstr("save the weights again with torch.save")));
+                                         HasSubstr("Save the weights again with torch.save")));
   EXPECT_THAT(with({.flags = 1}), HasSubstr("entry \"a/data/0\" is encrypted"));
   EXPECT_THAT(with({.crc_xor = 1}), HasSubstr("entry \"a/data/0\" does not match its checksum"));
   EXPECT_THAT(with({.size_off_by = 1'000'000}), HasSubstr("entry \"a/data/0\" lies at byte"));
