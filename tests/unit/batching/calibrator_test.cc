@@ -66,7 +66,7 @@ TEST_F(CalibratorTest, TooFewImagesAreRefusedBeforeAnyIsScored) {
   const absl::Status status = Calibrate(0.1).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()),
-              AllOf(HasSubstr("\"gear\" has 3 pictures"), HasSubstr("needs at least 10")));
+              AllOf(HasSubstr("\"gear\" has 3 images"), HasSubstr("needs at least 10")));
   EXPECT_TRUE(pipeline_.model->Seen().empty());
 }
 

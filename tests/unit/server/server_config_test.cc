@@ -112,6 +112,7 @@ TEST(ServerConfig, EveryKeyReachesItsOwnMember) {
                                                      {"training.nice", "4"},
                                                      {"training.threads", "8"},
                                                      {"training.feature_memory", "3GiB"},
+                                                     {"training.memory_limit", "4GiB"},
                                                      {"training.checkpoint_interval", "26s"},
                                                      {"training.max_crashes", "24"},
                                                      {"training.keep_ended", "25h"},
