@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "model/spec/manifest.h"
+#include "server/batching/output_size.h"
 #include "server/util/control_group.h"
 #include "server/util/cores.h"
 #include "server/util/quote.h"
@@ -131,6 +132,7 @@ std::vector<Option> ConfigOptions(Config& c) {
 
       Option::Integer("admission.max_images", c.admission.max_images, 1, 1'000'000),
       Option::Bytes("admission.max_bytes", c.admission.max_bytes, 1 << 10, 1LL << 40),
+      Option::Bytes("admission.max_output_bytes", c.output.max_bytes, 16 << 20, 1LL << 40),
 
       Option::Integer("preprocessing.threads", c.preprocessing_threads, 0, 1024),
       Option::Bytes("preprocessing.max_bytes", c.detector.pixel_bytes, 0, 1LL << 40),
@@ -146,6 +148,7 @@ std::vector<Option> ConfigOptions(Config& c) {
 
       Option::Time("detect.default_deadline", c.detector.default_deadline, absl::Milliseconds(1),
                    absl::Hours(1)),
+      Option::Integer("detect.max_output_pixels", c.detector.max_output_pixels, 1, 200'000'000),
       Option::Integer("detect.stream_window", c.stream_window, 1, 4096),
 
       Option::Switch("training.enabled", c.training.enabled),
@@ -222,6 +225,13 @@ absl::Status Validate(const Config& config) {
     errors.push_back(absl::StrCat("admission.max_bytes: ", config.admission.max_bytes,
                                   " is too little for an image of image.max_bytes (", image_bytes,
                                   "); expected at least that"));
+  }
+  if (const int64_t largest = LargestOutputBytes(config.detector.max_output_pixels);
+      config.output.max_bytes < largest) {
+    errors.push_back(absl::StrCat("admission.max_output_bytes: ", config.output.max_bytes,
+                                  " is too little for an answer of detect.max_output_pixels (",
+                                  config.detector.max_output_pixels, "); expected at least ",
+                                  largest));
   }
   if (config.endpoint.max_memory < 2 * int64_t{config.endpoint.max_message_bytes}) {
     errors.push_back(absl::StrCat("server.max_memory: ", config.endpoint.max_memory,

@@ -13,6 +13,7 @@
 #include "server/batching/admission.h"
 #include "server/batching/detector.h"
 #include "server/batching/dynamic_batcher.h"
+#include "server/batching/output_budget.h"
 #include "server/batching/worker_pool.h"
 #include "server/jobs/train_scheduler.h"
 #include "server/serving/model_serving.h"
@@ -28,7 +29,7 @@ namespace proad::server {
 struct EndpointOptions {
   std::string listen = "127.0.0.1:50051";         // gRPC; port 0 picks one
   std::string metrics_listen = "127.0.0.1:9464";  // HTTP, /metrics; port 0 picks one, "" for none
-  int max_message_bytes = 33 << 20;  // of a request; gRPC refuses larger ones without reading them
+  int max_message_bytes = 64 << 20;  // of a request; gRPC refuses larger ones without reading them
   int max_calls_per_connection = 1024;               // at once; further calls wait at the client
   absl::Duration keepalive_time = absl::Minutes(2);  // a silent connection is pinged after this
   absl::Duration keepalive_timeout = absl::Seconds(20);  // and closed without an answer within this
@@ -80,6 +81,7 @@ struct Config {
   int preprocessing_threads = 0;                 // decode, resize, draw; 0: see Resolve
   Detector::Options detector{.pixel_bytes = 0};  // 0: see Resolve
   Admission::Options admission;
+  OutputBudget::Options output;
   DynamicBatcher::Options batching{.batch = {.max_batch = 0}};  // 0: see Resolve
   WorkerPool::Options workers{.workers = 0};                    // 0: see Resolve
   int stream_window = 16;  // frames of one DetectStream that are read and not answered yet

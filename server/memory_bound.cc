@@ -68,6 +68,7 @@ MemoryBound ComputeMemoryBound(const ResolvedConfig& config, const StoredModels&
                     {"models", in_memory + 3 * models.largest_version},
                     {"gRPC", static_cast<uint64_t>(c.endpoint.max_memory) * 3 / 2},
                     {"images", static_cast<uint64_t>(c.admission.max_bytes)},
+                    {"answers", 2 * static_cast<uint64_t>(c.output.max_bytes)},
                     {"prepared images", images * kPreparedImage},
                     {"pixels", static_cast<uint64_t>(pixels)},
                     {"batches", on_cpu ? in_batches * kActivations : 0}}};

@@ -35,6 +35,8 @@ struct MemoryBound {
 //              version while one is loaded. On a GPU only the latter
 //   gRPC       1.5 server.max_memory
 //   images     admission.max_bytes
+//   answers    2 admission.max_output_bytes: gRPC holds a serialized copy of an answer that it
+//              writes
 //   prepared   admission.max_images times 1.5 MiB: the input of the network and its anomaly map,
 //              up to 448 x 448
 //   pixels     preprocessing.max_bytes, or Detector::MaxPixelBytes if that is more

@@ -15,6 +15,7 @@
 #include "absl/time/clock.h"
 #include "server/memory_bound.h"
 #include "server/telemetry/log.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -130,10 +131,12 @@ Server::Server(const ResolvedConfig& config, ModelLoader loader, std::function<v
       store_(config_.store),
       models_(config_.models, store_, std::move(loader), metrics_),
       admission_(config_.admission, metrics_),
+      output_budget_(config_.output, metrics_),
       batcher_(config_.batching, metrics_),
       preprocessing_({.name = "preprocess", .threads = config_.preprocessing_threads}),
       administration_(Administration()),
-      detector_(config_.detector, models_.catalog, admission_, preprocessing_, batcher_, metrics_),
+      detector_(config_.detector, models_.catalog, admission_, output_budget_, preprocessing_,
+                batcher_, metrics_),
       workers_(config_.workers, config.device, batcher_, metrics_, [this] { health_.Update(); }),
       detection_service_({.stream_window = config_.stream_window}, detector_, authorizer_,
                          metrics_),
@@ -178,7 +181,7 @@ absl::Status Server::StartTraining(const ResolvedConfig& config, DeviceResolver 
   const TrainingOptions& options = config_.training;
   if (!options.enabled) return absl::OkStatus();
   const auto activate = [this](const std::string& name, const std::string& version) {
-    return SwapVersion(name, version, std::nullopt).status();
+    return ActivationAttempt(SwapVersion(name, version, std::nullopt).status(), leaving_);
   };
   TrainScheduler::Options jobs = options.jobs;
   jobs.server_memory =
@@ -218,7 +221,7 @@ absl::StatusOr<model::Dataset> Server::OpenPictures(
   }
   return MakeError(absl::StatusCode::kUnimplemented,
                    "this server reads no datasets (training.enabled is false)",
-                   {.reason = "NOT_OFFERED"});
+                   {.reason = reason::kNotOffered});
 }
 
 absl::Status Server::Listen() {

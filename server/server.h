@@ -115,6 +115,7 @@ class Server {
   const ModelStore store_;
   ModelServing models_;
   Admission admission_;
+  OutputBudget output_budget_;
   DynamicBatcher batcher_;
   ThreadPool preprocessing_;
   ThreadPool administration_;  // calls that read the disk

@@ -6,6 +6,20 @@
 #include "model/files/text.h"
 
 namespace proad::model {
+namespace {
+
+constexpr size_t kMaxNamedColumns = 8;
+
+// The first columns of a header in quotes, for a message.
+std::string NamesOf(const std::vector<std::string>& columns) {
+  std::string names;
+  for (size_t i = 0; i < std::min(columns.size(), kMaxNamedColumns); ++i) {
+    names += (i == 0 ? "" : ", ") + Quote(columns[i]);
+  }
+  return names + (columns.size() > kMaxNamedColumns ? ", ..." : "");
+}
+
+}  // namespace
 
 CsvTable::CsvTable(DatasetRoot& root, const std::string& name, const DatasetOptions& options)
     : name_(name),
@@ -20,7 +34,8 @@ void CsvTable::CheckColumns(const std::vector<std::string>& required,
   const std::vector<std::string>& columns = rows_.front().fields;
   for (const std::string& column : required) {
     if (std::count(columns.begin(), columns.end(), column) == 0)
-      RefuseDataset("CSV_COLUMN", name_ + ":1: the column \"" + column + "\" is missing");
+      RefuseDataset("CSV_COLUMN", name_ + ":1: the column \"" + column +
+                                      "\" is missing; the header has " + NamesOf(columns));
   }
   for (const std::string& column : columns) {
     const bool known = std::count(required.begin(), required.end(), column) > 0 ||

@@ -25,9 +25,9 @@ namespace fs = std::filesystem;
 // The header of a complete image within the limits. Throws InvalidInput.
 ImageHeader Inspect(std::span<const uint8_t> bytes, const ImageLimits& limits) {
   const auto refuse = [](const std::string& message) {
-    throw InvalidInput("encoded", "IMAGE_TOO_LARGE", message);
+    throw InvalidImage("encoded", "IMAGE_TOO_LARGE", message);
   };
-  if (bytes.empty()) throw InvalidInput("encoded", "IMAGE_EMPTY", "the file is empty (0 bytes)");
+  if (bytes.empty()) throw InvalidImage("encoded", "IMAGE_EMPTY", "the file is empty (0 bytes)");
   if (bytes.size() > static_cast<size_t>(limits.max_bytes))
     refuse("the file has more than " + std::to_string(limits.max_bytes) + " bytes");
   const ImageHeader header = ReadImageHeader(bytes);

@@ -1,7 +1,7 @@
 // The errors that model/ throws. Each message names what was wrong, where, and what would be right.
 //
-// LibTorch throws c10::Error for wrong shapes and devices. The server translates all of them to
-// status codes.
+// LibTorch throws c10::Error for wrong shapes and devices (model/network/torch_failure.h). The
+// server translates all of them in one place: server/util/exception_status.h.
 #pragma once
 
 #include <stdexcept>
@@ -23,6 +23,34 @@ class InvalidInput : public std::invalid_argument {
  private:
   std::string field_;
   std::string reason_;
+};
+
+// The bytes are not a valid image: damaged, empty, too large, or of an unknown format. The reason
+// begins with IMAGE_, except that of UnreadableImage.
+class InvalidImage : public InvalidInput {
+ public:
+  using InvalidInput::InvalidInput;
+};
+
+// An image file of a dataset cannot be read or decoded.
+class UnreadableImage : public InvalidImage {
+ public:
+  UnreadableImage(std::string field, const std::string& message)
+      : InvalidImage(std::move(field), "UNREADABLE_IMAGE", message) {}
+};
+
+// The dataset is not the one that a training job started with.
+class DatasetChanged : public InvalidInput {
+ public:
+  DatasetChanged(std::string field, const std::string& message)
+      : InvalidInput(std::move(field), "DATASET_CHANGED", message) {}
+};
+
+// A score or an anomaly map has a value that is not finite.
+class NonFiniteScore : public InvalidInput {
+ public:
+  NonFiniteScore(std::string field, const std::string& message)
+      : InvalidInput(std::move(field), "SCORE_NOT_FINITE", message) {}
 };
 
 // A stored file is truncated, damaged, hostile, or of another format.

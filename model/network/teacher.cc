@@ -106,11 +106,10 @@ VisionTransformer LoadVisionTransformer(const TensorFile& file) {
       VisionTransformer network(imported.config);
       LoadEncoder(*network, imported);
       return network;
-    } catch (const InvalidInput& error) {
-      if (error.reason() != "PRESET_MISMATCH") {
-        throw InvalidInput("teacher", "TEACHER_UNKNOWN", error.what());
-      }
+    } catch (const PresetMismatch& error) {
       mismatch = error;
+    } catch (const InvalidInput& error) {
+      throw InvalidInput("teacher", "TEACHER_UNKNOWN", error.what());
     }
   }
   throw InvalidInput("teacher", "TEACHER_UNKNOWN", mismatch->what());

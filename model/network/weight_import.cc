@@ -117,20 +117,18 @@ void CheckWidth(const TensorFile& file, const std::string& name, const EncoderCo
   if (it == file.tensors.end() || it->second.shape.empty()) return;  // reported as missing later
   const int64_t stored = it->second.shape.back();
   if (stored == config.width) return;
-  throw InvalidInput("preset", "PRESET_MISMATCH",
-                     file.source + ": the weights are " + std::to_string(stored) +
-                         " wide (tensor " + Describe(name, it->second) +
-                         "), but the network asked for is " + std::to_string(config.width) +
-                         " wide; for this width use " + PresetsOfWidth(config.kind, stored));
+  throw PresetMismatch(file.source + ": the weights are " + std::to_string(stored) +
+                       " wide (tensor " + Describe(name, it->second) +
+                       "), but the network asked for is " + std::to_string(config.width) +
+                       " wide; for this width use " + PresetsOfWidth(config.kind, stored));
 }
 
 void CheckKind(const TensorFile& file, const EncoderNames& names, EncoderKind kind) {
   if (names.kind() == kind) return;
-  throw InvalidInput("preset", "PRESET_MISMATCH",
-                     file.source + ": the weights are those of a " + TraitsOf(names.kind()).words +
-                         ", which is the encoder of " + PresetsOfKind(names.kind()) +
-                         "; the network asked for has a " + TraitsOf(kind).words +
-                         ", the encoder of " + PresetsOfKind(kind));
+  throw PresetMismatch(file.source + ": the weights are those of a " +
+                       TraitsOf(names.kind()).words + ", which is the encoder of " +
+                       PresetsOfKind(names.kind()) + "; the network asked for has a " +
+                       TraitsOf(kind).words + ", the encoder of " + PresetsOfKind(kind));
 }
 
 // Side of the square grid of the stored positions. `otherwise` if they are not those of a square

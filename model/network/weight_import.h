@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "model/files/error.h"
 #include "model/files/tensor_file.h"
 #include "model/network/encoder.h"
 #include "model/network/pro_ad.h"
@@ -20,6 +21,13 @@
 #include "model/spec/encoder_names.h"
 
 namespace proad::model {
+
+// The weights are those of another preset. Field "preset", reason PRESET_MISMATCH.
+class PresetMismatch : public InvalidInput {
+ public:
+  explicit PresetMismatch(const std::string& message)
+      : InvalidInput("preset", "PRESET_MISMATCH", message) {}
+};
 
 // The encoder of a file, under official names.
 struct ImportedEncoder {
@@ -32,11 +40,10 @@ struct ImportedEncoder {
 // Copies the tensors that `config` needs. Blocks after the last tap, the final norm, the mask token
 // and classification heads may be in the file; they are ignored.
 //
-// Throws InvalidInput (field "preset", reason PRESET_MISMATCH) that names the right preset for an
-// encoder of another kind or width, and (field "encoder", reason ENCODER_UNKNOWN) for an unknown
-// naming scheme. Throws CorruptFile for other tensors that are missing, unknown, of another shape
-// or element type, or not finite. The message names the first of them with their shapes and the
-// expected ones.
+// Throws PresetMismatch, which names the right preset, for an encoder of another kind or width, and
+// InvalidInput (field "encoder", reason ENCODER_UNKNOWN) for an unknown naming scheme. Throws
+// CorruptFile for other tensors that are missing, unknown, of another shape or element type, or not
+// finite. The message names the first of them with their shapes and the expected ones.
 ImportedEncoder ImportEncoder(const TensorFile& file, const EncoderConfig& config);
 
 // Copies the tensors into `encoder`, converted to float32. Throws InvalidInput (field "encoder",

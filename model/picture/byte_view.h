@@ -27,7 +27,7 @@ class ByteView {
   }
   void Require(uint64_t at, uint64_t count) const {
     if (!Holds(at, count)) {
-      throw InvalidInput("encoded", "IMAGE_DECODE_FAILED",
+      throw InvalidImage("encoded", "IMAGE_DECODE_FAILED",
                          std::string(what_) + " file is truncated: it has " +
                              std::to_string(bytes_.size()) + " bytes, but " +
                              std::to_string(count) + " more are needed at byte " +
@@ -47,10 +47,10 @@ class ByteView {
 
   // Throws InvalidInput (field "encoded"). The message begins with the format.
   [[noreturn]] void Damaged(const std::string& message) const {
-    throw InvalidInput("encoded", "IMAGE_DECODE_FAILED", std::string(what_) + " file: " + message);
+    throw InvalidImage("encoded", "IMAGE_DECODE_FAILED", std::string(what_) + " file: " + message);
   }
   [[noreturn]] void Unsupported(const std::string& message) const {
-    throw InvalidInput("encoded", "IMAGE_FORMAT_UNSUPPORTED",
+    throw InvalidImage("encoded", "IMAGE_FORMAT_UNSUPPORTED",
                        std::string(what_) + " file: " + message);
   }
 

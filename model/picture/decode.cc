@@ -17,7 +17,7 @@
 namespace proad::model {
 namespace {
 
-constexpr int64_t kMaxDecodeBytesPerPixel = 18;
+constexpr int64_t kMaxDecodeBytesPerPixel = 12;
 
 std::string SizeText(int64_t width, int64_t height) {
   return std::to_string(width) + " x " + std::to_string(height) + " pixels";
@@ -27,12 +27,12 @@ void CheckLimits(const ImageHeader& header, const ImageLimits& limits) {
   const std::string what =
       std::string(NameOf(header.format)) + " file of " + SizeText(header.width, header.height);
   if (header.width > limits.max_side || header.height > limits.max_side) {
-    throw InvalidInput(
+    throw InvalidImage(
         "encoded", "IMAGE_TOO_LARGE",
         what + "; at most " + std::to_string(limits.max_side) + " pixels a side are accepted");
   }
   if (header.width * header.height > limits.max_pixels) {
-    throw InvalidInput(
+    throw InvalidImage(
         "encoded", "IMAGE_TOO_LARGE",
         what + "; at most " + std::to_string(limits.max_pixels) + " pixels are accepted");
   }
@@ -74,15 +74,15 @@ int64_t DecodeBytesPerPixel(const ImageHeader& header) {
   const bool deep = header.bits_per_sample > 8;
   switch (header.format) {
     case ImageFormat::kJpeg:
-      return header.progressive ? 13 : 7;  // 2 bytes a coefficient
+      return header.progressive ? 11 : 5;  // 2 bytes a coefficient
     case ImageFormat::kPng:
-      return deep ? 10 : 7;
+      return deep ? 10 : 5;  // all 16 bit samples of an interlaced image
     case ImageFormat::kBmp:
-      return 7;
+      return 11;  // OpenCV's image, and a copy of the file where its pixel offset is wrong
     case ImageFormat::kTiff:
-      return deep ? kMaxDecodeBytesPerPixel : 12;  // one strip may hold all pixels
+      return deep ? kMaxDecodeBytesPerPixel : 8;  // one strip may hold all samples
     case ImageFormat::kWebP:
-      return 12;
+      return kMaxDecodeBytesPerPixel;  // libwebp's and OpenCV's image
   }
   return kMaxDecodeBytesPerPixel;
 }
@@ -103,7 +103,7 @@ int64_t MaxDecodeBytes(int64_t pixels) { return pixels * kMaxDecodeBytesPerPixel
 Image DecodeImage(std::span<const uint8_t> bytes, const ImageLimits& limits,
                   DecodeDiagnostics* diagnostics) {
   if (static_cast<int64_t>(bytes.size()) > limits.max_bytes) {
-    throw InvalidInput("encoded", "IMAGE_BYTES_TOO_LARGE",
+    throw InvalidImage("encoded", "IMAGE_BYTES_TOO_LARGE",
                        "a file of " + std::to_string(bytes.size()) + " bytes; at most " +
                            std::to_string(limits.max_bytes) + " bytes are accepted");
   }

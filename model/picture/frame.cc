@@ -40,12 +40,12 @@ constexpr PixelFormatTraits kFormats[] = {
 void CheckSize(const FrameView& frame, const ImageLimits& limits) {
   const auto check_side = [&](const char* field, int64_t side) {
     if (side <= 0) {
-      throw InvalidInput(
+      throw InvalidImage(
           field, "IMAGE_EMPTY",
           std::string(field) + " is " + std::to_string(side) + "; at least 1 pixel is needed");
     }
     if (side > limits.max_side) {
-      throw InvalidInput(field, "IMAGE_TOO_LARGE",
+      throw InvalidImage(field, "IMAGE_TOO_LARGE",
                          std::string(field) + " is " + std::to_string(side) + "; at most " +
                              std::to_string(limits.max_side) + " pixels a side are accepted");
     }
@@ -53,13 +53,13 @@ void CheckSize(const FrameView& frame, const ImageLimits& limits) {
   check_side("frame.width", frame.width);
   check_side("frame.height", frame.height);
   if (frame.width * frame.height > limits.max_pixels) {
-    throw InvalidInput("frame.width", "IMAGE_TOO_LARGE",
+    throw InvalidImage("frame.width", "IMAGE_TOO_LARGE",
                        "a frame of " + std::to_string(frame.width) + " x " +
                            std::to_string(frame.height) + " pixels; at most " +
                            std::to_string(limits.max_pixels) + " pixels are accepted");
   }
   if (static_cast<int64_t>(frame.data.size()) > limits.max_bytes) {
-    throw InvalidInput("frame.data", "IMAGE_BYTES_TOO_LARGE",
+    throw InvalidImage("frame.data", "IMAGE_BYTES_TOO_LARGE",
                        "frame.data has " + std::to_string(frame.data.size()) + " bytes; at most " +
                            std::to_string(limits.max_bytes) + " are accepted");
   }

@@ -17,8 +17,7 @@ namespace proad::model {
 namespace {
 
 [[noreturn]] void Refuse(const std::filesystem::path& path, const std::string& why) {
-  throw InvalidInput("dataset", "UNREADABLE_IMAGE",
-                     "the image " + Quote(path.string()) + " cannot be read: " + why);
+  throw UnreadableImage("dataset", "the image " + Quote(path.string()) + " cannot be read: " + why);
 }
 
 }  // namespace

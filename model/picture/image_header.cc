@@ -120,7 +120,7 @@ ImageFormat Recognise(std::span<const uint8_t> bytes) {
     std::snprintf(hex, sizeof(hex), " %02X", bytes[i]);
     begin += hex;
   }
-  throw InvalidInput(
+  throw InvalidImage(
       "encoded", "IMAGE_FORMAT_UNSUPPORTED",
       "the bytes are not a JPEG, PNG, BMP, TIFF or WebP file; they begin with" + begin);
 }
@@ -149,10 +149,10 @@ const char* NameOf(ImageFormat format) {
 }
 
 ImageHeader ReadImageHeader(std::span<const uint8_t> bytes) {
-  if (bytes.empty()) throw InvalidInput("encoded", "IMAGE_EMPTY", "the image has no bytes");
+  if (bytes.empty()) throw InvalidImage("encoded", "IMAGE_EMPTY", "the image has no bytes");
   const ImageHeader header = ReadHeaderOf(Recognise(bytes), bytes);
   if (header.width == 0 || header.height == 0) {
-    throw InvalidInput("encoded", "IMAGE_EMPTY",
+    throw InvalidImage("encoded", "IMAGE_EMPTY",
                        std::string(NameOf(header.format)) + " file: the image has " +
                            std::to_string(header.width) + " columns and " +
                            std::to_string(header.height) + " rows");
@@ -161,7 +161,7 @@ ImageHeader ReadImageHeader(std::span<const uint8_t> bytes) {
 }
 
 void ThrowUndecodable(const ImageHeader& header, const std::string& why) {
-  throw InvalidInput("encoded", "IMAGE_DECODE_FAILED",
+  throw InvalidImage("encoded", "IMAGE_DECODE_FAILED",
                      std::string(NameOf(header.format)) + " file of " +
                          std::to_string(header.width) + " x " + std::to_string(header.height) +
                          " pixels cannot be decoded: " + why);

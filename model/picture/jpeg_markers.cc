@@ -72,7 +72,7 @@ class MarkerWalk {
       const uint8_t* begin = bytes_.data() + at_;
       const void* found = std::memchr(begin, 0xFF, bytes_.size() - at_);
       if (found == nullptr) {
-        throw InvalidInput("encoded", "IMAGE_DECODE_FAILED",
+        throw InvalidImage("encoded", "IMAGE_DECODE_FAILED",
                            "JPEG file is truncated: its " + std::to_string(bytes_.size()) +
                                " bytes end without an end-of-image marker");
       }

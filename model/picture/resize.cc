@@ -267,7 +267,7 @@ AxisWeights::Window Span(const AxisWeights& axis) {
 void CheckPixels(const Image& image) {
   if (image.width < 1 || image.height < 1 ||
       image.pixels.size() != size_t{3} * image.width * image.height) {
-    throw InvalidInput("image", "IMAGE_EMPTY",
+    throw InvalidImage("image", "IMAGE_EMPTY",
                        "an image of " + std::to_string(image.width) + " x " +
                            std::to_string(image.height) + " pixels with " +
                            std::to_string(image.pixels.size()) +

@@ -28,9 +28,8 @@ void Check(const std::vector<double>& scores, double budget) {
   }
   for (size_t i = 0; i < scores.size(); ++i) {
     if (!std::isfinite(scores[i])) {
-      throw InvalidInput("good_scores", "SCORE_NOT_FINITE",
-                         "score " + std::to_string(i) + " of the good images is " +
-                             Show(scores[i]) + "; it must be finite");
+      throw NonFiniteScore("good_scores", "score " + std::to_string(i) + " of the good images is " +
+                                              Show(scores[i]) + "; it must be finite");
     }
   }
 }

@@ -18,9 +18,8 @@ void CheckFinite(std::span<const float> scores) {
   const auto bad =
       std::find_if(scores.begin(), scores.end(), [](float s) { return !std::isfinite(s); });
   if (bad != scores.end()) {
-    throw InvalidInput("scores", "SCORE_NOT_FINITE",
-                       "score " + std::to_string(bad - scores.begin()) + " is " +
-                           std::to_string(*bad) + "; only finite scores can be ranked");
+    throw NonFiniteScore("scores", "score " + std::to_string(bad - scores.begin()) + " is " +
+                                       std::to_string(*bad) + "; only finite scores can be ranked");
   }
 }
 

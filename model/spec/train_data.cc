@@ -93,9 +93,9 @@ TrainData OpenTrainData(const TrainSpec& spec, const ImageLimits& limits) {
                        "masks of the dataset cannot be used: " + Listed(report.bad_masks));
   }
   if (!report.unreadable.empty() && !spec.skip_unreadable) {
-    throw InvalidInput("dataset", "UNREADABLE_IMAGE",
-                       "images of the dataset cannot be read: " + Listed(report.unreadable) +
-                           "; repair or remove them, or set skip_unreadable");
+    throw UnreadableImage("dataset",
+                          "images of the dataset cannot be read: " + Listed(report.unreadable) +
+                              "; repair or remove them, or set skip_unreadable");
   }
   LeaveOut(report.unreadable, data);
   CheckTrainable(data.dataset);

@@ -27,10 +27,9 @@ constexpr char kStagingPrefix[] = ".staging-";  // never a valid name, so never 
 constexpr int kUntouchedSeconds = 24 * 60 * 60;
 
 [[noreturn]] void RefuseExisting(const fs::path& directory) {
-  throw InvalidInput("version", "ALREADY_EXISTS",
-                     directory.string() +
-                         " already exists, and a published version never changes; choose another "
-                         "version");
+  throw VersionExists(directory.string() +
+                      " already exists, and a published version never changes; choose another "
+                      "version");
 }
 
 bool Exists(const fs::path& path) {

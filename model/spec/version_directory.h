@@ -16,9 +16,17 @@
 #include <string>
 #include <vector>
 
+#include "model/files/error.h"
 #include "model/spec/manifest.h"
 
 namespace proad::model {
+
+// The store has a version with this number. Field "version", reason ALREADY_EXISTS.
+class VersionExists : public InvalidInput {
+ public:
+  explicit VersionExists(const std::string& message)
+      : InvalidInput("version", "ALREADY_EXISTS", message) {}
+};
 
 // Publishes `directory`. Calls `fill` with an empty directory; `fill` writes the files of the
 // version into it (only regular files with names that the manifest allows, not manifest.json). Then
@@ -27,8 +35,8 @@ namespace proad::model {
 //
 // Creates the parent of `directory` if needed; the parent's parent must exist.
 //
-// Throws InvalidInput with reason ALREADY_EXISTS (field "version") if `directory` exists
-// or its name is a number that was used before, InvalidInput for a manifest that ReadManifest would refuse, FileError (for example a full disk),
+// Throws VersionExists if `directory` exists or its name is a number that was used before,
+// InvalidInput for a manifest that ReadManifest would refuse, FileError (for example a full disk),
 // and the exceptions of `fill`. After an exception nothing is left behind.
 Manifest WriteVersion(const std::filesystem::path& directory, Manifest manifest,
                       const std::function<void(const std::filesystem::path& staging)>& fill);

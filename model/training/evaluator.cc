@@ -99,9 +99,9 @@ ScoredPicture Score(const FrozenProAd& model, const Sample& sample, PreparedImag
   const auto is_finite = [](float value) { return std::isfinite(value); };
   if (!is_finite(picture.score) ||
       !std::all_of(picture.map.begin(), picture.map.end(), is_finite)) {
-    throw InvalidInput("scores", "SCORE_NOT_FINITE",
-                       "picture " + sample.name + " is scored " + std::to_string(picture.score) +
-                           ", or its map has such a value; a sound network gives finite ones");
+    throw NonFiniteScore("scores",
+                         "picture " + sample.name + " is scored " + std::to_string(picture.score) +
+                             ", or its map has such a value; a sound network gives finite ones");
   }
   return picture;
 }

@@ -195,8 +195,8 @@ class Run {
     try {
       each(sample);
       return true;
-    } catch (const InvalidInput& error) {
-      if (error.reason() != "UNREADABLE_IMAGE" || !spec_.skip_unreadable) throw;
+    } catch (const UnreadableImage&) {
+      if (!spec_.skip_unreadable) throw;
       return false;
     }
   }
@@ -236,9 +236,10 @@ class Run {
     if (processes_.rank() == 0) {
       if (const auto restored = RestoreTraining(context_.directory, trainer)) position = *restored;
       if (position.data_fingerprint != data_.fingerprint) {
-        throw InvalidInput("dataset", "DATASET_CHANGED",
-                           "the dataset's pictures are not those that the job started with; bring "
-                           "them back, or start a new job");
+        throw DatasetChanged(
+            "dataset",
+            "the dataset's pictures are not those that the job started with; bring "
+            "them back, or start a new job");
       }
     }
     if (!processes_.AgreesWithFirst(data_.fingerprint + " " + std::to_string(features_->size()))) {
@@ -388,9 +389,8 @@ class Run {
         Manifest next = NewManifest();
         next.version = NextVersion(versions);
         manifest = SaveCheckpoint(subject_.model, next, ProbePicture(), versions / next.version);
-      } catch (const InvalidInput& raced) {
-        // Another job of this model took the number first.
-        if (raced.reason() != "ALREADY_EXISTS") throw;
+      } catch (const VersionExists&) {
+        // Another job of this model took the number first: try the next one.
       }
     }
     outcome_.version = manifest.version;

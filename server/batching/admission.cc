@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -33,7 +34,7 @@ absl::Status LateError(absl::Duration wait, absl::Duration remaining, absl::Dura
       absl::StrCat("an answer would take about ", text(wait), ", and the deadline leaves ",
                    text(std::max(remaining, absl::ZeroDuration())),
                    "; the image was not inspected"),
-      {.reason = "DEADLINE_UNATTAINABLE", .retry_after = retry_after});
+      {.reason = reason::kDeadlineUnattainable, .retry_after = retry_after});
 }
 
 }  // namespace
@@ -85,14 +86,15 @@ absl::StatusOr<Admission::Ticket> Admission::Admit(int64_t bytes, absl::Time dea
     if (stopped_) {
       rejected = &metrics_.rejected.draining;
       error = MakeError(absl::StatusCode::kUnavailable, "the server is shutting down; try another",
-                        {.reason = "DRAINING", .retry_after = absl::ZeroDuration()});
+                        {.reason = reason::kDraining, .retry_after = absl::ZeroDuration()});
     } else if (in_flight_ >= options_.max_images) {
       rejected = &metrics_.rejected.queue_full;
-      error = FullError("QUEUE_FULL", absl::StrCat(in_flight_, " images are in flight, the limit"),
+      error = FullError(reason::kQueueFull,
+                        absl::StrCat(in_flight_, " images are in flight, the limit"),
                         options_.max_images, drain_.For(in_flight_));
     } else if (bytes > options_.max_bytes - bytes_) {
       rejected = &metrics_.rejected.bytes_full;
-      error = FullError("BYTES_FULL",
+      error = FullError(reason::kBytesFull,
                         absl::StrCat(bytes_, " bytes of images are in flight and ", bytes,
                                      " more would exceed the limit of ", options_.max_bytes),
                         options_.max_bytes, drain_.For(in_flight_));

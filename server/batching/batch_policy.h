@@ -19,7 +19,7 @@ struct BatchOptions {
   absl::Duration max_delay = absl::Milliseconds(5);
   // true: an idle worker takes the waiting images at once. false: it waits for a full batch or
   // max_delay. false pays where a batch takes the same time whatever its size, and about max_batch
-  // clients each wait for their answer (server/decisions/0090-idle-workers-take-at-once.md).
+  // clients each wait for their answer (server/decisions/0057-idle-workers-take-at-once.md).
   bool take_when_idle = true;
   // Without take_when_idle: an idle worker does not wait while no other admitted image is on its
   // way to the batcher.

@@ -13,9 +13,10 @@
 #include "absl/time/clock.h"
 #include "model/picture/image_file.h"
 #include "model/spec/calibration.h"
-#include "server/serving/model_errors.h"
+#include "server/util/exception_status.h"
 #include "server/util/mutex.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -59,7 +60,7 @@ absl::Status CheckEnough(const std::map<std::string, int64_t>& images, double bu
         absl::StrCat("category ", Quote(category), " has ", count,
                      " images of good parts, and a false-reject budget of ", budget,
                      " needs at least ", needed, "; add images, or allow more false rejects"),
-        {.reason = "TOO_FEW_IMAGES",
+        {.reason = reason::kTooFewImages,
          .field = "false_reject_budget",
          .metadata = {{"category", category}, {"needed", absl::StrCat(needed)}}});
   }
@@ -74,9 +75,8 @@ absl::Status WithImageName(const absl::Status& status, const std::string& name) 
 
 // Whether the server may accept the image a little later.
 bool IsFull(const absl::Status& status) {
-  const std::string reason = GetDetails(status).reason;
-  return reason == "QUEUE_FULL" || reason == "BYTES_FULL" || reason == "DEADLINE_UNATTAINABLE" ||
-         absl::IsDeadlineExceeded(status);
+  return absl::IsDeadlineExceeded(status) ||
+         (absl::IsResourceExhausted(status) && GetDetails(status).retry_after.has_value());
 }
 
 }  // namespace

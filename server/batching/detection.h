@@ -12,6 +12,7 @@
 #include "model/picture/heatmap.h"
 #include "model/picture/preprocess.h"
 #include "server/batching/inference_task.h"
+#include "server/batching/output_budget.h"
 #include "server/batching/verdict.h"
 #include "server/serving/servable_model.h"
 
@@ -73,8 +74,9 @@ struct Detection {
   std::optional<model::EncodedHeatmap> heatmap;
   model::HeatmapEncoding heatmap_encoding = model::HeatmapEncoding::kFloat32;  // of `heatmap`
   std::optional<Overlay> overlay;
-  model::Box inspected_area;  // in pixels of the image
-  int width = 0;              // of the image
+  OutputBudget::Reservation output;  // of heatmap and overlay: keep it until they are written
+  model::Box inspected_area;         // in pixels of the image
+  int width = 0;                     // of the image
   int height = 0;
   StageTimes times;
 };

@@ -1,20 +1,21 @@
 #include "server/batching/detector.h"
 
 #include <algorithm>
-#include <exception>
-#include <new>
 #include <utility>
 #include <vector>
 
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "model/files/error.h"
 #include "model/picture/decode.h"
 #include "model/picture/frame.h"
 #include "model/picture/heatmap.h"
+#include "model/picture/image_header.h"
 #include "model/picture/preprocess.h"
 #include "model/picture/resize.h"
+#include "server/batching/output_size.h"
+#include "server/util/exception_status.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -25,23 +26,22 @@ constexpr int64_t kMapBytesPerPixel = 12;
 // The blended image, and its PNG file while it grows.
 constexpr int64_t kOverlayBytesPerPixel = 9;
 
+absl::Status ProcessingFailed(absl::string_view what) {
+  return MakeError(absl::StatusCode::kInternal,
+                   absl::StrCat("the image could not be processed: ", what),
+                   {.reason = reason::kProcessingFailed});
+}
+
 // Calls `step`; an exception of model/ becomes a status.
 template <typename Step>
 absl::Status Guarded(Step step) {
   try {
     step();
     return absl::OkStatus();
-  } catch (const model::InvalidInput& error) {
-    return MakeError(absl::StatusCode::kInvalidArgument, error.what(),
-                     {.reason = error.reason(), .field = error.field()});
-  } catch (const std::bad_alloc&) {
-    return MakeError(absl::StatusCode::kResourceExhausted,
-                     "the server's memory does not suffice for this image",
-                     {.reason = "OUT_OF_MEMORY"});
-  } catch (const std::exception& error) {
-    return MakeError(absl::StatusCode::kInternal,
-                     absl::StrCat("the image could not be processed: ", error.what()),
-                     {.reason = "PROCESSING_FAILED"});
+  } catch (...) {
+    const TranslatedException error = TranslateCurrentException();
+    if (error.kind != ExceptionKind::kUnknown) return error.status;
+    return ProcessingFailed(error.status.message());
   }
 }
 
@@ -60,6 +60,42 @@ VerdictLabel LabelOf(Verdict verdict) {
 Admission::Ending EndingOf(const absl::Status& status) {
   if (status.ok()) return Admission::Ending::kInspected;
   return absl::IsDeadlineExceeded(status) ? Admission::Ending::kExpired : Admission::Ending::kOther;
+}
+
+// Reads the size that the image claims, in pixels, without decoding it.
+void ReadSize(const DetectQuery& query, int64_t& width, int64_t& height) {
+  if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
+    width = frame->width;
+    height = frame->height;
+    return;
+  }
+  const model::ImageHeader header =
+      model::ReadImageHeader(std::get<std::span<const uint8_t>>(query.image));
+  width = header.width;
+  height = header.height;
+}
+
+bool IsWithin(const model::ImageLimits& limits, int64_t width, int64_t height) {
+  return width > 0 && height > 0 && width <= limits.max_side && height <= limits.max_side &&
+         width * height <= limits.max_pixels;
+}
+
+absl::Status OutputTooLarge(int64_t width, int64_t height, int64_t limit) {
+  return MakeError(
+      absl::StatusCode::kInvalidArgument,
+      absl::StrCat("outputs.resolution: ORIGINAL asks for ", width, " x ", height,
+                   " pixels; at most ", limit,
+                   " are possible (detect.max_output_pixels); ask for the resolution MODEL"),
+      {.reason = reason::kOutputTooLarge,
+       .field = "outputs.resolution",
+       .metadata = {{"max_output_pixels", absl::StrCat(limit)}}});
+}
+
+int64_t OutputBytes(const Detection& detection) {
+  int64_t bytes = 0;
+  if (detection.heatmap) bytes += static_cast<int64_t>(detection.heatmap->data.size());
+  if (detection.overlay) bytes += static_cast<int64_t>(detection.overlay->png.size());
+  return bytes;
 }
 
 // `diagnostics`: as for DecodeImage.
@@ -119,10 +155,12 @@ struct Detector::Call {
 };
 
 Detector::Detector(const Options& options, const ModelCatalog& catalog, Admission& admission,
-                   ThreadPool& pool, DynamicBatcher& batcher, Metrics& metrics)
+                   OutputBudget& output_budget, ThreadPool& pool, DynamicBatcher& batcher,
+                   Metrics& metrics)
     : options_(options),
       catalog_(catalog),
       admission_(admission),
+      output_budget_(output_budget),
       pool_(pool),
       batcher_(batcher),
       metrics_(metrics),
@@ -167,6 +205,28 @@ absl::Status Detector::Admit(Call& call) {
       PickThreshold(manifest, recalibrated.get(), call.query.category, call.query.threshold);
   if (!threshold.ok()) return threshold.status();
   call.detection.threshold = *threshold;
+  return ReserveOutput(call);
+}
+
+absl::Status Detector::ReserveOutput(Call& call) {
+  const DetectOutputs& outputs = call.query.outputs;
+  if (!outputs.any()) return absl::OkStatus();
+  int64_t width = call.detection.model->map_side();
+  int64_t height = width;
+  if (outputs.grid == Grid::kOriginal) {
+    if (absl::Status status = Guarded([&] { ReadSize(call.query, width, height); }); !status.ok()) {
+      return status;
+    }
+    // Prepare refuses the image: it has no output.
+    if (!IsWithin(options_.image, width, height)) return absl::OkStatus();
+    if (width * height > options_.max_output_pixels) {
+      return OutputTooLarge(width, height, options_.max_output_pixels);
+    }
+  }
+  absl::StatusOr<OutputBudget::Reservation> reserved =
+      output_budget_.Reserve(MaxOutputBytes(outputs, width, height), admission_.drain_time());
+  if (!reserved.ok()) return reserved.status();
+  call.detection.output = *std::move(reserved);
   return absl::OkStatus();
 }
 
@@ -287,14 +347,12 @@ void Detector::Postprocess(Call& call) {
     }
   });
   // The model has inspected the image, so a fault that appears now is the server's.
-  if (absl::IsInvalidArgument(status)) {
-    status =
-        MakeError(absl::StatusCode::kInternal, status.message(), {.reason = "PROCESSING_FAILED"});
-  }
+  if (absl::IsInvalidArgument(status)) status = ProcessingFailed(status.message());
   if (!status.ok()) {
     Finish(call, std::move(status));
     return;
   }
+  detection.output.ShrinkTo(OutputBytes(detection));
   detection.times.postprocess = absl::Now() - start;
   metrics_.stage_seconds.postprocess.Observe(absl::ToDoubleSeconds(detection.times.postprocess));
   Finish(call, std::move(detection));

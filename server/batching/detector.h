@@ -12,6 +12,7 @@
 #include "server/batching/admission.h"
 #include "server/batching/detection.h"
 #include "server/batching/dynamic_batcher.h"
+#include "server/batching/output_budget.h"
 #include "server/serving/model_catalog.h"
 #include "server/telemetry/metrics.h"
 #include "server/util/byte_budget.h"
@@ -29,13 +30,16 @@ class Detector {
   struct Options {
     model::ImageLimits image;
     absl::Duration default_deadline = absl::Seconds(30);  // of a query without a deadline
+    // Pixels of a heatmap or overlay with the resolution of the image.
+    int64_t max_output_pixels = 25'000'000;
     // Bytes that the threads of the pool use at once for pixels. A single image may need more; it
     // is then processed alone.
     int64_t pixel_bytes = 512 << 20;
   };
 
   Detector(const Options& options, const ModelCatalog& catalog, Admission& admission,
-           ThreadPool& pool, DynamicBatcher& batcher, Metrics& metrics);
+           OutputBudget& output_budget, ThreadPool& pool, DynamicBatcher& batcher,
+           Metrics& metrics);
   Detector(const Detector&) = delete;
   Detector& operator=(const Detector&) = delete;
 
@@ -46,9 +50,11 @@ class Detector {
   // deadline and the cancel flag are checked before the image is decoded and until the batch is
   // cut. After that the query is answered with its result.
   //   INVALID_ARGUMENT     the image (field "encoded" or "frame....", reasons of
-  //                        model/picture/image.h)
+  //                        model/picture/image.h), or an answer with too many pixels
+  //                        (OUTPUT_TOO_LARGE)
   //   NOT_FOUND            model, version or category
-  //   RESOURCE_EXHAUSTED   admission (QUEUE_FULL, BYTES_FULL, DEADLINE_UNATTAINABLE), or memory
+  //   RESOURCE_EXHAUSTED   admission (QUEUE_FULL, BYTES_FULL, DEADLINE_UNATTAINABLE), answers that
+  //                        are not yet written (OUTPUT_FULL), or memory
   //   DEADLINE_EXCEEDED, CANCELLED   while it waited
   //   UNAVAILABLE          model not ready, or draining
   //   INTERNAL             the model failed
@@ -74,6 +80,8 @@ class Detector {
   struct Call;
 
   absl::Status Admit(Call& call);
+  // Reserves the memory of heatmap and overlay.
+  absl::Status ReserveOutput(Call& call);
   void Preprocess(std::shared_ptr<Call> call);
   absl::Status Prepare(Call& call) const;
   // A refusal of the batcher, with the time to wait before the next attempt.
@@ -85,6 +93,7 @@ class Detector {
   const Options options_;
   const ModelCatalog& catalog_;
   Admission& admission_;
+  OutputBudget& output_budget_;
   ThreadPool& pool_;
   DynamicBatcher& batcher_;
   Metrics& metrics_;

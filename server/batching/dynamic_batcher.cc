@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -19,7 +20,7 @@ constexpr double kSmoothing = 0.1;
 absl::Status DrainingError() {
   return MakeError(absl::StatusCode::kUnavailable,
                    "the server is shutting down; the image was not inspected",
-                   {.reason = "DRAINING"});
+                   {.reason = reason::kDraining});
 }
 
 }  // namespace
@@ -44,14 +45,15 @@ absl::Status DynamicBatcher::Enqueue(InferenceTask&& task) {
   {
     MutexLock lock(mutex_);
     if (closed_) {
-      RefusalCounter(refusal_).Increment();
+      refused_->Increment();
       return refusal_;
     }
     if (waiting_ >= options_.max_waiting) {
       return MakeError(
           absl::StatusCode::kResourceExhausted,
           absl::StrCat(waiting_, " images wait for a device already, the limit; try again later"),
-          {.reason = "QUEUE_FULL", .metadata = {{"limit", absl::StrCat(options_.max_waiting)}}});
+          {.reason = reason::kQueueFull,
+           .metadata = {{"limit", absl::StrCat(options_.max_waiting)}}});
     }
     task.enqueued = absl::Now();
     const auto same_model = [&task](const Queue& queue) {
@@ -110,21 +112,28 @@ std::optional<Batch> DynamicBatcher::Next() {
 
 void DynamicBatcher::AnswerCancelled() { sweeper_.Wake(); }
 
-void DynamicBatcher::Close() { Close(DrainingError()); }
+void DynamicBatcher::Close() { Close(DrainingError(), metrics_.rejected.draining); }
 
-void DynamicBatcher::Close(const absl::Status& refusal) {
+void DynamicBatcher::Close(const absl::Status& refusal, prometheus::Counter& refused) {
   {
     MutexLock lock(mutex_);
-    if (!closed_) refusal_ = refusal;
+    if (!closed_) {
+      refusal_ = refusal;
+      refused_ = &refused;
+    }
     closed_ = true;
   }
   work_.NotifyAll();
 }
 
-void DynamicBatcher::Abort() { Abort(DrainingError()); }
+void DynamicBatcher::Abort() { Abort(DrainingError(), metrics_.rejected.draining); }
 
-void DynamicBatcher::Abort(const absl::Status& why) {
-  Close(why);
+void DynamicBatcher::AbortWithoutWorkers(const absl::Status& why) {
+  Abort(why, metrics_.rejected.no_worker);
+}
+
+void DynamicBatcher::Abort(const absl::Status& why, prometheus::Counter& refused) {
+  Close(why, refused);
   std::vector<Queue> queues;
   {
     MutexLock lock(mutex_);
@@ -135,7 +144,7 @@ void DynamicBatcher::Abort(const absl::Status& why) {
   work_.NotifyAll();
   for (Queue& queue : queues) {
     for (InferenceTask& task : queue) {
-      RefusalCounter(why).Increment();
+      refused.Increment();
       task.done(why);
     }
   }
@@ -239,11 +248,6 @@ absl::Time DynamicBatcher::EarliestDeadline() const {
     for (const InferenceTask& task : queue) earliest = std::min(earliest, task.deadline);
   }
   return earliest;
-}
-
-prometheus::Counter& DynamicBatcher::RefusalCounter(const absl::Status& why) {
-  return GetDetails(why).reason == "DRAINING" ? metrics_.rejected.draining
-                                              : metrics_.rejected.no_worker;
 }
 
 void DynamicBatcher::AnswerUnwanted(std::vector<InferenceTask> tasks) {

@@ -64,10 +64,11 @@ class DynamicBatcher {
   // Refuses new tasks. The waiting ones are handed out without delay; then Next returns nullopt.
   void Close();
 
-  // Closes, and answers waiting and later tasks with `why`, by default UNAVAILABLE (DRAINING). The
-  // status of the first call stays.
+  // Closes, and answers waiting and later tasks: Abort with UNAVAILABLE (DRAINING),
+  // AbortWithoutWorkers with `why`, counted as rejected for want of a worker. The status of the
+  // first call stays.
   void Abort();
-  void Abort(const absl::Status& why);
+  void AbortWithoutWorkers(const absl::Status& why);
 
   size_t waiting() const;
   // Age of the task that has waited longest; 0 when none waits.
@@ -76,7 +77,8 @@ class DynamicBatcher {
  private:
   using Queue = std::vector<InferenceTask>;  // of one model version, never empty
 
-  void Close(const absl::Status& refusal);
+  void Close(const absl::Status& refusal, prometheus::Counter& refused);
+  void Abort(const absl::Status& why, prometheus::Counter& refused);
   void Sweep();
   // Removes the expired and cancelled tasks.
   std::vector<InferenceTask> TakeUnwanted(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -88,7 +90,6 @@ class DynamicBatcher {
   Batch Take(const BatchDecision& decision, absl::Span<const FairOrder::Position> positions,
              absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Time EarliestDeadline() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  prometheus::Counter& RefusalCounter(const absl::Status& why);
   void AnswerUnwanted(std::vector<InferenceTask> tasks);
   void CountDispatch(const Batch& batch);
 
@@ -104,7 +105,8 @@ class DynamicBatcher {
   size_t waiting_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t expected_ ABSL_GUARDED_BY(mutex_) = 0;
   bool closed_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Status refusal_ ABSL_GUARDED_BY(mutex_);  // once closed
+  absl::Status refusal_ ABSL_GUARDED_BY(mutex_);                    // once closed
+  prometheus::Counter* refused_ ABSL_GUARDED_BY(mutex_) = nullptr;  // once closed
 
   PeriodicTask sweeper_;  // answers expired and cancelled tasks while every worker is busy
 };

@@ -1,6 +1,7 @@
 #include "server/batching/inference_task.h"
 
 #include "absl/strings/str_cat.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -20,13 +21,13 @@ absl::Status DropUnwanted(const CancelFlag& cancelled, absl::string_view stage, 
     return MakeError(absl::StatusCode::kCancelled,
                      absl::StrCat("the client went away while the image waited for ", stage,
                                   "; it was not inspected"),
-                     {.reason = "CANCELLED"});
+                     {.reason = reason::kCancelled});
   }
   metrics.rejected.deadline_expired.Increment();
   return MakeError(absl::StatusCode::kDeadlineExceeded,
                    absl::StrCat("the deadline passed while the image waited for ", stage,
                                 "; it was not inspected"),
-                   {.reason = "DEADLINE_EXPIRED"});
+                   {.reason = reason::kDeadlineExpired});
 }
 
 }  // namespace proad::server

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -55,7 +56,7 @@ absl::Status UnknownCategory(const model::Manifest& manifest, const std::set<std
   return MakeError(absl::StatusCode::kNotFound,
                    absl::StrCat("unknown category ", Quote(category), "; ", manifest.name, "@",
                                 manifest.version, " knows ", names),
-                   {.reason = "CATEGORY_NOT_FOUND", .field = "category"});
+                   {.reason = reason::kCategoryNotFound, .field = "category"});
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 #include <iterator>
 #include <memory>
 #include <utility>
@@ -14,7 +13,9 @@
 #include "absl/time/clock.h"
 #include "absl/types/span.h"
 #include "server/telemetry/log.h"
+#include "server/util/exception_status.h"
 #include "server/util/mutex.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 #include "server/util/time_slice.h"
 
@@ -29,15 +30,15 @@ constexpr absl::Duration kTimeSlice = absl::Milliseconds(20);
 absl::Status ModelFailed(absl::string_view what) {
   return MakeError(absl::StatusCode::kInternal,
                    absl::StrCat("the model failed on this batch: ", what),
-                   {.reason = "MODEL_FAILED"});
+                   {.reason = reason::kModelFailed});
 }
 
 // `status` of a model, with a reason added where it has none.
 absl::Status WithReason(const absl::Status& status) {
   if (!GetDetails(status).reason.empty()) return status;
-  const char* reason = "MODEL_FAILED";
-  if (absl::IsResourceExhausted(status)) reason = "DEVICE_OUT_OF_MEMORY";
-  if (absl::IsUnavailable(status)) reason = "DEVICE_LOST";
+  const char* reason = reason::kModelFailed;
+  if (absl::IsResourceExhausted(status)) reason = reason::kDeviceOutOfMemory;
+  if (absl::IsUnavailable(status)) reason = reason::kDeviceLost;
   return MakeError(status.code(), status.message(), {.reason = reason});
 }
 
@@ -58,10 +59,8 @@ absl::StatusOr<Inferences> Infer(absl::Span<const InferenceTask> tasks, int work
           absl::StrCat("the model answered ", inferences->size(), " of ", tasks.size(), " images"));
     }
     return inferences;
-  } catch (const std::exception& error) {
-    return ModelFailed(error.what());
   } catch (...) {
-    return ModelFailed("an exception of unknown type");
+    return ModelFailed(StatusOfCurrentException().message());
   }
 }
 
@@ -88,7 +87,7 @@ absl::Status CheckFinite(const InferenceTask& task, const Inference& inference) 
   const size_t side = static_cast<size_t>(task.model->map_side());
   if (!std::isfinite(inference.score)) {
     return MakeError(absl::StatusCode::kInternal, "the model's score of this image is not finite",
-                     {.reason = "NON_FINITE_OUTPUT"});
+                     {.reason = reason::kNonFiniteOutput});
   }
   if (!task.want_map) return absl::OkStatus();
   if (inference.map.size() != side * side) {
@@ -99,7 +98,7 @@ absl::Status CheckFinite(const InferenceTask& task, const Inference& inference) 
                    [](float value) { return std::isfinite(value); })) {
     return MakeError(absl::StatusCode::kInternal,
                      "the model's anomaly map of this image is not finite",
-                     {.reason = "NON_FINITE_OUTPUT"});
+                     {.reason = reason::kNonFiniteOutput});
   }
   return absl::OkStatus();
 }

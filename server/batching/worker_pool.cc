@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/telemetry/log.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -69,7 +70,7 @@ void WorkerPool::AbandonBusyWorkers() {
     if (worker == nullptr) continue;
     const bool abandoned = worker->Abandon(Unavailable(
         "the server is shutting down and the batch took too long; the image was not inspected",
-        "DRAINING"));
+        reason::kDraining));
     MutexLock lock(mutex_);
     abandoned_ |= abandoned;
   }
@@ -98,7 +99,8 @@ void WorkerPool::CheckWorkers() {
   }
   if (!changed) return;
   if (serving() == 0) {
-    batcher_.Abort(Unavailable("no worker is left; the image was not inspected", "NO_WORKER"));
+    batcher_.AbortWithoutWorkers(
+        Unavailable("no worker is left; the image was not inspected", reason::kNoWorker));
   }
   on_change_();
 }
@@ -116,7 +118,7 @@ bool WorkerPool::ReplaceIfHung(size_t slot, Worker& worker) {
   const bool abandoned = worker.Abandon(Unavailable(
       absl::StrCat("the model did not answer within ", absl::FormatDuration(options_.hang_timeout),
                    "; the image was not inspected"),
-      "WORKER_HUNG"));
+      reason::kWorkerHung));
   if (!abandoned) return false;
   bool replaced = false;
   {

@@ -10,8 +10,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "model/files/atomic_file.h"
-#include "server/serving/model_errors.h"
+#include "server/util/exception_status.h"
 #include "server/util/json_fields.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -224,7 +225,7 @@ absl::Status Write(const std::filesystem::path& path, const T& value, int indent
     file.Commit();
     return absl::OkStatus();
   } catch (...) {
-    return StatusOfFileException();
+    return StatusOfCurrentException();
   }
 }
 
@@ -245,7 +246,7 @@ absl::StatusOr<T> Read(const std::filesystem::path& path) {
     reader.Finish();
     return value;
   } catch (...) {
-    return StatusOfFileException();
+    return StatusOfCurrentException();
   }
 }
 
@@ -283,7 +284,7 @@ absl::Status CreateSpec(const std::filesystem::path& job, const JobSpec& spec) {
     model::FlushToDisk(job);
     return absl::OkStatus();
   } catch (...) {
-    return StatusOfFileException();
+    return StatusOfCurrentException();
   }
 }
 
@@ -321,7 +322,7 @@ absl::StatusOr<TrainerExit> ReadTrainerExit(const std::filesystem::path& job) {
   if (error.ok()) {
     exit.error = *std::move(error);
   } else if (absl::IsDataLoss(error.status())) {
-    exit.error = JobError{"DATA_LOSS", "", std::string(error.status().message())};
+    exit.error = JobError{reason::kDataLoss, "", std::string(error.status().message())};
   } else if (!absl::IsNotFound(error.status())) {
     return error.status();
   }
@@ -331,19 +332,6 @@ absl::StatusOr<TrainerExit> ReadTrainerExit(const std::filesystem::path& job) {
 void DropScores(model::TrainOutcome& outcome) {
   if (outcome.evaluation) outcome.evaluation->samples.clear();
   if (outcome.compared_evaluation) outcome.compared_evaluation->samples.clear();
-}
-
-absl::Status StatusOfFileException() {
-  try {
-    throw;
-  } catch (const model::FileError& error) {
-    const int number = error.error_number();
-    if (number == ENOSPC || number == EDQUOT || number == EFBIG) {
-      return MakeError(absl::StatusCode::kResourceExhausted, error.what(), {.reason = "DISK_FULL"});
-    }
-  } catch (...) {
-  }
-  return StatusOfCurrentException();
 }
 
 }  // namespace proad::server

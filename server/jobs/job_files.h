@@ -107,8 +107,4 @@ absl::StatusOr<TrainerExit> ReadTrainerExit(const std::filesystem::path& job);
 // Removes the scores of single images, which may be many.
 void DropScores(model::TrainOutcome& outcome);
 
-// The status of an exception of a write or a flush; RESOURCE_EXHAUSTED (DISK_FULL) for a full disk.
-// Call it inside a catch block.
-absl::Status StatusOfFileException();
-
 }  // namespace proad::server

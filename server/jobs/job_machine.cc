@@ -4,15 +4,15 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
 namespace {
 
-constexpr char kDraining[] = "DRAINING";
-
 absl::Status WrongState(const std::string& message) {
-  return MakeError(absl::StatusCode::kFailedPrecondition, message, {.reason = "JOB_WRONG_STATE"});
+  return MakeError(absl::StatusCode::kFailedPrecondition, message,
+                   {.reason = reason::kJobWrongState});
 }
 
 absl::Status Publishing(const std::string& id) {
@@ -38,7 +38,7 @@ JobStep End(JobRecord record, JobState state, absl::string_view reason, absl::st
 }
 
 JobStep EndCancelled(const JobRecord& record, absl::Time now) {
-  return End(record, JobState::kCancelled, "cancelled by a user", "CANCELLED_BY_USER", now);
+  return End(record, JobState::kCancelled, "cancelled by a user", reason::kCancelledByUser, now);
 }
 
 // Written before the trainer is started: after a restart, the server must know of every trainer.
@@ -101,7 +101,7 @@ JobStep AfterCrash(const JobRecord& before, JobRecord record, const JobObservati
   record.crash_step = checkpoint_step;
   if (!before.interrupted && record.crashes >= max_crashes) {
     const std::string reason = DescribeCrashes(record, seen);
-    return End(std::move(record), JobState::kFailed, reason, "TRAINER_DIED", seen.now);
+    return End(std::move(record), JobState::kFailed, reason, reason::kTrainerDied, seen.now);
   }
   if (seen.slot_free) return StartAttempt(std::move(record), seen.now);
   record.state = JobState::kQueued;
@@ -122,7 +122,7 @@ JobStep AfterExit(const JobRecord& record, const JobObservation& seen, int max_c
   const JobRecord ended = EndAttempt(record, seen);
   if (!seen.exit.ok()) {
     JobStep step =
-        End(ended, JobState::kFailed, seen.exit.status().message(), "DATA_LOSS", seen.now);
+        End(ended, JobState::kFailed, seen.exit.status().message(), reason::kDataLoss, seen.now);
     if (seen.cancelling) step.cancel_refusal = Publishing(seen.id);
     return step;
   }
@@ -166,13 +166,14 @@ JobStep NextStep(const JobRecord& record, const JobObservation& seen, int max_cr
 
 JobStep AfterFailedStart(const JobRecord& record, const JobObservation& seen,
                          const absl::Status& error) {
-  return End(record, JobState::kFailed, error.message(), "TRAINER_DIED", seen.now);
+  return End(record, JobState::kFailed, error.message(), reason::kTrainerDied, seen.now);
 }
 
 JobStep AfterActivation(const JobRecord& record, const JobObservation& seen,
-                        const absl::Status& status) {
-  // The model registry shuts down first, and this server has not yet told the scheduler.
-  if (GetDetails(status).reason == kDraining && !seen.stopping) return Unchanged(record);
+                        const ActivationAttempt& attempt) {
+  const absl::Status& status = attempt.status;
+  // The models shut down first, and this server has not yet told the scheduler.
+  if (!status.ok() && attempt.server_stops && !seen.stopping) return Unchanged(record);
   if (!status.ok() && seen.stopping) return Unchanged(record, JobAction::kStopFollowing);
   JobRecord next = record;
   next.activation = Activation{.activated = status.ok(), .reason = std::string(status.message())};
@@ -219,7 +220,7 @@ absl::StatusOr<JobStep> ResumeStep(const JobRecord& record, const JobObservation
 JobStep AfterDamage(const JobRecord& record, const JobObservation& seen,
                     const absl::Status& damage) {
   if (HasEnded(record.state)) return Unchanged(record);
-  JobStep step = End(record, JobState::kFailed, damage.message(), "DATA_LOSS", seen.now);
+  JobStep step = End(record, JobState::kFailed, damage.message(), reason::kDataLoss, seen.now);
   step.write = JobWrite::kNone;  // the files stay as they are, for a repair by hand
   return step;
 }
@@ -227,7 +228,7 @@ JobStep AfterDamage(const JobRecord& record, const JobObservation& seen,
 absl::Status ShuttingDownError() {
   return MakeError(absl::StatusCode::kUnavailable,
                    "the server shuts down; repeat the call later or at another server",
-                   {.reason = kDraining});
+                   {.reason = reason::kDraining});
 }
 
 }  // namespace proad::server

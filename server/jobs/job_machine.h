@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -87,10 +88,20 @@ JobStep NextStep(const JobRecord& record, const JobObservation& seen, int max_cr
 JobStep AfterFailedStart(const JobRecord& record, const JobObservation& seen,
                          const absl::Status& error);
 
-// The activation ended with `status`. kNone with an unchanged record: the server is about to shut
-// down, and the job stays as it is.
+// The result of an attempt to activate a version.
+struct ActivationAttempt {
+  absl::Status status;
+  // When `status` is an error: this server shuts down, and the next one activates the version.
+  bool server_stops = false;
+
+  ActivationAttempt(absl::Status result, bool stops = false)  // NOLINT: a status is a result
+      : status(std::move(result)), server_stops(stops) {}
+};
+
+// The activation ended. kNone with an unchanged record: the server is about to shut down, and the
+// job stays as it is.
 JobStep AfterActivation(const JobRecord& record, const JobObservation& seen,
-                        const absl::Status& status);
+                        const ActivationAttempt& attempt);
 
 // A Cancel call. A step with kTerminateTrainer means that the call waits for the job's end; any
 // other step completes it. An already CANCELLED job is not changed.

@@ -20,9 +20,10 @@
 #include "model/spec/manifest.h"
 #include "model/spec/preset.h"
 #include "model/spec/train_data.h"
-#include "server/serving/model_errors.h"
 #include "server/serving/model_name.h"
+#include "server/util/exception_status.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -61,8 +62,16 @@ absl::Status OfDataset(const absl::Status& status, const std::string& field, con
   if (details.field == "categories") {
     return Refuse(absl::StatusCode::kNotFound, "spec.categories", details.reason, message);
   }
-  return Refuse(status.code(), field, details.reason.empty() ? "DATASET_INVALID" : details.reason,
-                message);
+  return Refuse(status.code(), field,
+                details.reason.empty() ? reason::kDatasetInvalid : details.reason, message);
+}
+
+// An error of model/ about the specification, with the field as the caller knows it.
+absl::Status OfSpec(const absl::Status& status) {
+  const StatusDetails details = GetDetails(status);
+  if (details.field.empty()) return status;
+  return Refuse(status.code(), "spec." + details.field, details.reason,
+                std::string(status.message()));
 }
 
 std::string FieldOf(const JobPlanner::DatasetRequest& request) {
@@ -102,7 +111,7 @@ absl::Status CheckGate(const model::TrainSpec& train) {
     const std::string& category = minimums[i].category;
     if (category.empty() || absl::c_linear_search(train.categories, category)) continue;
     return Refuse(absl::StatusCode::kInvalidArgument,
-                  absl::StrCat("spec.gate.minimums[", i, "].category"), "CATEGORY_UNKNOWN",
+                  absl::StrCat("spec.gate.minimums[", i, "].category"), reason::kCategoryUnknown,
                   absl::StrCat(Quote(category), " is not a category of the job; there are: ",
                                Enumerate(train.categories)));
   }
@@ -144,7 +153,7 @@ absl::StatusOr<JobPlanner::OpenedDataset> JobPlanner::OpenRequested(
         model::OpenDataset(*path, {.format = request.format, .categories = request.categories});
     // A list below the data root may name a folder outside it.
     if (!uploaded && !LiesIn(fs::canonical(options_.data_root), dataset.root)) {
-      return Refuse(absl::StatusCode::kPermissionDenied, FieldOf(request), "OUTSIDE_DATA_ROOT",
+      return Refuse(absl::StatusCode::kPermissionDenied, FieldOf(request), reason::kOutsideDataRoot,
                     absl::StrCat(Quote(request.path), " refers to files outside the data root"));
     }
     return OpenedDataset{*path, std::move(dataset)};
@@ -167,14 +176,10 @@ absl::Status JobPlanner::PlanDataset(JobSpec& spec) const {
     spec.train.dataset_format = dataset.format;
     spec.train.categories = dataset.categories;
     model::LengthOf(spec.train.recipe, CountTrained(dataset, spec.train.validation_share));
-  } catch (const model::InvalidInput& error) {
-    if (error.field().starts_with("overrides.")) {
-      return Refuse(absl::StatusCode::kInvalidArgument, "spec." + error.field(), error.reason(),
-                    error.what());
-    }
-    return OfDataset(StatusOfCurrentException(), FieldOf(request), opened->path, NameIn(request));
   } catch (...) {
-    return OfDataset(StatusOfCurrentException(), FieldOf(request), opened->path, NameIn(request));
+    const absl::Status status = StatusOfCurrentException();
+    if (GetDetails(status).field.starts_with("overrides.")) return OfSpec(status);
+    return OfDataset(status, FieldOf(request), opened->path, NameIn(request));
   }
   if (!spec.train.gate) return absl::OkStatus();
   return CheckGate(spec.train);
@@ -186,7 +191,7 @@ absl::StatusOr<fs::path> JobPlanner::Uploaded(const std::string& id) const {
   std::error_code error;
   fs::path resolved = fs::canonical(*path, error);
   if (error) {
-    return Refuse(absl::StatusCode::kNotFound, "spec.dataset_id", "DATASET_NOT_FOUND",
+    return Refuse(absl::StatusCode::kNotFound, "spec.dataset_id", reason::kDatasetNotFound,
                   absl::StrCat("the uploaded dataset ", Quote(id),
                                " does not exist any more: ", error.message()));
   }
@@ -197,18 +202,18 @@ absl::StatusOr<fs::path> JobPlanner::InDataRoot(const std::string& path) const {
   constexpr char kField[] = "spec.dataset_path";
   if (options_.data_root.empty()) {
     return Refuse(
-        absl::StatusCode::kPermissionDenied, kField, "NO_DATA_ROOT",
+        absl::StatusCode::kPermissionDenied, kField, reason::kNoDataRoot,
         "this server cannot read folders, since training.data_root is not set; upload the "
         "dataset and set dataset_id");
   }
   std::error_code error;
   const fs::path root = fs::canonical(options_.data_root, error);
   if (error) {
-    return Refuse(absl::StatusCode::kFailedPrecondition, kField, "DATA_ROOT_MISSING",
+    return Refuse(absl::StatusCode::kFailedPrecondition, kField, reason::kDataRootMissing,
                   absl::StrCat("the server's data root cannot be read: ", error.message()));
   }
   if (path.find('\0') != std::string::npos || path.size() > kMaxDatasetPath) {
-    return Refuse(absl::StatusCode::kInvalidArgument, kField, "PATH_INVALID",
+    return Refuse(absl::StatusCode::kInvalidArgument, kField, reason::kPathInvalid,
                   absl::StrCat(Quote(path), " is invalid; a path has at most ", kMaxDatasetPath,
                                " bytes and no NUL"));
   }
@@ -216,11 +221,11 @@ absl::StatusOr<fs::path> JobPlanner::InDataRoot(const std::string& path) const {
   // looked up, so the answer does not reveal which files exist there.
   const fs::path wanted = fs::weakly_canonical(root / path, error);
   if (error || !LiesIn(root, wanted)) {
-    return Refuse(absl::StatusCode::kPermissionDenied, kField, "OUTSIDE_DATA_ROOT",
+    return Refuse(absl::StatusCode::kPermissionDenied, kField, reason::kOutsideDataRoot,
                   absl::StrCat(Quote(path), " is outside the data root; give a path below it"));
   }
   if (!fs::exists(wanted, error)) {
-    return Refuse(absl::StatusCode::kNotFound, kField, "DATASET_NOT_FOUND",
+    return Refuse(absl::StatusCode::kNotFound, kField, reason::kDatasetNotFound,
                   absl::StrCat("there is no ", Quote(path), " below the data root"));
   }
   return wanted;
@@ -254,7 +259,7 @@ absl::Status JobPlanner::PlanStart(JobSpec& spec) const {
   if (!spec.init_from.empty()) {
     const absl::StatusOr<fs::path> directory = VersionDirectory(spec.init_from);
     if (!directory.ok()) {
-      return Refuse(directory.status().code(), "spec.init_from", "VERSION_NOT_FOUND",
+      return Refuse(directory.status().code(), "spec.init_from", reason::kVersionNotFound,
                     std::string(directory.status().message()));
     }
     try {
@@ -263,7 +268,7 @@ absl::Status JobPlanner::PlanStart(JobSpec& spec) const {
       spec.init_from = absl::StrCat(manifest.name, "@", manifest.version);
     } catch (...) {
       const absl::Status status = StatusOfCurrentException();
-      return Refuse(status.code(), "spec.init_from", "ARTIFACT_CORRUPT",
+      return Refuse(status.code(), "spec.init_from", reason::kArtifactCorrupt,
                     std::string(status.message()));
     }
     train.init_from = *directory;
@@ -271,15 +276,14 @@ absl::Status JobPlanner::PlanStart(JobSpec& spec) const {
   if (train.preset.empty())
     train.preset = start_preset.empty() ? model::kDefaultPreset : start_preset;
   if (!start_preset.empty() && train.preset != start_preset) {
-    return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", "INIT_FROM_MISMATCH",
+    return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", reason::kInitFromMismatch,
                   absl::StrCat(spec.init_from, " has the preset ", start_preset,
                                ", but the job has the preset ", train.preset));
   }
   try {
     model::NetworkOf(train.preset, train.recipe);
-  } catch (const model::InvalidInput& error) {
-    return Refuse(absl::StatusCode::kInvalidArgument, "spec." + error.field(), error.reason(),
-                  error.what());
+  } catch (...) {
+    return OfSpec(StatusOfCurrentException());
   }
   return absl::OkStatus();
 }
@@ -306,7 +310,7 @@ absl::Status JobPlanner::PlanEncoder(JobSpec& spec) const {
     }
   }
   return Refuse(own ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kNotFound,
-                "spec.encoder", "ENCODER_NOT_FOUND",
+                "spec.encoder", reason::kEncoderNotFound,
                 absl::StrCat("this server has no encoder ", Quote(spec.encoder),
                              own ? absl::StrCat(", which ", spec.train.preset, " starts from") : "",
                              "; there are: ", Enumerate({known.begin(), known.end()})));
@@ -321,14 +325,14 @@ absl::Status JobPlanner::CheckStart(const JobSpec& spec) const {
     config.encoder.position_grid =
         start.config.encoder.position_grid;  // comes from the encoder file
     if (!(config == start.config)) {
-      return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", "INIT_FROM_MISMATCH",
+      return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", reason::kInitFromMismatch,
                     absl::StrCat(spec.init_from,
                                  " has another network than the job; use the recipe and overrides "
                                  "that it was trained with"));
     }
     if (start.encoder.sha256 != model::Sha256File(spec.train.encoder_file)) {
       return Refuse(
-          absl::StatusCode::kInvalidArgument, "spec.init_from", "INIT_FROM_MISMATCH",
+          absl::StatusCode::kInvalidArgument, "spec.init_from", reason::kInitFromMismatch,
           absl::StrCat(spec.init_from, " was trained on the encoder ", Quote(start.encoder.source),
                        ", but spec.encoder ", Quote(spec.encoder), " has other weights"));
     }
@@ -341,18 +345,18 @@ absl::Status JobPlanner::CheckStart(const JobSpec& spec) const {
 absl::Status JobPlanner::PlanDevice(JobSpec& spec) const {
   if (!IsDevice(spec.train.device)) {
     return Refuse(
-        absl::StatusCode::kInvalidArgument, "spec.device", "DEVICE_INVALID",
+        absl::StatusCode::kInvalidArgument, "spec.device", reason::kDeviceInvalid,
         absl::StrCat(Quote(spec.train.device), " is not a device; use auto, cpu, cuda or cuda:N"));
   }
   const std::string asked = spec.train.device;
   const absl::StatusOr<std::string> device = resolve_device_(asked);
   if (!device.ok()) {
-    return Refuse(absl::StatusCode::kFailedPrecondition, "spec.device", "DEVICE_UNAVAILABLE",
+    return Refuse(absl::StatusCode::kFailedPrecondition, "spec.device", reason::kDeviceUnavailable,
                   std::string(device.status().message()));
   }
   if (spec.train.recipe.precision == model::Precision::kTf32 && !device->starts_with("cuda")) {
     return Refuse(absl::StatusCode::kFailedPrecondition, "spec.overrides.precision",
-                  "PRECISION_UNSUPPORTED",
+                  reason::kPrecisionUnsupported,
                   absl::StrCat("tf32 needs a CUDA device, but the job would run on ", *device));
   }
   spec.train.device = *device;
@@ -363,13 +367,13 @@ absl::Status JobPlanner::PlanDevice(JobSpec& spec) const {
 // Process N of several uses cuda:N.
 absl::Status JobPlanner::PlanGpus(const std::string& asked, JobSpec& spec) const {
   if (asked.starts_with("cuda:")) {
-    return Refuse(absl::StatusCode::kInvalidArgument, "spec.device", "DEVICE_INVALID",
+    return Refuse(absl::StatusCode::kInvalidArgument, "spec.device", reason::kDeviceInvalid,
                   absl::StrCat("is ", asked, ", but world_size is ", spec.train.world_size,
                                " and each process uses a GPU of its own; use auto, cpu or cuda"));
   }
   const std::string last = absl::StrCat("cuda:", spec.train.world_size - 1);
   if (const auto device = resolve_device_(last); !device.ok()) {
-    return Refuse(absl::StatusCode::kFailedPrecondition, "spec.world_size", "TOO_FEW_GPUS",
+    return Refuse(absl::StatusCode::kFailedPrecondition, "spec.world_size", reason::kTooFewGpus,
                   absl::StrCat("each of ", spec.train.world_size,
                                " processes uses a GPU of its own: ", device.status().message()));
   }

@@ -6,16 +6,18 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
 
 absl::Status RequestIdReusedError(const std::string& request_id, const std::string& job_id) {
-  return MakeError(
-      absl::StatusCode::kAlreadyExists,
-      absl::StrCat("request_id: ", Quote(request_id), " made job ", job_id,
-                   " from another specification; use a new request_id"),
-      {.reason = "REQUEST_ID_REUSED", .field = "request_id", .metadata = {{"job_id", job_id}}});
+  return MakeError(absl::StatusCode::kAlreadyExists,
+                   absl::StrCat("request_id: ", Quote(request_id), " made job ", job_id,
+                                " from another specification; use a new request_id"),
+                   {.reason = reason::kRequestIdReused,
+                    .field = "request_id",
+                    .metadata = {{"job_id", job_id}}});
 }
 
 void JobSnapshots::Put(TrainJob job) {
@@ -68,7 +70,7 @@ absl::Status JobSnapshots::UnknownJob(const std::string& id) const {
                    known.empty() ? absl::StrCat("no job ", Quote(id), "; there are none")
                                  : absl::StrCat("no job ", Quote(id),
                                                 "; known: ", absl::StrJoin(known, ", "), more),
-                   {.reason = "JOB_UNKNOWN", .field = "job_id"});
+                   {.reason = reason::kJobUnknown, .field = "job_id"});
 }
 
 }  // namespace proad::server

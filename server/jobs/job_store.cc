@@ -19,6 +19,8 @@
 #include "model/files/atomic_file.h"
 #include "model/files/error.h"
 #include "server/telemetry/log.h"
+#include "server/util/exception_status.h"
+#include "server/util/file_errors.h"
 
 namespace proad::server {
 namespace {
@@ -64,10 +66,7 @@ absl::StatusOr<std::vector<fs::path>> Entries(const fs::path& directory) {
        it.increment(error)) {
     entries.push_back(it->path());
   }
-  if (error) {
-    return absl::InternalError(
-        absl::StrCat("cannot read ", directory.string(), ": ", error.message()));
-  }
+  if (error) return FileFailed(directory, "read", error.value());
   std::sort(entries.begin(), entries.end());
   return entries;
 }
@@ -78,21 +77,10 @@ absl::StatusOr<std::unique_ptr<JobStore>> JobStore::Open(const fs::path& directo
   const fs::path root = fs::absolute(directory).lexically_normal();
   std::error_code error;
   fs::create_directories(root, error);
-  if (error) {
-    const auto code =
-        error == std::errc::permission_denied || error == std::errc::read_only_file_system
-            ? absl::StatusCode::kPermissionDenied
-            : absl::StatusCode::kInternal;
-    return absl::Status(code, absl::StrCat("cannot create the job directory ", root.string(), ": ",
-                                           error.message()));
-  }
+  if (error) return FileFailed(root, "create the job directory", error.value());
   const fs::path path = root / kStoreLock;
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (fd < 0) {
-    return absl::Status(
-        errno == EACCES ? absl::StatusCode::kPermissionDenied : absl::StatusCode::kInternal,
-        absl::StrCat("cannot open ", path.string(), ": ", strerror(errno)));
-  }
+  if (fd < 0) return FileFailed(path, "open", errno);
   // On a file system without locks the store works too, without protection against a second server.
   if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     close(fd);
@@ -142,7 +130,7 @@ absl::StatusOr<std::string> JobStore::Create(const JobSpec& spec, JobRecord& rec
       return id;
     }
   } catch (...) {
-    status = StatusOfFileException();
+    status = StatusOfCurrentException();
   }
   std::error_code ignored;
   fs::remove_all(staging, ignored);
@@ -170,7 +158,7 @@ absl::Status JobStore::Hide(const fs::path& path) {
   std::error_code error;
   fs::rename(path, root_ / model::UniqueName(kRemoved), error);
   if (!error || error == std::errc::no_such_file_or_directory) return absl::OkStatus();
-  return absl::InternalError(absl::StrCat("cannot remove ", path.string(), ": ", error.message()));
+  return FileFailed(path, "remove", error.value());
 }
 
 absl::Status JobStore::RemoveExitFiles(const std::string& id) {
@@ -184,7 +172,7 @@ absl::Status JobStore::RemoveExitFiles(const std::string& id) {
     model::FlushToDisk(Directory(id));
     return absl::OkStatus();
   } catch (...) {
-    return StatusOfFileException();
+    return StatusOfCurrentException();
   }
 }
 

@@ -8,6 +8,7 @@
 #include "server/jobs/progress_file.h"
 #include "server/jobs/trainer_process.h"
 #include "server/telemetry/log.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -207,7 +208,7 @@ absl::Status JobTable::CheckQueueRoom() const {
   return MakeError(absl::StatusCode::kResourceExhausted,
                    absl::StrCat(queued, " jobs are queued already; this server queues at most ",
                                 options_.max_queued),
-                   {.reason = "JOB_QUEUE_FULL",
+                   {.reason = reason::kJobQueueFull,
                     .metadata = {{"max_queued", absl::StrCat(options_.max_queued)}}});
 }
 

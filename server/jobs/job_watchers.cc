@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -58,7 +59,7 @@ absl::StatusOr<std::unique_ptr<JobWatchers::Subscription>> JobWatchers::Add(
                      absl::StrCat("all ", max_watchers_,
                                   " job watches are in use; call GetTrainJob instead, or try again "
                                   "later"),
-                     {.reason = "TOO_MANY_WATCHERS",
+                     {.reason = reason::kTooManyWatchers,
                       .retry_after = absl::Seconds(5),
                       .metadata = {{"max_watchers", absl::StrCat(max_watchers_)}}});
   }

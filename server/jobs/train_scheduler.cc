@@ -8,8 +8,8 @@
 #include "model/spec/last_checkpoint.h"
 #include "server/jobs/job_machine.h"
 #include "server/jobs/trainer_process.h"
-#include "server/serving/model_errors.h"
 #include "server/telemetry/log.h"
+#include "server/util/exception_status.h"
 
 namespace proad::server {
 namespace {
@@ -384,18 +384,18 @@ void TrainScheduler::BeginActivation(ScheduledJob& job) {
   job.activating = true;
   background_.Post([this, id = job.id(), name = job.spec().train.model_name,
                     version = job.record().outcome->version] {
-    const absl::Status status = activate_(name, version);
+    const ActivationAttempt attempt = activate_(name, version);
     MutexLock lock(mutex_);
-    commands_.push_back([this, id, status] { EndActivation(id, status); });
+    commands_.push_back([this, id, attempt] { EndActivation(id, attempt); });
     wake_.NotifyAll();
   });
 }
 
-void TrainScheduler::EndActivation(const std::string& id, const absl::Status& status) {
+void TrainScheduler::EndActivation(const std::string& id, const ActivationAttempt& attempt) {
   ScheduledJob* const job = table_.Find(id);
   if (job == nullptr) return;
   const absl::Time now = absl::Now();
-  const JobStep step = AfterActivation(job->record(), Observe(*job, now), status);
+  const JobStep step = AfterActivation(job->record(), Observe(*job, now), attempt);
   if (step.action == JobAction::kNone) return;
   job->activating = false;
   Perform(*job, step, now).IgnoreError();

@@ -37,9 +37,9 @@
 
 namespace proad::server {
 
-// Makes a published version the one that serves its name; ModelLifecycle::Activate. May block. After
-// an error with the reason DRAINING the next server tries again.
-using Activate = std::function<absl::Status(const std::string& name, const std::string& version)>;
+// Makes a published version the one that serves its name; ModelLifecycle::Activate. May block.
+using Activate =
+    std::function<ActivationAttempt(const std::string& name, const std::string& version)>;
 
 // Thread-safety: all methods may be called from any thread. Only Cancel and Stop wait for a
 // trainer; Create, Cancel and Resume wait for the disk.
@@ -152,7 +152,7 @@ class TrainScheduler {
   void StartTrainer(ScheduledJob& job, absl::Time now);
   int64_t ComputeMemoryLimit() const;
   void BeginActivation(ScheduledJob& job);
-  void EndActivation(const std::string& id, const absl::Status& status);
+  void EndActivation(const std::string& id, const ActivationAttempt& attempt);
 
   const Options options_;
   const Activate activate_;

@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
 #include "server/telemetry/log.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -18,11 +19,11 @@ namespace {
 struct RpcRole {
   absl::string_view rpc;
   Role role;
-  bool logged = false;  // who did it is written down
+  bool logged = false;  // the log names the caller of each call
 };
 
-// Looking takes "detect", since who inspects must be able to ask which model does; what changes
-// which model serves, or what is in memory or in the store, takes "admin".
+// Reading calls take "detect": a client that sends images may ask which model serves. Calls that
+// change the active version, the versions in memory or the store take "admin".
 constexpr std::array kRpcRoles = {
     RpcRole{"proad.v1.DetectionService.Detect", Role::kDetect},
     RpcRole{"proad.v1.DetectionService.DetectStream", Role::kDetect},
@@ -44,8 +45,8 @@ constexpr std::array kRpcRoles = {
     RpcRole{"proad.v1.TrainingService.WatchTrainJob", Role::kTrain},
     RpcRole{"proad.v1.TrainingService.UploadDataset", Role::kTrain, true},
 
-    // gRPC's own, which pass no check: load balancers have no token. Reflection tells what stands
-    // in proto/, and can be switched off.
+    // gRPC's own services, without a check: load balancers have no token. Reflection shows the
+    // contents of proto/ only, and the configuration can turn it off.
     RpcRole{"grpc.health.v1.Health.Check", Role::kNone},
     RpcRole{"grpc.health.v1.Health.Watch", Role::kNone},
     RpcRole{"grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo", Role::kNone},
@@ -65,44 +66,53 @@ absl::Status Unauthenticated(const char* reason, absl::string_view message) {
   return MakeError(absl::StatusCode::kUnauthenticated, message, {.reason = reason});
 }
 
+absl::Status MissingToken() {
+  return Unauthenticated(reason::kTokenMissing,
+                         "this server asks for a token: send \"authorization: Bearer TOKEN\"");
+}
+
+absl::Status MalformedToken() {
+  return Unauthenticated(reason::kTokenMalformed,
+                         "the authorization header is not one \"Bearer TOKEN\" with a token of "
+                         "this server");
+}
+
 absl::Status UnknownToken() {
-  return Unauthenticated("TOKEN_UNKNOWN",
-                         "the token is not known to this server: it was mistyped or withdrawn, or "
-                         "is another server's");
+  return Unauthenticated(
+      reason::kTokenUnknown,
+      "this server does not know the token: it is mistyped, withdrawn, or of another "
+      "server");
 }
 
 absl::Status TooLittle(absl::string_view rpc, Role needed, const TokenTable::Entry& entry) {
   if (needed == Role::kNobody) {
     return MakeError(absl::StatusCode::kPermissionDenied,
-                     absl::StrCat(rpc, " has no role in this server; nobody may call it"),
-                     {.reason = "ROLE_INSUFFICIENT"});
+                     absl::StrCat(rpc, " has no role in this server; no token allows it"),
+                     {.reason = reason::kRoleInsufficient});
   }
   return MakeError(absl::StatusCode::kPermissionDenied,
                    absl::StrCat("the token of ", entry.name, " has the role ", NameOf(entry.role),
-                                "; ", rpc, " takes ", NameOf(needed), " here"),
-                   {.reason = "ROLE_INSUFFICIENT",
+                                "; ", rpc, " takes ", NameOf(needed)),
+                   {.reason = reason::kRoleInsufficient,
                     .metadata = {{"role", std::string(NameOf(entry.role))},
                                  {"needed", std::string(NameOf(needed))}}});
 }
 
-// The token of a call. Nothing of it is ever repeated, not even when it is none.
-absl::StatusOr<absl::string_view> TokenOf(const grpc::ServerContextBase& context) {
+// The values of a call's authorization header. Must not outlive the call.
+std::vector<absl::string_view> AuthorizationsOf(const grpc::ServerContextBase& context) {
+  std::vector<absl::string_view> values;
   const auto [begin, end] = context.client_metadata().equal_range(kHeader);
-  if (begin == end) {
-    return Unauthenticated("TOKEN_MISSING",
-                           "this server asks for a token: send \"authorization: Bearer TOKEN\"");
-  }
-  absl::string_view value(begin->second.data(), begin->second.size());
-  // The scheme is one of HTTP's, whose case does not matter.
-  const bool bearer = absl::StartsWithIgnoreCase(value, kScheme);
-  if (bearer) value.remove_prefix(kScheme.size());
-  if (!bearer || std::next(begin) != end || value.empty() || value.size() > TokenTable::kMaxToken) {
-    return Unauthenticated(
-        "TOKEN_MALFORMED",
-        "the authorization that was sent is not one \"Bearer TOKEN\" with a token "
-        "of this server");
-  }
-  return value;
+  for (auto it = begin; it != end; ++it) values.emplace_back(it->second.data(), it->second.size());
+  return values;
+}
+
+// The token of one "Bearer TOKEN"; nullopt for anything else. HTTP compares the scheme without
+// case.
+std::optional<absl::string_view> ParseToken(const std::vector<absl::string_view>& values) {
+  if (values.size() != 1 || !absl::StartsWithIgnoreCase(values[0], kScheme)) return std::nullopt;
+  const absl::string_view token = values[0].substr(kScheme.size());
+  if (token.empty() || token.size() > TokenTable::kMaxToken) return std::nullopt;
+  return token;
 }
 
 }  // namespace
@@ -132,12 +142,12 @@ absl::StatusOr<Caller> Authorizer::Admit(const grpc::ServerContextBase& context,
     if (needed < Role::kNobody) return Caller{};
     return Refuse(TooLittle(rpc, needed, {}), failures.role, rpc, "", context.peer());
   }
-  const absl::StatusOr<absl::string_view> token = TokenOf(context);
-  if (!token.ok()) {
-    const bool missing = GetDetails(token.status()).reason == "TOKEN_MISSING";
-    return Refuse(token.status(), missing ? failures.missing : failures.malformed, rpc, "",
-                  context.peer());
+  const std::vector<absl::string_view> authorizations = AuthorizationsOf(context);
+  if (authorizations.empty()) {
+    return Refuse(MissingToken(), failures.missing, rpc, "", context.peer());
   }
+  const std::optional<absl::string_view> token = ParseToken(authorizations);
+  if (!token) return Refuse(MalformedToken(), failures.malformed, rpc, "", context.peer());
   std::string digest = TokenTable::DigestOf(*token);
   const TokenTable::Entry* const entry = known->FindDigest(digest);
   if (entry == nullptr) {

@@ -1,9 +1,8 @@
-// Who may call what: the one table of roles, and the check that every call passes first.
+// Authorization: the table of roles that the RPCs take, and the check that every call passes first.
 //
-// A caller sends "authorization: Bearer TOKEN". gRPC's callback API hands a unary request over when
-// it is read, so the check stands before everything else that is done with it: nothing is decoded,
-// counted in admission or looked up for a caller who may not. A stream is checked before anything
-// of it is read.
+// A client sends "authorization: Bearer TOKEN". gRPC's callback API delivers a unary request after
+// reading it; the check comes before decoding, admission and every lookup. A stream is checked
+// before its first message is read.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -23,34 +22,34 @@
 
 namespace proad::server {
 
-// What an RPC, named "package.Service.Method", takes at least. kNone: everybody may call it.
-// kNobody: it is not in the table.
+// The lowest role that may call an RPC, named "package.Service.Method". kNone: every client may.
+// kNobody: the table does not have the RPC.
 Role RoleFor(absl::string_view rpc);
 
-// Somebody who was admitted.
+// The client of an admitted call.
 struct Caller {
-  std::string name;          // "" where no tokens are asked for
-  Role role = Role::kAdmin;  // as of when the call began
-  std::string token_sha256;  // "" where no tokens are asked for
+  std::string name;          // "" when the server asks for no tokens
+  Role role = Role::kAdmin;  // at the begin of the call
+  std::string token_sha256;  // "" when the server asks for no tokens
 };
 
-// Thread-safety: any thread, any time.
+// Thread-safety: all methods may be called from any thread.
 class Authorizer {
  public:
-  // Asks for no tokens until SetTable.
+  // Admits calls without tokens until SetTable.
   explicit Authorizer(Metrics& metrics) : metrics_(metrics) {}
 
-  // Takes effect for every call that begins after it.
+  // Takes effect for every call that begins afterwards.
   void SetTable(TokenTable table);
 
-  // Who calls, if he may. `needed`: at least this role, beyond what the table says.
+  // The caller of `rpc`. Takes the role of the table or `needed`, whichever is higher.
   //   UNAUTHENTICATED    TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_UNKNOWN
   //   PERMISSION_DENIED  ROLE_INSUFFICIENT
-  // Refusals are counted, and logged once a second at most.
+  // Counts refusals, and logs at most one a second.
   absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context, absl::string_view rpc,
                                Role needed = Role::kNone);
 
-  // Whether somebody who was admitted would be still: for calls that last. Errors as of Admit.
+  // Whether the caller of a call that was admitted may still call: for streams. Errors as of Admit.
   absl::Status StillAllowed(const Caller& caller, absl::string_view rpc);
 
  private:
@@ -60,20 +59,21 @@ class Authorizer {
 
   Metrics& metrics_;
   Mutex mutex_;
-  std::shared_ptr<const TokenTable> table_ ABSL_GUARDED_BY(mutex_);  // null: no tokens
+  std::shared_ptr<const TokenTable> table_ ABSL_GUARDED_BY(mutex_);  // null: none asked
   absl::Time next_line_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   int64_t unlogged_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// What the calls of one RPC pass and are counted by. A service owns one for each of its methods.
-// Thread-safety: any thread, any time.
+// Authorizes and counts the calls of one RPC. A service owns one per method.
+//
+// Thread-safety: all methods may be called from any thread.
 class RpcGuard {
  public:
   // `service` with its package, for example "proad.v1.ModelService".
   RpcGuard(Authorizer& authorizer, Metrics& metrics, absl::string_view service,
            const std::string& method);
 
-  // As Authorizer::Admit. A refusal counts as an answer.
+  // As Authorizer::Admit. A refusal counts as an answer of the RPC.
   absl::StatusOr<Caller> Admit(const grpc::ServerContextBase& context, Role needed = Role::kNone);
   absl::Status StillAllowed(const Caller& caller) { return authorizer_.StillAllowed(caller, rpc_); }
 

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "server/rpc/model_card.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -23,16 +24,17 @@ absl::Status Invalid(const std::string& field, const std::string& reason,
 
 absl::Status Check(const v1::CalibrateRequest& request) {
   if (request.dataset_case() == v1::CalibrateRequest::DATASET_NOT_SET) {
-    return Invalid("dataset_path", "DATASET_MISSING", "name a dataset of good parts by path or id");
+    return Invalid("dataset_path", reason::kDatasetMissing,
+                   "name a dataset of good parts by path or id");
   }
   if (request.categories_size() > kMaxCategories) {
-    return Invalid("categories", "TOO_MANY_CATEGORIES",
+    return Invalid("categories", reason::kTooManyCategories,
                    absl::StrCat(request.categories_size(), " are named; at most ", kMaxCategories,
-                                " are possible"));
+                                " are accepted"));
   }
   const double budget = request.false_reject_budget();
   if (request.has_false_reject_budget() && !(budget > 0 && budget < 1)) {
-    return Invalid("false_reject_budget", "OUT_OF_RANGE",
+    return Invalid("false_reject_budget", reason::kOutOfRange,
                    absl::StrCat(budget, " is not above 0 and below 1"));
   }
   return absl::OkStatus();
@@ -51,7 +53,7 @@ Calibration::Calibration(ModelServing& models, Calibrator calibrator, OpenDatase
 absl::Status Calibration::Run(const v1::CalibrateRequest& request,
                               v1::CalibrateResponse& response) const {
   if (const absl::Status checked = Check(request); !checked.ok()) return checked;
-  // Now, so that a swap meanwhile does not change what is calibrated.
+  // Resolved once: a swap during the calibration does not change the version.
   if (absl::Status scanned = models_.scanner.Scan(); !scanned.ok()) return scanned;
   const absl::StatusOr<ListedVersion> listed = models_.catalog.Find(request.model());
   if (!listed.ok()) return listed.status();
@@ -62,15 +64,15 @@ absl::Status Calibration::Run(const v1::CalibrateRequest& request,
   const std::vector<model::Sample> good = GoodOf(*std::move(dataset));
   if (good.empty()) {
     return MakeError(absl::StatusCode::kFailedPrecondition,
-                     "the dataset has no picture of a good part",
-                     {.reason = "TOO_FEW_IMAGES", .field = "dataset"});
+                     "the dataset has no image of a good part",
+                     {.reason = reason::kTooFewImages, .field = "dataset"});
   }
 
   const std::string& name = listed->name;
   const std::string& version = listed->version;
   const absl::StatusOr<LoadedVersion> loaded = models_.lifecycle.Load(name, version);
   if (!loaded.ok()) return loaded.status();
-  // What was brought in for this goes again, unless it has come to serve.
+  // Unload fails, as it should, when the version has become the active one meanwhile.
   const auto unload = absl::MakeCleanup([&] {
     if (loaded->took) models_.lifecycle.Unload(name, version).IgnoreError();
   });

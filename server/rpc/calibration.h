@@ -1,4 +1,4 @@
-// Calibrate: from a dataset of good parts to thresholds that are in force.
+// The call Calibrate: chooses thresholds from a dataset of good parts and puts them in force.
 #pragma once
 
 #include <proad/v1/model.pb.h>
@@ -15,17 +15,19 @@
 
 namespace proad::server {
 
-// Which pictures: exactly one of path and id is set; `categories`: all when empty. Errors name the
-// fields of CalibrateRequest.
+// Opens a dataset. Exactly one of `path` and `id` is set; empty `categories` means all. Errors name
+// the fields of CalibrateRequest.
 using OpenDataset = std::function<absl::StatusOr<model::Dataset>(
     const std::string& path, const std::string& id, const std::vector<std::string>& categories)>;
 
-// Thread-safety: Run may be called from any thread that may wait. The models must outlive it.
+// Thread-safety: Run may be called from any thread that may block. The models must outlive the
+// object.
 class Calibration {
  public:
   Calibration(ModelServing& models, Calibrator calibrator, OpenDataset open_dataset);
 
-  // Everything that the call says it does.
+  // Checks the request, scores the images, and sets the thresholds unless validate_only. Takes
+  // minutes for large datasets. Errors as documented for the call.
   absl::Status Run(const v1::CalibrateRequest& request, v1::CalibrateResponse& response) const;
 
  private:

@@ -11,6 +11,7 @@
 #include "server/rpc/proto_time.h"
 #include "server/serving/model_name.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -22,7 +23,7 @@ constexpr size_t kMaxLabels = 16;
 constexpr size_t kMaxLabelKey = 64;
 constexpr size_t kMaxLabelValue = 256;
 
-// Every message starts with the field.
+// The message begins with the field.
 absl::Status Invalid(const std::string& field, absl::string_view reason, absl::string_view message,
                      std::map<std::string, std::string> metadata = {}) {
   return MakeError(
@@ -30,13 +31,14 @@ absl::Status Invalid(const std::string& field, absl::string_view reason, absl::s
       {.reason = std::string(reason), .field = field, .metadata = std::move(metadata)});
 }
 
-// A value of an enum that is refused, by its name without the enum's prefix, or by its number.
+// An error about the value of an enum, named without the prefix of the enum, or by its number when
+// the enum has no such value.
 absl::Status Unsupported(const std::string& field, absl::string_view type, std::string name,
                          absl::string_view prefix, int number, absl::string_view supported) {
   if (name.rfind(std::string(prefix), 0) == 0) name = name.substr(prefix.size());
   const std::string problem = name.empty() ? absl::StrCat(number, " is no ", type)
                                            : absl::StrCat(name, " is not supported yet");
-  return Invalid(field, name.empty() ? "ENUM_UNKNOWN" : "NOT_SUPPORTED",
+  return Invalid(field, name.empty() ? reason::kEnumUnknown : reason::kNotSupported,
                  absl::StrCat(problem, "; supported: ", supported),
                  {{"supported", std::string(supported)}});
 }
@@ -49,7 +51,7 @@ bool IsRequestId(const std::string& id) {
 absl::Status CheckNames(const v1::DetectRequest& request) {
   if (!request.request_id().empty() && !IsRequestId(request.request_id())) {
     return Invalid(
-        "request_id", "REQUEST_ID_INVALID",
+        "request_id", reason::kRequestIdInvalid,
         absl::StrCat(Quote(request.request_id()), " of ", request.request_id().size(),
                      " bytes; at most ", kMaxRequestId, " bytes of printable ASCII are accepted"));
   }
@@ -57,12 +59,12 @@ absl::Status CheckNames(const v1::DetectRequest& request) {
     if (auto name = ModelName::Parse(request.model()); !name.ok()) return name.status();
   }
   if (request.category().size() > kMaxCategory) {
-    return Invalid("category", "CATEGORY_INVALID",
+    return Invalid("category", reason::kCategoryInvalid,
                    absl::StrCat("has ", request.category().size(), " bytes; at most ", kMaxCategory,
                                 " are accepted"));
   }
   if (request.has_threshold() && !(std::isfinite(request.threshold()) && request.threshold() > 0)) {
-    return Invalid("threshold", "THRESHOLD_INVALID",
+    return Invalid("threshold", reason::kThresholdInvalid,
                    absl::StrCat("is ", request.threshold(), "; it must be finite and > 0"));
   }
   return absl::OkStatus();
@@ -71,17 +73,17 @@ absl::Status CheckNames(const v1::DetectRequest& request) {
 absl::Status CheckLabels(const v1::DetectRequest& request) {
   const auto size = static_cast<size_t>(request.labels().size());
   if (size > kMaxLabels) {
-    return Invalid("labels", "LABELS_INVALID",
+    return Invalid("labels", reason::kLabelsInvalid,
                    absl::StrCat("has ", size, " entries; at most ", kMaxLabels, " are accepted"));
   }
   for (const auto& [key, value] : request.labels()) {
     if (key.empty() || key.size() > kMaxLabelKey) {
-      return Invalid("labels", "LABELS_INVALID",
+      return Invalid("labels", reason::kLabelsInvalid,
                      absl::StrCat("the key ", Quote(key), " has ", key.size(), " bytes; 1 to ",
                                   kMaxLabelKey, " are accepted"));
     }
     if (value.size() > kMaxLabelValue) {
-      return Invalid("labels", "LABELS_INVALID",
+      return Invalid("labels", reason::kLabelsInvalid,
                      absl::StrCat("the value of ", Quote(key), " has ", value.size(),
                                   " bytes; at most ", kMaxLabelValue, " are accepted"));
     }
@@ -99,19 +101,20 @@ absl::StatusOr<model::PixelFormat> ParsePixelFormat(v1::PixelFormat format) {
     absl::StrAppend(&supported, supported.empty() ? "" : ", ", traits.api_name);
   }
   if (format == v1::PIXEL_FORMAT_UNSPECIFIED) {
-    return Invalid("frame.pixel_format", "PIXEL_FORMAT_MISSING",
+    return Invalid("frame.pixel_format", reason::kPixelFormatMissing,
                    absl::StrCat("is not set; supported: ", supported));
   }
   return Unsupported("frame.pixel_format", "PixelFormat", v1::PixelFormat_Name(format), kPrefix,
                      format, supported);
 }
 
-// Of the encoded file or the frame's data, whose bytes are `field`.
+// `bytes`: the encoded file or the data of the frame.
 absl::Status CheckBytes(const std::string& field, const std::string& bytes, int64_t limit) {
-  if (bytes.empty()) return Invalid(field, "IMAGE_EMPTY", "has no bytes");
+  if (bytes.empty()) return Invalid(field, reason::kImageEmpty, "has no bytes");
   if (static_cast<int64_t>(bytes.size()) > limit) {
-    return Invalid(field, "IMAGE_BYTES_TOO_LARGE",
-                   absl::StrCat("has ", bytes.size(), " bytes; at most ", limit, " are accepted"),
+    return Invalid(field, reason::kImageBytesTooLarge,
+                   absl::StrCat("has ", bytes.size(), " bytes; at most ", limit,
+                                " are accepted (image.max_bytes)"),
                    {{"max_bytes", absl::StrCat(limit)}});
   }
   return absl::OkStatus();
@@ -138,7 +141,8 @@ absl::Status ParseImage(const v1::DetectRequest& request, const model::ImageLimi
     case v1::DetectRequest::IMAGE_NOT_SET:
       break;
   }
-  return Invalid("image", "IMAGE_MISSING", "is not set; encoded or frame must hold the picture");
+  return Invalid("image", reason::kImageMissing,
+                 "is not set; encoded or frame must hold the image");
 }
 
 absl::Status ParseHeatmap(const v1::Outputs& outputs, DetectOutputs& parsed) {

@@ -1,5 +1,5 @@
-// Between the messages of proad/v1/detection.proto and our own types. Pure functions: safe to call
-// from any thread.
+// Converts the messages of proad/v1/detection.proto to and from the types of server/batching. Pure
+// functions: safe to call from any thread.
 #pragma once
 
 #include <proad/v1/detection.pb.h>
@@ -12,18 +12,18 @@
 
 namespace proad::server {
 
-// The request's id if it is one, otherwise a new random one of 32 hex digits.
+// The request's id when it is valid, otherwise a random id of 32 hex digits.
 std::string RequestId(const v1::DetectRequest& request);
 
-// Checks everything that can be checked without looking into the picture. INVALID_ARGUMENT names
-// the field, what is wrong with it, and the limit or what is supported.
+// Checks the request except for the contents of the image. INVALID_ARGUMENT with the field; the
+// message states the problem and the limit or the supported values.
 //
-// The query refers to the request's image bytes and does not copy them: the request must outlive
-// it. Its deadline and cancel flag are left for the caller to set.
+// The query refers to the image bytes of the request without a copy: the request must outlive it.
+// The caller sets the deadline and the cancel flag.
 absl::StatusOr<DetectQuery> ParseDetectRequest(const v1::DetectRequest& request,
                                                const model::ImageLimits& limits);
 
-// Moves what was found into the response, which has its request_id already.
+// Moves a detection into the response, whose request_id is set already.
 void FillDetectResponse(Detection detection, const std::string& category,
                         v1::DetectResponse& response);
 

@@ -77,10 +77,10 @@ absl::Status Credentials::ReadFirst() {
   if (options_.tls.enabled()) {
     absl::StatusOr<TlsIdentity> identity = ReadTls(options_.tls);
     if (!identity.ok()) return identity.status();
-    TellExpiry(*identity);
+    ShowExpiry(*identity);
     if (identity->expiry <= absl::Now()) {
-      // Refusing to start would take the server from those who do not care as well.
-      Log(LogLevel::kError, "the certificate has ended: clients will refuse it",
+      // Not an error: some clients do not check the expiry.
+      Log(LogLevel::kError, "the certificate has expired: clients will refuse it",
           {{"certificate", options_.tls.certificate.string()},
            {"ended", absl::FormatTime(identity->expiry, absl::UTCTimeZone())}});
     }
@@ -105,16 +105,16 @@ void Credentials::ReloadTls() {
   absl::StatusOr<TlsIdentity> identity = ReadTls(options_.tls);
   if (identity.ok() && identity->expiry <= absl::Now()) {
     identity = absl::InvalidArgumentError(
-        absl::StrCat(options_.tls.certificate.string(), ": a certificate in it ended at ",
+        absl::StrCat(options_.tls.certificate.string(), ": a certificate in it expired at ",
                      absl::FormatTime(identity->expiry, absl::UTCTimeZone())));
   }
   if (!identity.ok()) {
     metrics_.certificate_reloads.failed.Increment();
-    Log(LogLevel::kError, "the new certificate is not taken: the one before stays",
+    Log(LogLevel::kError, "the new certificate is not used; the server keeps the old one",
         {{"error", identity.status()}});
     return;
   }
-  TellExpiry(*identity);
+  ShowExpiry(*identity);
   const absl::Time expiry = identity->expiry;
   tls_->Replace(*std::move(identity));
   metrics_.certificate_reloads.ok.Increment();
@@ -127,7 +127,7 @@ void Credentials::ReloadTokens() {
   absl::StatusOr<TokenTable> table = ReadTokens(options_.tokens);
   if (!table.ok()) {
     metrics_.token_reloads.failed.Increment();
-    Log(LogLevel::kError, "the new tokens are not taken: the ones before stay",
+    Log(LogLevel::kError, "the new tokens are not used; the server keeps the old ones",
         {{"error", table.status()}});
     return;
   }
@@ -138,7 +138,7 @@ void Credentials::ReloadTokens() {
       {{"tokens", options_.tokens.string()}, {"entries", entries}});
 }
 
-void Credentials::TellExpiry(const TlsIdentity& identity) {
+void Credentials::ShowExpiry(const TlsIdentity& identity) {
   metrics_.SetCertificateExpiry("server", identity.expiry);
   if (!identity.client_ca.empty()) {
     metrics_.SetCertificateExpiry("client_ca", identity.client_ca_expiry);

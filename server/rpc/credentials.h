@@ -1,5 +1,5 @@
-// What the server proves itself with, and what it asks of its callers: files, read at start and
-// again whenever they are replaced.
+// The certificates of the server and the tokens of its clients: files, read at the start and again
+// when they are replaced.
 #pragma once
 
 #include <grpcpp/security/server_credentials.h>
@@ -19,41 +19,41 @@
 
 namespace proad::server {
 
-// A replacement is taken when two looks have found the files the same, so that a key and its
-// certificate may be written one after the other. One that is wrong is logged and counted, and the
-// one before stays; so does it when a new certificate has ended already.
+// A thread checks the files. It reads replaced files when two checks in a row find them unchanged,
+// so a key and its certificate may be written one after the other. When the new files are invalid,
+// or the new certificate has expired, it logs and counts the error and keeps the old ones.
 //
-// Thread-safety: made, asked and destroyed by one thread; a thread of its own looks at the files.
+// Thread-safety: one thread constructs, uses and destroys the object.
 class Credentials {
  public:
   struct Options {
     TlsFiles tls;
-    std::filesystem::path tokens;             // empty: no tokens are asked for
-    absl::Duration pause = absl::Seconds(1);  // between looks
+    std::filesystem::path tokens;             // empty: clients need no tokens
+    absl::Duration pause = absl::Seconds(1);  // between checks
   };
 
-  // What `options` name, read once. NOT_FOUND or INVALID_ARGUMENT, with key and path.
+  // Reads the files once. NOT_FOUND or INVALID_ARGUMENT; the message has the key and the path.
   static absl::Status Check(const Options& options);
 
-  // Reads, gives the tokens to `authorizer`, and begins to look. Errors as of Check. What it is
-  // given must outlive it.
+  // Reads the files, passes the tokens to `authorizer`, and starts the checks. Errors as of Check.
+  // `authorizer` and `metrics` must outlive the object.
   static absl::StatusOr<std::unique_ptr<Credentials>> Load(const Options& options,
                                                            Authorizer& authorizer,
                                                            Metrics& metrics);
   Credentials(const Credentials&) = delete;
   Credentials& operator=(const Credentials&) = delete;
 
-  // For the port. This object must outlive the server.
+  // The credentials of the gRPC port. This object must outlive the server.
   const std::shared_ptr<grpc::ServerCredentials>& server() const { return server_; }
 
  private:
   Credentials(const Options& options, Authorizer& authorizer, Metrics& metrics);
 
   absl::Status ReadFirst();
-  void ReloadReplaced();  // what was replaced since the last call
+  void ReloadReplaced();  // reads the files that were replaced since the last call
   void ReloadTls();
   void ReloadTokens();
-  void TellExpiry(const TlsIdentity& identity);
+  void ShowExpiry(const TlsIdentity& identity);
 
   const Options options_;
   Authorizer& authorizer_;

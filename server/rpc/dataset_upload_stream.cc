@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "server/rpc/proto_time.h"
 #include "server/rpc/status.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -15,12 +16,12 @@ namespace {
 
 constexpr size_t kMaxChunk = 1 << 20;
 
-absl::Status OutOfTurn(const std::string& field, const std::string& message) {
+absl::Status OutOfOrder(const std::string& field, const std::string& message) {
   return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat(field, ": ", message),
-                   {.reason = "MESSAGE_OUT_OF_TURN", .field = field});
+                   {.reason = reason::kMessageOutOfTurn, .field = field});
 }
 
-// What no limit allows stays more than that.
+// Values above int64_t stay above every limit.
 int64_t Bounded(uint64_t value) {
   return static_cast<int64_t>(std::min<uint64_t>(value, std::numeric_limits<int64_t>::max()));
 }
@@ -53,7 +54,7 @@ void DatasetUploadStream::Refuse(const absl::Status& why) {
     if (over_) return;
     over_ = true;
     end_ = why;
-    if (std::exchange(working_, true)) return;  // the pool ends it
+    if (std::exchange(working_, true)) return;  // the task on the pool ends the call
   }
   pool_.Post([this] { End(); });
 }
@@ -64,8 +65,8 @@ void DatasetUploadStream::OnReadDone(bool ok) {
     if (over_) return;
     working_ = true;
   }
-  // One task a call waits at most, so the number of calls bounds the queue.
-  pool_.Post([this, ok] { ok ? TakeIn() : CloseSide(); });
+  // A call has at most one task in the queue, so the number of calls bounds the queue.
+  pool_.Post([this, ok] { ok ? HandleMessage() : HandleClose(); });
 }
 
 void DatasetUploadStream::OnCancel() { Refuse(absl::CancelledError("the client is gone")); }
@@ -79,24 +80,24 @@ void DatasetUploadStream::OnDone() {
   std::exchange(on_end_, nullptr)(this, end);
 }
 
-void DatasetUploadStream::TakeIn() { Proceed(Take(request_)); }
+void DatasetUploadStream::HandleMessage() { Proceed(Apply(request_)); }
 
-void DatasetUploadStream::CloseSide() {
+void DatasetUploadStream::HandleClose() {
   if (upload_ != nullptr) {
     Proceed(true);
   } else {
-    Proceed(OutOfTurn("start", "the stream ended before its first message, which begins it"));
+    Proceed(OutOfOrder("start", "the stream ended before its first message"));
   }
 }
 
-absl::StatusOr<bool> DatasetUploadStream::Take(const v1::UploadDatasetRequest& request) {
+absl::StatusOr<bool> DatasetUploadStream::Apply(const v1::UploadDatasetRequest& request) {
   using Part = v1::UploadDatasetRequest::PartCase;
   const Part part = request.part_case();
   if (part == Part::PART_NOT_SET) {
-    return OutOfTurn("part", "is missing; one of start, file, chunk and finish is expected");
+    return OutOfOrder("part", "is not set; one of start, file, chunk and finish is expected");
   }
   if ((part == Part::kStart) != (upload_ == nullptr)) {
-    return OutOfTurn("start", "is the first message, and only that");
+    return OutOfOrder("start", "must be the first message, and no other");
   }
   switch (part) {
     case Part::kStart: {
@@ -118,7 +119,7 @@ absl::StatusOr<bool> DatasetUploadStream::Take(const v1::UploadDatasetRequest& r
         return MakeError(absl::StatusCode::kInvalidArgument,
                          absl::StrCat("chunk: has ", request.chunk().size(), " bytes; at most ",
                                       kMaxChunk, " are accepted"),
-                         {.reason = "CHUNK_TOO_LARGE",
+                         {.reason = reason::kChunkTooLarge,
                           .field = "chunk",
                           .metadata = {{"max_bytes", absl::StrCat(kMaxChunk)}}});
       }
@@ -132,17 +133,17 @@ absl::StatusOr<bool> DatasetUploadStream::Take(const v1::UploadDatasetRequest& r
   }
 }
 
-void DatasetUploadStream::Proceed(const absl::StatusOr<bool>& over) {
+void DatasetUploadStream::Proceed(const absl::StatusOr<bool>& finished) {
   {
     MutexLock lock(mutex_);
-    if (!over_ && over.ok() && !*over) {
+    if (!over_ && finished.ok() && !*finished) {
       working_ = false;
       StartRead(&request_);
       return;
     }
     if (!over_) {
       over_ = true;
-      end_ = over.status();
+      end_ = finished.status();
     }
   }
   End();
@@ -150,7 +151,7 @@ void DatasetUploadStream::Proceed(const absl::StatusOr<bool>& over) {
 
 void DatasetUploadStream::End() {
   if (upload_ != nullptr) Fill(upload_->dataset(), response_);
-  // Flushes what is whole before the client is told.
+  // Flushes the complete files before the client gets the answer.
   upload_.reset();
   MutexLock lock(mutex_);
   Finish(ToGrpcStatus(end_));

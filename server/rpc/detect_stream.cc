@@ -54,19 +54,21 @@ void DetectStream::OnReadDone(bool ok) {
 }
 
 void DetectStream::OnWriteDone(bool ok) {
-  std::unique_ptr<Response> written;
-  MutexLock lock(mutex_);
-  written = std::move(writing_);
+  Answer written;
+  std::deque<Answer> dropped;
+  MutexLock lock(mutex_);  // released before the answers are freed
+  std::swap(written, writing_);
   --in_flight_;
-  if (!ok) Break();
+  if (!ok) dropped = Break();
   Proceed();
 }
 
 void DetectStream::OnCancel() {
   cancelled_->store(true);
   inspector_.detector().AnswerCancelled();
-  MutexLock lock(mutex_);
-  Break();
+  std::deque<Answer> dropped;
+  MutexLock lock(mutex_);  // released before the answers are freed
+  dropped = Break();
   Proceed();
 }
 
@@ -77,38 +79,39 @@ void DetectStream::Inspect(std::shared_ptr<Request> request) {
   auto response = std::make_unique<Response>();
   v1::DetectResponse& detection = *response->mutable_detection();
   const v1::DetectRequest& image = request->request();
-  inspector_.Inspect(image, deadline, cancelled_, detection,
-                     [self = shared_from_this(), request = std::move(request),
-                      response = std::move(response)](const absl::Status& status) mutable {
-                       response->set_request_id(response->detection().request_id());
-                       if (!status.ok()) *response->mutable_error() = ToRpcStatus(status);
-                       self->Answer(std::move(response));
-                     });
+  inspector_.Inspect(
+      image, deadline, cancelled_, detection,
+      [self = shared_from_this(), request = std::move(request), response = std::move(response)](
+          const absl::Status& status, OutputBudget::Reservation output) mutable {
+        response->set_request_id(response->detection().request_id());
+        if (!status.ok()) *response->mutable_error() = ToRpcStatus(status);
+        self->Enqueue({std::move(response), std::move(output)});
+      });
 }
 
-void DetectStream::Answer(std::unique_ptr<Response> response) {
+void DetectStream::Enqueue(Answer answer) {
   MutexLock lock(mutex_);
   if (broken_) {
     --in_flight_;
   } else {
-    answers_.push_back(std::move(response));
+    answers_.push_back(std::move(answer));
   }
   Proceed();
 }
 
-void DetectStream::Break() {
+std::deque<DetectStream::Answer> DetectStream::Break() {
   broken_ = true;
   reads_over_ = true;
   in_flight_ -= static_cast<int>(answers_.size());
-  answers_.clear();
+  return std::exchange(answers_, {});
 }
 
 void DetectStream::Proceed() {
   if (finished_) return;
-  if (writing_ == nullptr && !answers_.empty()) {
+  if (writing_.response == nullptr && !answers_.empty()) {
     writing_ = std::move(answers_.front());
     answers_.pop_front();
-    StartWrite(writing_.get());
+    StartWrite(writing_.response.get());
   }
   if (reading_ == nullptr && !reads_over_ && in_flight_ < window_) {
     reading_ = std::make_shared<Request>();

@@ -6,6 +6,7 @@
 
 #include "server/rpc/status.h"
 #include "server/rpc/unary.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -21,17 +22,19 @@ absl::Time DeadlineOf(const grpc::CallbackServerContext& context) {
   return absl::FromChrono(deadline);
 }
 
-// One Detect call. Deletes itself when gRPC is through with it, which cannot be before Finish,
-// which only the answer calls.
+// One Detect call. Deletes itself when gRPC has released it, which is after the answer called
+// Finish.
 class DetectCall : public grpc::ServerUnaryReactor {
  public:
   DetectCall(Inspector& inspector, grpc::CallbackServerContext& context)
       : inspector_(inspector), context_(context) {}
 
   void Start(const v1::DetectRequest& request, v1::DetectResponse& response) {
-    inspector_.Inspect(
-        request, DeadlineOf(context_), cancelled_, response,
-        [this](const absl::Status& status) { Finish(FinishStatus(status, context_)); });
+    inspector_.Inspect(request, DeadlineOf(context_), cancelled_, response,
+                       [this](const absl::Status& status, OutputBudget::Reservation output) {
+                         output_ = std::move(output);
+                         Finish(FinishStatus(status, context_));
+                       });
   }
 
   void OnCancel() override {
@@ -44,6 +47,7 @@ class DetectCall : public grpc::ServerUnaryReactor {
   Inspector& inspector_;
   grpc::CallbackServerContext& context_;
   const CancelFlag cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  OutputBudget::Reservation output_;  // of the response, until gRPC has written it
 };
 
 }  // namespace
@@ -86,8 +90,8 @@ DetectionService::DetectStream(grpc::CallbackServerContext* context) {
   }
   if (draining) {
     stream->Refuse(MakeError(absl::StatusCode::kUnavailable,
-                             "the server is shutting down; try another",
-                             {.reason = "DRAINING", .retry_after = absl::ZeroDuration()}));
+                             "the server is shutting down; send the call to another server",
+                             {.reason = reason::kDraining, .retry_after = absl::ZeroDuration()}));
   } else {
     stream->Start();
   }

@@ -1,4 +1,4 @@
-// DetectionService of proad/v1/detection.proto on gRPC's callback API.
+// DetectionService of proad/v1/detection.proto, on the callback API of gRPC.
 #pragma once
 
 #include <proad/v1/detection.grpc.pb.h>
@@ -16,13 +16,13 @@
 
 namespace proad::server {
 
-// Thread-safety: gRPC calls the methods from its threads, which they never block; Drain may come
-// from any thread. Must outlive the grpc::Server that it is registered with, and the detector's
-// queries.
+// Thread-safety: gRPC calls the methods from its threads, which they never block; Drain may be
+// called from any thread. Must outlive the grpc::Server that it is registered with, and the queries
+// of the detector.
 class DetectionService : public v1::DetectionService::CallbackService {
  public:
   struct Options {
-    // Frames of one stream that are read and not yet answered; each may hold a picture.
+    // Images of one stream that are read and not yet answered.
     int stream_window = 16;
   };
 
@@ -36,7 +36,7 @@ class DetectionService : public v1::DetectionService::CallbackService {
   grpc::ServerBidiReactor<v1::DetectStreamRequest, v1::DetectStreamResponse>* DetectStream(
       grpc::CallbackServerContext* context) override;
 
-  // Streams stop reading, and end when what they have read is answered; new calls are refused with
+  // Streams stop reading and end when their images are answered. New calls are refused with
   // UNAVAILABLE. Returns at once.
   void Drain();
 

@@ -13,7 +13,8 @@
 namespace proad::server {
 namespace {
 
-// Labels are named by clients: their keys become words of the log's own alphabet, "label_lot".
+// Clients choose the keys of labels. In the log a key has only lower-case letters, digits and '_':
+// "label_lot".
 std::string LabelKey(const std::string& key) {
   std::string word = "label_";
   for (const char c : key) {
@@ -44,7 +45,7 @@ void LogDetection(const v1::DetectRequest& request, const v1::DetectResponse& re
   Log(LogLevel::kInfo, "detection", fields);
 }
 
-// Overload and impatience are counted; a line for each would add to the load.
+// Metrics count overload and expired calls. A line for each would add to the load.
 LogLevel LevelOf(const absl::Status& status) {
   switch (status.code()) {
     case absl::StatusCode::kResourceExhausted:
@@ -91,15 +92,17 @@ void Inspector::Inspect(const v1::DetectRequest& request, absl::Time deadline, C
                  done = std::move(done)](absl::StatusOr<Detection> detection) mutable {
     const absl::Status status = detection.status();
     const absl::Duration took = absl::Now() - start;
+    OutputBudget::Reservation output;
     if (status.ok()) {
       const Verdict verdict = detection->verdict;
+      output = std::move(detection->output);
       FillDetectResponse(*std::move(detection), request.category(), response);
       LogDetection(request, response, verdict, took);
     } else {
       LogRefusal(request, response.request_id(), status);
     }
     metrics_.Answered(status.code(), took);
-    done(status);
+    done(status, std::move(output));
   };
 
   absl::StatusOr<DetectQuery> query = ParseDetectRequest(request, detector_.options().image);

@@ -1,4 +1,4 @@
-// One request message in, one response message or status out: what Detect and DetectStream share.
+// Handles one DetectRequest, for Detect and for DetectStream.
 #pragma once
 
 #include <proad/v1/detection.pb.h>
@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/batching/detector.h"
+#include "server/batching/output_budget.h"
 #include "server/telemetry/metrics.h"
 
 namespace proad::server {
@@ -14,14 +15,16 @@ namespace proad::server {
 // Thread-safety: Inspect may be called from any thread. The detector is not owned.
 class Inspector {
  public:
-  using Done = absl::AnyInvocable<void(absl::Status)>;
+  // Gets the status and the memory that is reserved for the response: keep it until the response is
+  // written.
+  using Done = absl::AnyInvocable<void(absl::Status, OutputBudget::Reservation)>;
 
   // `rpc` names the method in the metrics.
   Inspector(std::string rpc, Detector& detector, Metrics& metrics);
 
-  // Checks the request, has it inspected, fills the response, counts and logs. Calls `done` exactly
-  // once, as Detector::Detect does. The response's request_id is set in any case, the rest of it
-  // with an OK status only. Request and response must stay until then.
+  // Checks the request, runs the detector, fills the response, counts and logs. Calls `done`
+  // exactly once, as Detector::Detect does. Sets request_id of the response in every case, the
+  // other fields with an OK status only. Request and response must live until `done` is called.
   void Inspect(const v1::DetectRequest& request, absl::Time deadline, CancelFlag cancelled,
                v1::DetectResponse& response, Done done);
 

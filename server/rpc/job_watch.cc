@@ -18,13 +18,13 @@ JobWatch::JobWatch(TrainScheduler& scheduler, std::string job_id, OnEnd on_end)
     : scheduler_(scheduler), job_id_(std::move(job_id)), on_end_(std::move(on_end)) {}
 
 void JobWatch::Start() {
-  auto subscription = scheduler_.Subscribe(job_id_, [this] { Changed(); });
+  auto subscription = scheduler_.Subscribe(job_id_, [this] { OnChange(); });
   if (!subscription.ok()) {
     Refuse(subscription.status());
     return;
   }
   MutexLock lock(mutex_);
-  // gRPC may be through with the call as soon as something is started; OnDone finds it in place.
+  // Set before Proceed: OnDone may come as soon as an operation is started.
   subscription_ = *std::move(subscription);
   Proceed();
 }
@@ -34,7 +34,7 @@ void JobWatch::Refuse(const absl::Status& why) {
   if (over_) return;
   over_ = true;
   end_ = why;
-  if (resting_) pause_.Cancel();
+  if (pausing_) pause_.Cancel();
   Proceed();
 }
 
@@ -45,7 +45,7 @@ void JobWatch::OnWriteDone(bool ok) {
     over_ = true;
     end_ = absl::CancelledError("the client is gone");
   }
-  if (!over_) Rest();
+  if (!over_) Pause();
   Proceed();
 }
 
@@ -59,31 +59,31 @@ void JobWatch::OnDone() {
     end = end_;
     subscription = std::move(subscription_);
   }
-  subscription.reset();  // no call of Changed is under way after this
+  subscription.reset();  // waits for a running call of OnChange
   std::exchange(on_end_, nullptr)(this, end);
 }
 
-void JobWatch::Changed() {
+void JobWatch::OnChange() {
   MutexLock lock(mutex_);
   changed_ = true;
-  // Before Start is through, it writes by itself.
+  // Start has not returned yet: it writes the job itself.
   if (subscription_ != nullptr) Proceed();
 }
 
 void JobWatch::Proceed() {
-  if (finished_ || writing_ || resting_) return;
+  if (finished_ || writing_ || pausing_) return;
   if (!over_ && changed_) {
-    WritePresent();
+    WriteJob();
   } else if (over_) {
     finished_ = true;
     Finish(ToGrpcStatus(end_));
   }
 }
 
-void JobWatch::WritePresent() {
+void JobWatch::WriteJob() {
   changed_ = false;
   const absl::StatusOr<TrainJob> job = scheduler_.Get(job_id_);
-  if (!job.ok()) {  // removed, long after its end
+  if (!job.ok()) {  // removed after its end
     over_ = finished_ = true;
     end_ = job.status();
     Finish(ToGrpcStatus(end_));
@@ -96,11 +96,11 @@ void JobWatch::WritePresent() {
   StartWrite(&response_);
 }
 
-void JobWatch::Rest() {
-  resting_ = true;
+void JobWatch::Pause() {
+  pausing_ = true;
   pause_.Set(absl::ToChronoTime(absl::Now() + kPause), [this](bool) {
     MutexLock lock(mutex_);
-    resting_ = false;
+    pausing_ = false;
     Proceed();
   });
 }

@@ -1,4 +1,4 @@
-// One WatchTrainJob call: the job as it is, and again whenever it changed.
+// One WatchTrainJob call: sends the job now and after each change.
 #pragma once
 
 #include <grpcpp/alarm.h>
@@ -16,24 +16,26 @@
 
 namespace proad::server {
 
-// Writes the present job at once, then the then present one a quarter of a second after the one
-// before at the earliest: a slow reader misses some in between, never the last. Ends with OK after
-// the job in an ended state, CANCELLED when the client is gone, and otherwise as Refuse says.
+// Writes the job at once. After a change it writes the job again, at least 250 ms after the
+// previous write: a slow reader misses states in between, but never the last one. The call ends
+//   OK         after the job was written in a final state
+//   CANCELLED  when the client is gone
+//   as `why`   after Refuse
 //
-// Thread-safety: gRPC calls the reactions, the scheduler tells of changes, Refuse may come from any
-// thread.
+// Thread-safety: gRPC calls the reactions; the scheduler reports changes and Refuse may be called
+// from any thread.
 class JobWatch : public grpc::ServerWriteReactor<v1::WatchTrainJobResponse> {
  public:
-  // With how it ended.
+  // Gets the status that the call ended with.
   using OnEnd = absl::AnyInvocable<void(JobWatch*, const absl::Status&)>;
 
-  // `on_end` is called when gRPC is through with the call, which must stay until then.
+  // Calls `on_end` when gRPC has released the call. The object must live until then.
   JobWatch(TrainScheduler& scheduler, std::string job_id, OnEnd on_end);
 
-  // Subscribes and writes. Once, after construction.
+  // Subscribes and writes. Call it once, after construction.
   void Start();
 
-  // Ends soon, without waiting for the job.
+  // Ends the call without waiting for the job.
   void Refuse(const absl::Status& why);
 
   void OnWriteDone(bool ok) override;
@@ -41,11 +43,11 @@ class JobWatch : public grpc::ServerWriteReactor<v1::WatchTrainJobResponse> {
   void OnDone() override;
 
  private:
-  void Changed();
-  // Starts what can be started; gRPC calls no reaction from within.
+  void OnChange();
+  // Starts the next operation of gRPC if none is running. gRPC calls no reaction from within.
   void Proceed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void WritePresent() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Rest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WriteJob() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Pause() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   TrainScheduler& scheduler_;
   const std::string job_id_;
@@ -55,12 +57,12 @@ class JobWatch : public grpc::ServerWriteReactor<v1::WatchTrainJobResponse> {
   std::unique_ptr<TrainScheduler::Subscription> subscription_ ABSL_GUARDED_BY(mutex_);
   v1::WatchTrainJobResponse response_ ABSL_GUARDED_BY(mutex_);  // gRPC's while writing_
   grpc::Alarm pause_ ABSL_GUARDED_BY(mutex_);
-  bool changed_ ABSL_GUARDED_BY(mutex_) = true;  // since it was last written
+  bool changed_ ABSL_GUARDED_BY(mutex_) = true;  // since the last write
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
-  bool resting_ ABSL_GUARDED_BY(mutex_) = false;   // pause_ is set
+  bool pausing_ ABSL_GUARDED_BY(mutex_) = false;   // pause_ is set
   bool over_ ABSL_GUARDED_BY(mutex_) = false;      // nothing is written any more
-  bool finished_ ABSL_GUARDED_BY(mutex_) = false;  // gRPC was told
-  absl::Status end_ ABSL_GUARDED_BY(mutex_);       // with this
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;  // Finish was called
+  absl::Status end_ ABSL_GUARDED_BY(mutex_);       // status of the call once over_
 };
 
 }  // namespace proad::server

@@ -11,7 +11,7 @@
 namespace proad::server {
 namespace {
 
-// What summary and card have in common.
+// Fills the fields that summary and card share.
 template <typename Message>
 void FillIdentity(const ListedVersion& listed, Message& message) {
   message.mutable_model_version()->set_name(listed.name);
@@ -66,7 +66,7 @@ void FillCalibration(const std::string& category, const model::Calibration& from
   to.set_source(v1::CALIBRATION_SOURCE_PUBLISHED);
 }
 
-// Those that are in force, by category.
+// Fills the calibrations that are in force, by category.
 void FillCalibrations(const ListedVersion& listed, v1::ModelCard& card) {
   std::map<std::string, v1::Calibration> by_category;
   if (listed.manifest->calibration) {
@@ -146,7 +146,7 @@ void FillModelCard(const ListedVersion& listed, v1::ModelCard& card) {
   card.mutable_encoder()->set_dialect(manifest.encoder.dialect);
   FillCalibrations(listed, card);
   for (const auto& [key, value] : manifest.metrics) {
-    // "image_auroc" is the mean, "image_auroc/pcb" a category's.
+    // "image_auroc" is the mean, "image_auroc/pcb" the value of a category.
     const size_t slash = key.find('/');
     v1::Metric& metric = *card.add_metrics();
     metric.set_name(key.substr(0, slash));

@@ -1,4 +1,4 @@
-// Versions as the messages of proad/v1/model.proto show them. Pure functions: safe to call from any
+// Converts versions to the messages of proad/v1/model.proto. Pure functions: safe to call from any
 // thread.
 #pragma once
 
@@ -22,7 +22,8 @@ void FillModelCard(const ListedVersion& listed, v1::ModelCard& card);
 // A threshold that Calibrate set.
 void FillRecalibration(const std::string& category, const Recalibration& from, v1::Calibration& to);
 
-// Of the network without its encoder: prototypes, bottleneck and decoder (Table 1 of the paper).
+// Number of parameters of the network without its encoder: prototypes, bottleneck and decoder
+// (Table 1 of the paper).
 int64_t TrainableParameters(const model::ModelConfig& config);
 
 }  // namespace proad::server

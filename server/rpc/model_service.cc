@@ -12,6 +12,7 @@
 #include "server/rpc/model_card.h"
 #include "server/rpc/proto_time.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -27,14 +28,14 @@ bool ComesAfter(const ListedVersion& listed, const ModelName& last) {
   return VersionLess(listed.version, last.version);
 }
 
-// "name@version" of a request, both parts.
+// Parses "name@version". INVALID_ARGUMENT (VERSION_MISSING) without a version.
 absl::StatusOr<ModelName> ParseVersion(const std::string& text) {
   absl::StatusOr<ModelName> model = ModelName::Parse(text);
   if (!model.ok() || !model->version.empty()) return model;
   return MakeError(
       absl::StatusCode::kInvalidArgument,
       absl::StrCat("model: ", Quote(text), " names no version; NAME@VERSION is expected"),
-      {.reason = "VERSION_MISSING", .field = "model"});
+      {.reason = reason::kVersionMissing, .field = "model"});
 }
 
 void Fill(const std::string& name, const std::string& version, const std::string& hash,
@@ -44,7 +45,7 @@ void Fill(const std::string& name, const std::string& version, const std::string
   to.set_hash(hash);
 }
 
-// What ActivateModel and RollbackModel answer alike.
+// Fills the fields that the answers of ActivateModel and RollbackModel share.
 template <typename Response>
 void FillSwap(const std::string& name, const ModelSwap& swap, Response& response) {
   Fill(name, swap.version, swap.hash, *response.mutable_active());
@@ -136,11 +137,12 @@ grpc::ServerUnaryReactor* ModelService::Calibrate(grpc::CallbackServerContext* c
   }
   RpcMetrics& metrics = calibrate_guard_.metrics();
   if (calibrates_.exchange(true)) {
-    return Refuse(*context, metrics,
-                  MakeError(absl::StatusCode::kResourceExhausted,
-                            "a calibration runs already, and there is one at a time; try again "
-                            "when it is over",
-                            {.reason = "CALIBRATION_RUNNING", .retry_after = absl::Seconds(10)}));
+    return Refuse(
+        *context, metrics,
+        MakeError(absl::StatusCode::kResourceExhausted,
+                  "a calibration is running, and the server runs one at a time; try again "
+                  "when it has ended",
+                  {.reason = reason::kCalibrationRunning, .retry_after = absl::Seconds(10)}));
   }
   return AnswerAdmitted(*context, calibrating_, metrics, [this, request, response] {
     const absl::Status status = run_calibration_(*request, *response);
@@ -155,9 +157,10 @@ absl::Status ModelService::List(const v1::ListModelsRequest& request,
     return MakeError(absl::StatusCode::kInvalidArgument,
                      absl::StrCat("page_size: ", request.page_size(), " is negative; expected 0 (",
                                   kDefaultPageSize, ") to ", kMaxPageSize),
-                     {.reason = "PAGE_SIZE_INVALID", .field = "page_size"});
+                     {.reason = reason::kPageSizeInvalid, .field = "page_size"});
   }
-  // A token names the last version of the page before: it holds when versions come and go.
+  // A token names the last version of the previous page, so it stays valid when versions come and
+  // go.
   std::optional<ModelName> last;
   if (!request.page_token().empty()) {
     const auto parsed = ModelName::Parse(request.page_token());
@@ -165,7 +168,7 @@ absl::Status ModelService::List(const v1::ListModelsRequest& request,
       return MakeError(absl::StatusCode::kInvalidArgument,
                        absl::StrCat("page_token: ", Quote(request.page_token()),
                                     " is not a next_page_token of this server"),
-                       {.reason = "PAGE_TOKEN_INVALID", .field = "page_token"});
+                       {.reason = reason::kPageTokenInvalid, .field = "page_token"});
     }
     last = *parsed;
   }
@@ -193,7 +196,7 @@ absl::Status ModelService::Get(const v1::GetModelRequest& request, v1::GetModelR
   if (!listed.ok()) return listed.status();
   if (!listed->manifest) {
     return MakeError(absl::StatusCode::kDataLoss, listed->problem.message(),
-                     {.reason = "ARTIFACT_CORRUPT", .field = "model"});
+                     {.reason = reason::kArtifactCorrupt, .field = "model"});
   }
   FillModelCard(*listed, *response.mutable_model());
   return absl::OkStatus();
@@ -239,10 +242,11 @@ absl::Status ModelService::Activate(const v1::ActivateModelRequest& request,
 absl::Status ModelService::RollBack(const v1::RollbackModelRequest& request,
                                     v1::RollbackModelResponse& response) {
   if (!model::IsValidName(request.name())) {
-    return MakeError(absl::StatusCode::kInvalidArgument,
-                     absl::StrCat("name: ", Quote(request.name()),
-                                  " is no model's name; a name without version is expected"),
-                     {.reason = "MODEL_NAME_INVALID", .field = "name"});
+    return MakeError(
+        absl::StatusCode::kInvalidArgument,
+        absl::StrCat("name: ", Quote(request.name()),
+                     " is not the name of a model; a name without version is expected"),
+        {.reason = reason::kModelNameInvalid, .field = "name"});
   }
   std::optional<std::string> expected;
   if (request.has_expected_active_version()) expected = request.expected_active_version();

@@ -1,4 +1,4 @@
-// ModelService: which model versions there are, and which of them serve.
+// ModelService: lists, loads, activates, calibrates and deletes versions of models.
 #pragma once
 
 #include <proad/v1/model.grpc.pb.h>
@@ -21,9 +21,9 @@ namespace proad::server {
 using RunCalibration = std::function<absl::Status(const v1::CalibrateRequest& request,
                                                   v1::CalibrateResponse& response)>;
 
-// Thread-safety: gRPC calls it from its threads. Looking at the store happens on `pool`, whatever
-// changes something on a thread of its own, one at a time. What it is given by reference must
-// outlive it.
+// Thread-safety: gRPC calls the methods from its threads. Reading calls run on `pool`; calls that
+// change a model run one at a time on a thread of the service. The references given to the
+// constructor must outlive the service.
 class ModelService final : public v1::ModelService::CallbackService {
  public:
   // `on_swap` is called after each change of an active version, on the thread that made it.
@@ -71,8 +71,8 @@ class ModelService final : public v1::ModelService::CallbackService {
   const std::function<void()> on_swap_;
   const RunCalibration run_calibration_;
   ThreadPool& pool_;
-  ThreadPool changing_;     // one at a time: a load takes seconds, and memory for two versions
-  ThreadPool calibrating_;  // one at a time
+  ThreadPool changing_;     // one thread: a load takes seconds, and memory for two versions
+  ThreadPool calibrating_;  // one thread
   std::atomic<bool> calibrates_ = false;
   RpcGuard list_guard_;
   RpcGuard get_guard_;

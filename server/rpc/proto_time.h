@@ -1,4 +1,4 @@
-// Times as messages carry them. Safe to call from any thread.
+// Converts times to protobuf messages. Pure functions: safe to call from any thread.
 #pragma once
 
 #include <google/protobuf/duration.pb.h>
@@ -8,8 +8,8 @@
 
 namespace proad::server {
 
-// To the nanosecond. A negative one, as a wall clock that was set back makes it, is none: no reader
-// accepts it.
+// Rounds to nanoseconds. A negative duration, which appears when the wall clock is set back,
+// becomes 0: readers do not accept it.
 google::protobuf::Duration ToProtoDuration(absl::Duration duration);
 
 google::protobuf::Timestamp ToProtoTimestamp(absl::Time time);

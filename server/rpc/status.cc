@@ -14,14 +14,14 @@ namespace proad::server {
 namespace {
 
 constexpr char kDomain[] = "proad";
-// The message travels up to three times, partly in base64; trailers beyond 8 KiB in all are refused
-// by default, and the status is lost with them.
+// A response carries the message up to three times, partly in base64. By default clients refuse
+// trailers of more than 8 KiB, and then the status is lost.
 constexpr size_t kMaxMessage = 1024;
 
 std::string Message(const absl::Status& status) {
   const absl::string_view message = status.message();
   size_t end = std::min(message.size(), kMaxMessage);
-  // Not within a character: protobuf's strings are UTF-8.
+  // Never within a character: strings of protobuf are UTF-8.
   while (end > 0 && end < message.size() && (message[end] & 0xC0) == 0x80) --end;
   return std::string(message.substr(0, end));
 }

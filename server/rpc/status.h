@@ -1,4 +1,6 @@
-// absl::Status as gRPC sends it: the only place where errors meet gRPC. Pure functions.
+// Converts absl::Status to gRPC. Every error that the server sends passes these functions.
+//
+// Safe to call from any thread. ToRpcStatus and ToGrpcStatus are pure.
 #pragma once
 
 #include <google/rpc/status.pb.h>
@@ -9,19 +11,19 @@
 
 namespace proad::server {
 
-// Trailer that gRPC clients obey when they retry: milliseconds to wait.
+// The trailer in which gRPC clients look for the time to wait before a retry, in milliseconds.
 inline constexpr char kPushbackTrailer[] = "grpc-retry-pushback-ms";
 
-// With the details of server/util/status_details.h as google.rpc messages: ErrorInfo (domain
-// "proad"; its reason is the code's name when the status has none), BadRequest when a field is at
-// fault, RetryInfo when it says when to try again. A code that gRPC does not have becomes UNKNOWN.
+// Adds the details (server/util/status_details.h) as google.rpc messages: ErrorInfo with the domain
+// "proad" and the reason, or the name of the code when the status has no reason; BadRequest when a
+// field is at fault; RetryInfo when the status has a retry delay.
 google::rpc::Status ToRpcStatus(const absl::Status& status);
 
-// The same in the "grpc-status-details-bin" trailer. OK for an OK status.
+// ToRpcStatus in the "grpc-status-details-bin" trailer. OK for an OK status.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 
-// ToGrpcStatus for a call: adds the pushback trailer to RESOURCE_EXHAUSTED that says when to try
-// again. Call once, before Finish.
+// ToGrpcStatus for the end of a call. Adds the pushback trailer when RESOURCE_EXHAUSTED has a retry
+// delay. Call it once, before Finish.
 grpc::Status FinishStatus(const absl::Status& status, grpc::ServerContextBase& context);
 
 }  // namespace proad::server

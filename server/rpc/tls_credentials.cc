@@ -26,7 +26,7 @@ void TlsCredentials::Replace(TlsIdentity identity) {
 }
 
 void TlsCredentials::SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) {
-  std::abort();  // nobody sets one
+  std::abort();  // the server sets no processor
 }
 
 int TlsCredentials::AddPortToServer(const std::string& address, grpc_server* server) {
@@ -47,7 +47,7 @@ grpc_ssl_certificate_config_reload_status TlsCredentials::Fetch(
   MutexLock lock(mutex_);
   if (std::exchange(fetched_, true)) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
   const grpc_ssl_pem_key_cert_pair pair = {identity_.key.c_str(), identity_.certificates.c_str()};
-  // gRPC insists on certificates of a CA here even where it asks no client for any.
+  // gRPC requires certificates of a CA here even when it asks no client for a certificate.
   const std::string& ca =
       identity_.client_ca.empty() ? identity_.certificates : identity_.client_ca;
   config = grpc_ssl_server_certificate_config_create(ca.c_str(), &pair, 1);

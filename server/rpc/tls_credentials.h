@@ -1,4 +1,4 @@
-// TLS for gRPC's port, with certificates that can be replaced while it serves.
+// TLS credentials for the gRPC port whose certificates can be replaced while the server runs.
 #pragma once
 
 #include <grpc/grpc_security.h>
@@ -13,20 +13,21 @@
 
 namespace proad::server {
 
-// TLS 1.2 and 1.3. gRPC asks for the certificates at every handshake: connections that stand go on
-// with what they have, new ones get what Replace was given last.
+// TLS 1.2 and 1.3. gRPC asks for the certificates at every handshake: open connections keep theirs,
+// new connections get those of the last Replace.
 //
-// Thread-safety: Replace may come from any thread. Must outlive the grpc::Server it is used for;
-// one port.
+// Thread-safety: Replace may be called from any thread. For one port; must outlive the
+// grpc::Server.
 class TlsCredentials final : public grpc::ServerCredentials {
  public:
-  // `identity` is one that TlsIdentity::Read made. With a client_ca in it, clients are asked for
-  // certificates, then and in every later identity; `require`: those without one are refused.
+  // `identity` comes from TlsIdentity::Read. When it has a client_ca, clients are asked for a
+  // certificate, and every later identity must have one too. `require`: refuses clients without a
+  // certificate.
   TlsCredentials(TlsIdentity identity, bool require);
 
   void Replace(TlsIdentity identity);
 
-  // gRPC's hook to see the metadata of calls; tokens are checked by Authorizer instead.
+  // Not supported: Authorizer checks tokens.
   void SetAuthMetadataProcessor(
       const std::shared_ptr<grpc::AuthMetadataProcessor>& processor) override;
 
@@ -39,7 +40,7 @@ class TlsCredentials final : public grpc::ServerCredentials {
   const grpc_ssl_client_certificate_request_type request_;
   Mutex mutex_;
   TlsIdentity identity_ ABSL_GUARDED_BY(mutex_);
-  bool fetched_ ABSL_GUARDED_BY(mutex_) = false;  // gRPC has it
+  bool fetched_ ABSL_GUARDED_BY(mutex_) = false;  // gRPC has identity_
 };
 
 }  // namespace proad::server

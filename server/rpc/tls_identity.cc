@@ -38,15 +38,15 @@ Bio Over(const std::string& pem) {
   return Bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
 }
 
-// Nobody is there to be asked for a passphrase.
+// A server cannot ask for a passphrase.
 int NoPassphrase(char*, int, int, void*) { return -1; }
 
-absl::Status NotWhatItShouldBe(const fs::path& path, absl::string_view why) {
+absl::Status InvalidFile(const fs::path& path, absl::string_view why) {
   ERR_clear_error();
   return absl::InvalidArgumentError(absl::StrCat(path.string(), ": ", why));
 }
 
-// Every certificate of a file; one at least.
+// All certificates of a file. An error when there is none.
 absl::StatusOr<std::vector<Certificate>> ParseCertificates(const fs::path& path,
                                                            const std::string& pem) {
   const Bio bio = Over(pem);
@@ -57,25 +57,25 @@ absl::StatusOr<std::vector<Certificate>> ParseCertificates(const fs::path& path,
   const bool end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
   ERR_clear_error();
   if (certificates.empty()) {
-    return NotWhatItShouldBe(path, "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)");
+    return InvalidFile(path, "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)");
   }
   if (!end) {
-    return NotWhatItShouldBe(
-        path, absl::StrCat("is damaged after ", certificates.size(), " certificates"));
+    return InvalidFile(path,
+                       absl::StrCat("is damaged after ", certificates.size(), " certificates"));
   }
   return certificates;
 }
 
 absl::Time EndOf(const Certificate& certificate) {
   std::tm end = {};
-  // A certificate whose end cannot be read ended long ago.
+  // A certificate whose end cannot be read counts as expired.
   if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &end) != 1) {
     return absl::UnixEpoch();
   }
   return absl::FromTM(end, absl::UTCTimeZone());
 }
 
-absl::Time FirstToEnd(const std::vector<Certificate>& certificates) {
+absl::Time EarliestEnd(const std::vector<Certificate>& certificates) {
   absl::Time first = absl::InfiniteFuture();
   for (const Certificate& certificate : certificates) first = std::min(first, EndOf(certificate));
   return first;
@@ -85,12 +85,12 @@ absl::Status CheckKey(const TlsFiles& files, const std::string& pem, const Certi
   const Bio bio = Over(pem);
   const Key key(PEM_read_bio_PrivateKey(bio.get(), nullptr, NoPassphrase, nullptr));
   if (key == nullptr) {
-    return NotWhatItShouldBe(files.key,
-                             "holds no private key in PEM that can be read without a passphrase");
+    return InvalidFile(files.key,
+                       "holds no private key in PEM that can be read without a passphrase");
   }
   if (X509_check_private_key(leaf.get(), key.get()) != 1) {
-    return NotWhatItShouldBe(files.key, absl::StrCat("is not the key of the first certificate in ",
-                                                     files.certificate.string()));
+    return InvalidFile(files.key, absl::StrCat("is not the key of the first certificate in ",
+                                               files.certificate.string()));
   }
   return absl::OkStatus();
 }
@@ -104,7 +104,7 @@ absl::StatusOr<TlsIdentity> TlsIdentity::Read(const TlsFiles& files) {
   identity.certificates = *std::move(pem);
   const auto chain = ParseCertificates(files.certificate, identity.certificates);
   if (!chain.ok()) return chain.status();
-  identity.expiry = FirstToEnd(*chain);
+  identity.expiry = EarliestEnd(*chain);
 
   absl::StatusOr<std::string> key = ReadWholeFile(files.key, kMaxFileBytes);
   if (!key.ok()) return key.status();
@@ -119,7 +119,7 @@ absl::StatusOr<TlsIdentity> TlsIdentity::Read(const TlsFiles& files) {
   identity.client_ca = *std::move(authorities);
   const auto accepted = ParseCertificates(files.client_ca, identity.client_ca);
   if (!accepted.ok()) return accepted.status();
-  identity.client_ca_expiry = FirstToEnd(*accepted);
+  identity.client_ca_expiry = EarliestEnd(*accepted);
   return identity;
 }
 

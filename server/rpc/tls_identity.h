@@ -1,4 +1,4 @@
-// The certificates that a server shows and accepts, checked before anybody sees them.
+// The certificates that the server presents and accepts.
 #pragma once
 
 #include <string>
@@ -9,17 +9,18 @@
 
 namespace proad::server {
 
-// A value: what was read and found to belong together.
+// A value. All texts are PEM.
 struct TlsIdentity {
   std::string certificates;
   std::string key;
   std::string client_ca;                                 // "": none
-  absl::Time expiry;                                     // of the first of `certificates` to end
-  absl::Time client_ca_expiry = absl::InfiniteFuture();  // of the first of `client_ca` to end
+  absl::Time expiry;                                     // earliest end of `certificates`
+  absl::Time client_ca_expiry = absl::InfiniteFuture();  // earliest end of `client_ca`
 
-  // Reads and compares. NOT_FOUND for a file that cannot be read, INVALID_ARGUMENT for one that is
-  // not what it should be: no PEM, an encrypted key, the key of another certificate. Names the
-  // path, and nothing of a key. A certificate that has ended or has not begun is no error here.
+  // Reads the files, and checks that key and certificate belong together. NOT_FOUND for a file that
+  // cannot be read; INVALID_ARGUMENT for a file without PEM, an encrypted key or the key of another
+  // certificate. The message names the path and contains nothing of a key. A certificate that has
+  // expired or is not valid yet is not an error.
   static absl::StatusOr<TlsIdentity> Read(const TlsFiles& files);
 };
 

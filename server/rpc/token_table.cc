@@ -35,24 +35,24 @@ bool IsDigest(absl::string_view text) {
          });
 }
 
-// "" and the entry, or what is wrong with the line.
+// Returns "" and fills `entry`, or returns the problem of the line.
 std::string ParseLine(absl::string_view line, TokenTable::Entry& entry) {
   const std::vector<absl::string_view> words =
       absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
   if (words.size() != 3) {
     return absl::StrCat(words.size(), " words; NAME ROLE SHA256 is expected");
   }
-  // The words are not repeated: somebody may have written a token into the wrong place.
+  // Messages do not quote the words: one may be a token in the wrong place.
   entry.name = std::string(words[0]);
   if (!model::IsValidName(entry.name)) {
     return "the name is not 1 to 64 of a-z, 0-9, '.', '_' and '-', the first a letter or digit";
   }
   const std::optional<Role> role = ParseRole(words[1]);
-  if (!role) return "the role is none of detect, train, admin";
+  if (!role) return "the role is not one of detect, train, admin";
   entry.role = *role;
   if (!IsDigest(words[2])) {
-    return "the third word is not a SHA-256 as 64 lower-case hexadecimal digits; the token itself "
-           "does not belong here";
+    return "the third word is not a SHA-256 of 64 lower-case hexadecimal digits; the file must not "
+           "hold the token itself";
   }
   entry.sha256 = std::string(words[2]);
   return "";
@@ -92,7 +92,7 @@ absl::StatusOr<TokenTable> TokenTable::Parse(absl::string_view text, const std::
       return invalid(problem);
     }
     if (!digests.insert(entry.sha256).second) {
-      return invalid("this token stands in a line above already");
+      return invalid("a line above has the same token");
     }
     if (table.entries_.size() == kMaxEntries) {
       return invalid(absl::StrCat("more than ", kMaxEntries, " entries"));
@@ -102,7 +102,7 @@ absl::StatusOr<TokenTable> TokenTable::Parse(absl::string_view text, const std::
   if (table.entries_.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat(source,
-                     ": holds no entry, so that nobody could call; \"proad token new\" "
+                     ": has no entry, so no client could call; \"proad token new\" "
                      "makes one"));
   }
   return table;

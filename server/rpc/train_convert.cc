@@ -18,7 +18,9 @@
 #include "model/spec/preset.h"
 #include "server/rpc/proto_time.h"
 #include "server/serving/model_name.h"
+#include "server/util/exception_status.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -37,10 +39,12 @@ absl::Status Invalid(const std::string& field, const std::string& reason,
                    {.reason = reason, .field = field});
 }
 
-absl::Status Invalid(const model::InvalidInput& error) {
-  const std::string field = "spec." + error.field();
-  return MakeError(absl::StatusCode::kInvalidArgument, absl::StrCat("spec.", error.what()),
-                   {.reason = error.reason(), .field = field});
+// An error of model/ about the recipe, with the field as the caller knows it.
+absl::Status OfSpec(const absl::Status& status) {
+  StatusDetails details = GetDetails(status);
+  if (details.field.empty()) return status;
+  details.field = "spec." + details.field;
+  return MakeError(status.code(), absl::StrCat("spec.", status.message()), details);
 }
 
 // ---- enums, both ways
@@ -94,7 +98,7 @@ Message ToMessage(const std::pair<Message, Own> (&table)[N], Own value) {
 }
 
 absl::Status UnknownEnum(const std::string& field, int value) {
-  return Invalid(field, "ENUM_UNKNOWN", absl::StrCat(value, " is not a value of this enum"));
+  return Invalid(field, reason::kEnumUnknown, absl::StrCat(value, " is not a value of this enum"));
 }
 
 // ---- from the message
@@ -104,24 +108,25 @@ absl::Status ParseNames(const v1::TrainJobSpec& from, JobSpec& to) {
       " is not a name: up to 64 of a-z, 0-9, '-', '_' and '.', beginning with "
       "a letter or a digit, are expected";
   if (!model::IsValidName(from.model_name())) {
-    return Invalid("spec.model_name", "NAME_INVALID",
+    return Invalid("spec.model_name", reason::kNameInvalid,
                    absl::StrCat(Quote(from.model_name()), kAName));
   }
   to.train.model_name = from.model_name();
   const auto& presets = model::PresetNames();
   if (!from.preset().empty() &&
       std::find(presets.begin(), presets.end(), from.preset()) == presets.end()) {
-    return Invalid("spec.preset", "PRESET_UNKNOWN",
+    return Invalid("spec.preset", reason::kPresetUnknown,
                    absl::StrCat(Quote(from.preset()), " is not known; known are ",
                                 absl::StrJoin(presets, ", ")));
   }
   to.train.preset = from.preset();
   if (!from.encoder().empty() && !model::IsValidName(from.encoder())) {
-    return Invalid("spec.encoder", "NAME_INVALID", absl::StrCat(Quote(from.encoder()), kAName));
+    return Invalid("spec.encoder", reason::kNameInvalid,
+                   absl::StrCat(Quote(from.encoder()), kAName));
   }
   to.encoder = from.encoder();
   if (!from.init_from().empty() && !ModelName::Parse(from.init_from()).ok()) {
-    return Invalid("spec.init_from", "MODEL_NAME_INVALID",
+    return Invalid("spec.init_from", reason::kModelNameInvalid,
                    absl::StrCat(Quote(from.init_from()), " is neither NAME nor NAME@VERSION"));
   }
   to.init_from = from.init_from();
@@ -132,28 +137,29 @@ absl::Status ParseNames(const v1::TrainJobSpec& from, JobSpec& to) {
 absl::Status ParseDataset(const v1::TrainJobSpec& from, JobSpec& to) {
   if (from.dataset_case() == v1::TrainJobSpec::DATASET_NOT_SET ||
       (from.dataset_path().empty() && from.dataset_id().empty())) {
-    return Invalid("spec.dataset_path", "DATASET_MISSING",
+    return Invalid("spec.dataset_path", reason::kDatasetMissing,
                    "a dataset_path or a dataset_id is expected");
   }
   to.dataset_path = from.dataset_path();
   to.dataset_id = from.dataset_id();
   if (to.dataset_path.find('\0') != std::string::npos) {
-    return Invalid("spec.dataset_path", "PATH_INVALID", "a path has no NUL");
+    return Invalid("spec.dataset_path", reason::kPathInvalid, "a path must not contain NUL");
   }
   const auto format = ToOwn(kFormats, from.dataset_format());
   if (!format) return UnknownEnum("spec.dataset_format", from.dataset_format());
   to.train.dataset_format = *format;
   if (from.categories_size() > kMaxCategories) {
-    return Invalid("spec.categories", "TOO_MANY_CATEGORIES",
-                   absl::StrCat(from.categories_size(), " are given, ", kMaxCategories,
-                                " at most are accepted"));
+    return Invalid("spec.categories", reason::kTooManyCategories,
+                   absl::StrCat(from.categories_size(), " are given; at most ", kMaxCategories,
+                                " are accepted"));
   }
   to.train.categories = {from.categories().begin(), from.categories().end()};
   std::sort(to.train.categories.begin(), to.train.categories.end());
   const auto& names = to.train.categories;
   if (std::adjacent_find(names.begin(), names.end()) != names.end() ||
       std::count(names.begin(), names.end(), "") > 0) {
-    return Invalid("spec.categories", "CATEGORY_INVALID", "a category is empty or given twice");
+    return Invalid("spec.categories", reason::kCategoryInvalid,
+                   "a category is empty or appears twice");
   }
   to.train.skip_unreadable = from.skip_unreadable();
   return absl::OkStatus();
@@ -184,7 +190,7 @@ absl::Status ApplyOverrides(const v1::RecipeOverrides& from, model::Recipe& to) 
     if (!resize) return UnknownEnum("spec.overrides.position_resize", from.position_resize());
     to.position_resize = *resize;
   }
-  // Kept in range on the way to an int; what is absurd is refused by Validate.
+  // Bounded so that the value fits an int; Validate refuses values out of range.
   const auto small = [](uint32_t value) { return static_cast<int>(std::min(value, 1u << 20)); };
   if (from.has_decoder_layers()) to.decoder_layers = small(from.decoder_layers());
   if (from.has_input_side()) to.input_side = small(from.input_side());
@@ -203,26 +209,27 @@ absl::Status ParseRecipe(const v1::TrainJobSpec& from, JobSpec& to) {
     if (absl::Status status = ApplyOverrides(from.overrides(), to.train.recipe); !status.ok()) {
       return status;
     }
-    // An override of 0 must not read as "not given".
+    // FindRecipe uses 0 for "not set"; an explicit 0 is an error.
     if (from.overrides().has_epochs() && from.overrides().epochs() == 0) {
-      return Invalid("spec.overrides.epochs", "OUT_OF_RANGE", "must be from 1 to 100000, and is 0");
+      return Invalid("spec.overrides.epochs", reason::kOutOfRange,
+                     "must be from 1 to 100000, and is 0");
     }
     model::Validate(to.train.recipe);
     return absl::OkStatus();
-  } catch (const model::InvalidInput& error) {
-    return Invalid(error);
+  } catch (...) {
+    return OfSpec(StatusOfCurrentException());
   }
 }
 
 absl::Status ParseShares(const v1::TrainJobSpec& from, model::TrainSpec& to) {
   if (from.has_validation_share()) to.validation_share = from.validation_share();
   if (!(to.validation_share >= 0 && to.validation_share < 1)) {
-    return Invalid("spec.validation_share", "OUT_OF_RANGE",
+    return Invalid("spec.validation_share", reason::kOutOfRange,
                    absl::StrCat(to.validation_share, " is not at least 0 and below 1"));
   }
   if (from.has_false_reject_budget()) to.false_reject_budget = from.false_reject_budget();
   if (!(to.false_reject_budget > 0 && to.false_reject_budget < 1)) {
-    return Invalid("spec.false_reject_budget", "OUT_OF_RANGE",
+    return Invalid("spec.false_reject_budget", reason::kOutOfRange,
                    absl::StrCat(to.false_reject_budget, " is not above 0 and below 1"));
   }
   return absl::OkStatus();
@@ -233,11 +240,11 @@ absl::Status ParseMinimum(const v1::MetricMinimum& from, const std::string& fiel
   const auto& known = model::MetricNames();
   if (std::find(known.begin(), known.end(), from.name()) == known.end()) {
     return Invalid(
-        field + ".name", "METRIC_UNKNOWN",
+        field + ".name", reason::kMetricUnknown,
         absl::StrCat(Quote(from.name()), " is not known; known are ", absl::StrJoin(known, ", ")));
   }
   if (!(from.minimum() >= 0 && from.minimum() <= 1)) {
-    return Invalid(field + ".minimum", "OUT_OF_RANGE",
+    return Invalid(field + ".minimum", reason::kOutOfRange,
                    absl::StrCat(from.minimum(), " is not from 0 to 1"));
   }
   gate.minimums.push_back({from.name(), from.category(), from.minimum()});
@@ -248,14 +255,13 @@ absl::Status ParseGate(const v1::TrainJobSpec& from, JobSpec& to) {
   to.activate_on_success = from.activate_on_success();
   if (!from.activate_on_success()) {
     if (!from.has_gate()) return absl::OkStatus();
-    return Invalid("spec.gate", "GATE_WITHOUT_ACTIVATION",
-                   "a gate only means something with activate_on_success");
+    return Invalid("spec.gate", reason::kGateWithoutActivation, "a gate needs activate_on_success");
   }
   model::Gate& gate = to.train.gate.emplace();
   gate.not_worse_than_active = from.gate().not_worse_than_active();
   gate.tolerance = from.gate().tolerance();
   if (!(gate.tolerance >= 0 && std::isfinite(gate.tolerance))) {
-    return Invalid("spec.gate.tolerance", "OUT_OF_RANGE", "at least 0 is expected");
+    return Invalid("spec.gate.tolerance", reason::kOutOfRange, "at least 0 is expected");
   }
   for (int i = 0; i < from.gate().minimums_size(); ++i) {
     const std::string field = absl::StrCat("spec.gate.minimums[", i, "]");
@@ -268,12 +274,12 @@ absl::Status ParseGate(const v1::TrainJobSpec& from, JobSpec& to) {
 
 absl::Status ParseWorldSize(const v1::TrainJobSpec& from, model::TrainSpec& to) {
   if (from.world_size() > kMaxWorldSize) {
-    return Invalid("spec.world_size", "OUT_OF_RANGE",
+    return Invalid("spec.world_size", reason::kOutOfRange,
                    absl::StrCat(from.world_size(), " is not from 0 to ", kMaxWorldSize));
   }
   if (from.world_size() <= 1) return absl::OkStatus();
   if (to.recipe.batch_size % from.world_size() != 0) {
-    return Invalid("spec.world_size", "BATCH_NOT_DIVISIBLE",
+    return Invalid("spec.world_size", reason::kBatchNotDivisible,
                    absl::StrCat("the batch of ", to.recipe.batch_size, " cannot be split between ",
                                 from.world_size(), " processes"));
   }
@@ -284,12 +290,12 @@ absl::Status ParseWorldSize(const v1::TrainJobSpec& from, model::TrainSpec& to) 
 absl::Status ParseLabels(const v1::TrainJobSpec& from, JobSpec& to) {
   if (from.labels_size() > kMaxLabels) {
     return Invalid(
-        "spec.labels", "TOO_MANY_LABELS",
-        absl::StrCat(from.labels_size(), " are given, ", kMaxLabels, " at most are accepted"));
+        "spec.labels", reason::kTooManyLabels,
+        absl::StrCat(from.labels_size(), " are given; at most ", kMaxLabels, " are accepted"));
   }
   for (const auto& [key, value] : from.labels()) {
     if (key.empty() || key.size() > kMaxLabelKey || value.size() > kMaxLabelValue) {
-      return Invalid("spec.labels", "LABEL_TOO_LONG",
+      return Invalid("spec.labels", reason::kLabelTooLong,
                      absl::StrCat("label ", Quote(key), " has a key of more than ", kMaxLabelKey,
                                   " bytes or none, or a value of more than ", kMaxLabelValue));
     }
@@ -298,13 +304,13 @@ absl::Status ParseLabels(const v1::TrainJobSpec& from, JobSpec& to) {
   return absl::OkStatus();
 }
 
-// Equal for equal requests.
+// Equal specifications have equal digests.
 std::string DigestOf(const v1::TrainJobSpec& spec) {
   std::string bytes;
   {
     google::protobuf::io::StringOutputStream stream(&bytes);
     google::protobuf::io::CodedOutputStream coded(&stream);
-    coded.SetSerializationDeterministic(true);  // the order of labels, which are a map
+    coded.SetSerializationDeterministic(true);  // labels are a map, without an order of their own
     spec.SerializeToCodedStream(&coded);
   }
   return model::Sha256Hex(bytes);
@@ -424,7 +430,7 @@ void FillOutcome(const TrainJob& job, v1::TrainJob& to) {
     evaluation.set_step(static_cast<uint64_t>(outcome.steps));
     *evaluation.mutable_create_time() = ToProtoTimestamp(job.updated);
     FillMetrics(outcome.evaluation->metrics, *evaluation.mutable_metrics());
-    int64_t images = 0;  // that the means are over
+    int64_t images = 0;  // of the means over categories
     for (const model::Metric& metric : outcome.evaluation->metrics) {
       if (metric.category.empty()) images = std::max(images, metric.images);
     }

@@ -1,5 +1,5 @@
-// Between the messages of proad/v1/training.proto and our own types. Pure functions: safe to call
-// from any thread.
+// Converts the messages of proad/v1/training.proto to and from the types of server/jobs. Pure
+// functions: safe to call from any thread.
 #pragma once
 
 #include <proad/v1/training.pb.h>
@@ -11,16 +11,15 @@
 
 namespace proad::server {
 
-// Checks everything that can be checked without looking at the disk, and applies the overrides to
-// the recipe. What follows from what there is, JobPlanner fills in; the preset is empty where none
-// was named. INVALID_ARGUMENT names the field, what is wrong with it, and what is allowed;
-// UNIMPLEMENTED for what this server does not offer yet.
+// Checks the request as far as possible without reading the disk, and applies the overrides to the
+// recipe. JobPlanner fills in the values that depend on files; the preset is empty when the request
+// has none. INVALID_ARGUMENT with the field; the message states the problem and the allowed values.
 absl::StatusOr<JobSpec> ParseTrainJobSpec(const v1::TrainJobSpec& spec);
 
-// The job whole, its spec with defaults filled in.
+// Fills all fields of the job, its spec with defaults filled in.
 void FillTrainJob(const TrainJob& job, v1::TrainJob& message);
 
-// nullopt for a number that is no state.
+// nullopt for a number that the enum does not have.
 std::optional<JobState> ParseState(v1::TrainJobState state);
 
 }  // namespace proad::server

@@ -13,6 +13,7 @@
 #include "model/files/sha256.h"
 #include "server/rpc/train_convert.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -25,18 +26,18 @@ constexpr size_t kMaxRequestId = 128;
 
 absl::Status Draining() {
   return MakeError(absl::StatusCode::kUnavailable,
-                   "the server is shutting down; jobs go on, ask again later or elsewhere",
-                   {.reason = "DRAINING"});
+                   "the server is shutting down; call again later or call another server",
+                   {.reason = reason::kDraining});
 }
 
-// A stream that has not begun its upload holds a message in memory too.
+// A stream that has not begun its upload holds a message in memory as well.
 constexpr size_t kStreamsPerUpload = 2;
 
 absl::Status TooManyUploads(int max_uploads) {
   return MakeError(absl::StatusCode::kResourceExhausted,
                    absl::StrCat("too many upload streams are open; ", max_uploads,
                                 " uploads at once are accepted"),
-                   {.reason = "TOO_MANY_UPLOADS", .retry_after = absl::Seconds(5)});
+                   {.reason = reason::kTooManyUploads, .retry_after = absl::Seconds(5)});
 }
 
 absl::Status CheckRequestId(const std::string& id) {
@@ -45,7 +46,7 @@ absl::Status CheckRequestId(const std::string& id) {
   return MakeError(absl::StatusCode::kInvalidArgument,
                    absl::StrCat("request_id: ", Quote(id), " is not up to ", kMaxRequestId,
                                 " bytes of printable ASCII"),
-                   {.reason = "REQUEST_ID_INVALID", .field = "request_id"});
+                   {.reason = reason::kRequestIdInvalid, .field = "request_id"});
 }
 
 template <typename Response>
@@ -55,21 +56,21 @@ absl::Status Answer(const absl::StatusOr<TrainJob>& job, Response& response) {
   return absl::OkStatus();
 }
 
-// What a page is asked for with.
+// The parameters of a page of jobs.
 struct Page {
   std::vector<JobState> states;  // sorted; empty: any
   std::string model_name;        // empty: any
   size_t size = kDefaultPageSize;
-  std::string after;  // id of the last job of the page before; empty: this is the first
+  std::string after;  // id of the last job of the previous page; empty: the first page
 
   bool Wants(const TrainJob& job) const {
     return (states.empty() || std::binary_search(states.begin(), states.end(), job.state)) &&
            (model_name.empty() || job.spec.train.model_name == model_name) &&
-           // Ids sort by the time of creation: the place is found although the job may be gone.
+           // Ids sort by the time of creation, so the page continues even when that job is gone.
            (after.empty() || job.id < after);
   }
 
-  // "ID.CHECK", where the check is over the filter too.
+  // "ID.CHECK", with a checksum of the id and the filter.
   std::string TokenAfter(const std::string& id) const {
     constexpr size_t kCheckDigits = 16;
     std::string text = absl::StrCat(id, "\n", model_name);
@@ -85,7 +86,7 @@ absl::StatusOr<Page> ParsePage(const v1::ListTrainJobsRequest& request) {
     if (!state) {
       return MakeError(absl::StatusCode::kInvalidArgument,
                        absl::StrCat("states: ", number, " is not a state of a job"),
-                       {.reason = "ENUM_UNKNOWN", .field = "states"});
+                       {.reason = reason::kEnumUnknown, .field = "states"});
     }
     page.states.push_back(*state);
   }
@@ -96,7 +97,7 @@ absl::StatusOr<Page> ParsePage(const v1::ListTrainJobsRequest& request) {
     return MakeError(absl::StatusCode::kInvalidArgument,
                      absl::StrCat("page_size: ", request.page_size(), " is negative; expected 0 (",
                                   kDefaultPageSize, ") to ", kMaxPageSize),
-                     {.reason = "PAGE_SIZE_INVALID", .field = "page_size"});
+                     {.reason = reason::kPageSizeInvalid, .field = "page_size"});
   }
   if (request.page_size() > 0) {
     page.size = static_cast<size_t>(std::min(request.page_size(), kMaxPageSize));
@@ -107,7 +108,7 @@ absl::StatusOr<Page> ParsePage(const v1::ListTrainJobsRequest& request) {
     return MakeError(absl::StatusCode::kInvalidArgument,
                      absl::StrCat("page_token: ", Quote(token),
                                   " is not a next_page_token of this server for this filter"),
-                     {.reason = "PAGE_TOKEN_INVALID", .field = "page_token"});
+                     {.reason = reason::kPageTokenInvalid, .field = "page_token"});
   }
   page.after = after;
   return page;
@@ -279,7 +280,7 @@ absl::Status TrainingService::Create(const v1::CreateTrainJobRequest& request,
   absl::StatusOr<JobSpec> spec = ParseTrainJobSpec(request.spec());
   if (!spec.ok()) return spec.status();
   if (!request.request_id().empty() && !request.validate_only()) {
-    // Before looking at the disk: what the spec resolves to may be something else by now.
+    // Before the planner reads the disk: the spec may resolve to other files by now.
     const auto made = scheduler_.FindRequest(request.request_id(), spec->request_digest);
     if (!made.ok()) return made.status();
     if (made->has_value()) return Answer(absl::StatusOr<TrainJob>(**made), response);

@@ -1,5 +1,4 @@
-// TrainingService: translates calls, and leaves the work to the planner, the scheduler and the
-// dataset store.
+// TrainingService: translates calls for the planner, the scheduler and the dataset store.
 #pragma once
 
 #include <proad/v1/training.grpc.pb.h>
@@ -22,15 +21,15 @@
 
 namespace proad::server {
 
-// Thread-safety: gRPC calls it from its threads, Drain may be called from any. What it is given
-// must outlive it.
+// Thread-safety: gRPC calls the methods from its threads; Drain may be called from any thread. The
+// references given to the constructor must outlive the service.
 class TrainingService final : public v1::TrainingService::CallbackService {
  public:
   TrainingService(const JobPlanner& planner, TrainScheduler& scheduler, DatasetStore& datasets,
                   Authorizer& authorizer, Metrics& metrics);
   ~TrainingService() override;
 
-  // Watches and uploads end with UNAVAILABLE, and new calls are refused with it. Returns at once.
+  // Ends watches and uploads with UNAVAILABLE, and refuses new calls with it. Returns at once.
   void Drain();
 
   grpc::ServerUnaryReactor* CreateTrainJob(grpc::CallbackServerContext* context,
@@ -66,10 +65,10 @@ class TrainingService final : public v1::TrainingService::CallbackService {
   const JobPlanner& planner_;
   TrainScheduler& scheduler_;
   DatasetStore& datasets_;
-  // No thread of gRPC may block, and nobody waits behind what takes longer than his own call.
-  ThreadPool creating_;   // looks through datasets
+  // Threads of gRPC must not block. Slow calls have their own pool, so they do not delay fast ones.
+  ThreadPool creating_;   // reads datasets
   ThreadPool changing_;   // waits for trainers to end
-  ThreadPool reading_;    // copies what is known
+  ThreadPool reading_;    // copies the scheduler's records
   ThreadPool uploading_;  // writes files
   RpcGuard create_guard_;
   RpcGuard get_guard_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -30,8 +31,8 @@ grpc::ServerUnaryReactor* AnswerAdmitted(grpc::CallbackServerContext& context, T
       pool.TryPost([finish, work = std::move(work)]() mutable { finish(std::move(work)()); });
   if (!posted) {
     finish(MakeError(absl::StatusCode::kResourceExhausted,
-                     "too many calls of this kind wait already; try again in a second",
-                     {.reason = "QUEUE_FULL", .retry_after = absl::Seconds(1)}));
+                     "too many calls of this kind are waiting; try again in a second",
+                     {.reason = reason::kQueueFull, .retry_after = absl::Seconds(1)}));
   }
   return reactor;
 }

@@ -1,4 +1,4 @@
-// What the simple calls have in common: answered on a thread of our own, counted, with rich errors.
+// Unary calls that are answered on a thread pool, counted, with error details.
 #pragma once
 
 #include <grpcpp/server_context.h>
@@ -14,19 +14,21 @@
 
 namespace proad::server {
 
-// Runs `work` on `pool` and ends the call, which was admitted, with its status; when the pool is
-// full, with RESOURCE_EXHAUSTED at once. What `work` refers to must live until the call's end.
+// Runs `work` on `pool` and ends the call, which the guard has admitted, with its status. When the
+// pool is full, ends the call with RESOURCE_EXHAUSTED at once. The objects that `work` refers to
+// must live until the end of the call.
 grpc::ServerUnaryReactor* AnswerAdmitted(grpc::CallbackServerContext& context, ThreadPool& pool,
                                          RpcMetrics& metrics,
                                          absl::AnyInvocable<absl::Status() &&> work);
 
-// Ends a call that its guard does not admit, as Authorizer::Admit says, and answers any other by
-// AnswerAdmitted. `needed`: what this call takes beyond what its RPC does.
+// Asks `guard` to admit the call. Ends the call with its error, or continues with AnswerAdmitted.
+// `needed`: a role that this call takes beside that of its RPC.
 grpc::ServerUnaryReactor* AnswerOnPool(grpc::CallbackServerContext& context, ThreadPool& pool,
                                        RpcGuard& guard, absl::AnyInvocable<absl::Status() &&> work,
                                        Role needed = Role::kNone);
 
-// A call that ends before anything of it was read. Deletes itself when gRPC is through with it.
+// A call that ends with an error before a message is read. Deletes itself when gRPC has released
+// it.
 template <typename Reactor>
 class RefusedCall final : public Reactor {
  public:
@@ -34,7 +36,7 @@ class RefusedCall final : public Reactor {
   void OnDone() override { delete this; }
 };
 
-// Ends the call with an error at once, counted.
+// Ends the call with an error at once and counts it.
 grpc::ServerUnaryReactor* Refuse(grpc::CallbackServerContext& context, RpcMetrics& metrics,
                                  const absl::Status& why);
 

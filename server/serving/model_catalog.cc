@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -15,7 +16,7 @@ constexpr absl::Duration kRetryWhileLoading = absl::Seconds(1);
 
 absl::Status NoModelReady(absl::string_view message) {
   return MakeError(absl::StatusCode::kUnavailable, message,
-                   {.reason = "NO_MODEL_READY", .retry_after = kRetryWhileLoading});
+                   {.reason = reason::kNoModelReady, .retry_after = kRetryWhileLoading});
 }
 
 // The error for a model of which no version was ever activated.
@@ -23,14 +24,14 @@ absl::Status NotActivated(absl::string_view name, absl::string_view version) {
   return MakeError(absl::StatusCode::kNotFound,
                    absl::StrCat("model ", Quote(name), " has no active version; ",
                                 FullName(name, version), " is in memory but was not activated"),
-                   {.reason = "MODEL_NOT_FOUND", .field = "model"});
+                   {.reason = reason::kModelNotFound, .field = "model"});
 }
 
 // The error for an active version that neither the store nor the memory has any more.
 absl::Status VersionLost(absl::string_view name, absl::string_view version) {
   return MakeError(absl::StatusCode::kNotFound,
                    absl::StrCat(FullName(name, version), " is not in the store any more"),
-                   {.reason = "MODEL_NOT_FOUND", .field = "model"});
+                   {.reason = reason::kModelNotFound, .field = "model"});
 }
 
 // The error of a request for a version that is not in memory.
@@ -39,17 +40,17 @@ absl::Status NotInMemory(absl::string_view full_name, ModelState state,
   if (state == ModelState::kLoading) {
     return MakeError(absl::StatusCode::kUnavailable,
                      absl::StrCat(full_name, " is being loaded; try again in a moment"),
-                     {.reason = "MODEL_LOADING", .retry_after = kRetryWhileLoading});
+                     {.reason = reason::kModelLoading, .retry_after = kRetryWhileLoading});
   }
   if (state == ModelState::kFailed) {
     return MakeError(absl::StatusCode::kFailedPrecondition,
                      absl::StrCat(full_name, " could not be loaded: ", problem.message()),
-                     {.reason = "MODEL_FAILED", .field = "model"});
+                     {.reason = reason::kModelFailed, .field = "model"});
   }
   return MakeError(
       absl::StatusCode::kFailedPrecondition,
       absl::StrCat(full_name, " is in the store but not in memory; load it with LoadModel"),
-      {.reason = "MODEL_NOT_LOADED", .field = "model"});
+      {.reason = reason::kModelNotLoaded, .field = "model"});
 }
 
 }  // namespace
@@ -61,7 +62,7 @@ absl::Status VersionInUse(absl::string_view name, absl::string_view version, Mod
       absl::StrCat("model: ", FullName(name, version),
                    active ? " is the active version of its name; activate another one first"
                           : " is in memory; unload it first"),
-      {.reason = active ? "MODEL_ACTIVE" : "MODEL_LOADED", .field = "model"});
+      {.reason = active ? reason::kModelActive : reason::kModelLoaded, .field = "model"});
 }
 
 ModelCatalog::ModelCatalog(std::string default_model) : default_(std::move(default_model)) {}
@@ -95,7 +96,7 @@ absl::StatusOr<ModelHandle> ModelCatalog::AcquireDefault() const {
                      absl::StrCat("model: the server has no default model, so a request must name "
                                   "one of: ",
                                   Enumerate(table_.Names())),
-                     {.reason = "MODEL_REQUIRED", .field = "model"});
+                     {.reason = reason::kModelRequired, .field = "model"});
   }
   const auto resolved = table_.Resolve({.name = default_, .version = ""});
   if (!resolved.ok()) {
@@ -315,7 +316,7 @@ absl::StatusOr<ModelCatalog::Promotion> ModelCatalog::Promote(const std::string&
     return MakeError(
         absl::StatusCode::kFailedPrecondition,
         absl::StrCat(FullName(name, version), " was replaced in the store during its activation"),
-        {.reason = "VERSION_REPLACED", .field = "model"});
+        {.reason = reason::kVersionReplaced, .field = "model"});
   }
   for (auto& [other, entry] : model.versions) {
     if (entry.state == ModelState::kActive) {

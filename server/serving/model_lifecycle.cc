@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "server/telemetry/log.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -17,7 +18,7 @@ absl::Status WrongHash(const std::string& name, const PointedVersion& wanted,
   return MakeError(absl::StatusCode::kFailedPrecondition,
                    absl::StrCat(FullName(name, wanted.version), " has hash ", hash, ", not ",
                                 wanted.hash, ": it was replaced in the store"),
-                   {.reason = "VERSION_REPLACED", .field = "model"});
+                   {.reason = reason::kVersionReplaced, .field = "model"});
 }
 
 }  // namespace
@@ -53,7 +54,7 @@ absl::StatusOr<ModelSwap> ModelLifecycle::RollBack(
   const absl::StatusOr<ReplacedVersion> replaced = store_.Replaced(name);
   if (absl::IsNotFound(replaced.status())) {
     return MakeError(absl::StatusCode::kFailedPrecondition, replaced.status().message(),
-                     {.reason = "NO_VERSION_BEFORE", .field = "name"});
+                     {.reason = reason::kNoVersionBefore, .field = "name"});
   }
   if (!replaced.ok()) return replaced.status();
   std::optional<std::string> expected = expected_active;
@@ -127,7 +128,7 @@ absl::Status ModelLifecycle::CheckExpected(
       absl::StrCat("expected_active_version: ",
                    expected_active->empty() ? none : FullName(name, Quote(*expected_active)),
                    " is not active; ", active.ok() ? FullName(name, *active) : none, " is"),
-      {.reason = "ACTIVE_VERSION_CHANGED",
+      {.reason = reason::kActiveVersionChanged,
        .field = "expected_active_version",
        .metadata = {{"active_version", active.value_or("")}}});
 }

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "model/spec/manifest.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -33,7 +34,7 @@ absl::StatusOr<ModelName> ModelName::Parse(absl::string_view text) {
         absl::StrCat("model: ", Quote(text),
                      " is not a model name; expected \"name\" or \"name@version\", each 1 to 64 of "
                      "a-z, 0-9, '.', '_' and '-', starting with a letter or digit"),
-        {.reason = "MODEL_NAME_INVALID", .field = "model"});
+        {.reason = reason::kModelNameInvalid, .field = "model"});
   }
   return parsed;
 }

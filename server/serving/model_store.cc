@@ -13,10 +13,11 @@
 #include "model/files/error.h"
 #include "model/spec/manifest.h"
 #include "model/spec/version_directory.h"
-#include "server/serving/model_errors.h"
 #include "server/serving/model_name.h"
 #include "server/serving/recalibration.h"
+#include "server/util/exception_status.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -54,8 +55,8 @@ absl::StatusOr<std::vector<StoredModel>> ModelStore::List() const {
       stored.versions = Versions(name);
       stored.active = ActiveVersion(name, stored.versions);
     }
-  } catch (const model::FileError& failure) {
-    return absl::InternalError(failure.what());
+  } catch (...) {
+    return StatusOfCurrentException();
   }
   return models;
 }
@@ -71,8 +72,8 @@ absl::StatusOr<std::vector<std::string>> ModelStore::Names() const {
     for (std::string& name : model::ListNames(root_)) {
       if (IsInside(root_, root_ / name)) names.push_back(std::move(name));
     }
-  } catch (const model::FileError& failure) {
-    return absl::InternalError(failure.what());
+  } catch (...) {
+    return StatusOfCurrentException();
   }
   return names;
 }
@@ -112,8 +113,8 @@ absl::StatusOr<model::Manifest> ModelStore::ReadManifest(const std::string& name
 absl::StatusOr<VersionPointer> ModelStore::Pointer(const std::string& name) const {
   try {
     return CheckedPointer(name, Versions(name));
-  } catch (const model::FileError& failure) {
-    return absl::InternalError(failure.what());
+  } catch (...) {
+    return StatusOfCurrentException();
   }
 }
 
@@ -276,7 +277,7 @@ absl::StatusOr<VersionPointer> ModelStore::CheckedPointer(
                      absl::StrCat(file, ": names ", FullName(name, version), " with hash ",
                                   pointer->active.hash, ", but that version has hash ", stored.hash,
                                   " now; activate the version that should serve"),
-                     {.reason = "VERSION_REPLACED", .field = "model"});
+                     {.reason = reason::kVersionReplaced, .field = "model"});
   }
   return pointer;
 }

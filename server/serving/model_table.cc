@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -11,7 +12,7 @@ namespace {
 
 absl::Status NotFound(absl::string_view message) {
   return MakeError(absl::StatusCode::kNotFound, message,
-                   {.reason = "MODEL_NOT_FOUND", .field = "model"});
+                   {.reason = reason::kModelNotFound, .field = "model"});
 }
 
 absl::Status ReplacedError(const std::string& name, const std::string& version,
@@ -20,7 +21,7 @@ absl::Status ReplacedError(const std::string& name, const std::string& version,
                    absl::StrCat(FullName(name, version), " with hash ", hash,
                                 " was replaced in the store by a version with hash ", stored_hash,
                                 "; activate the version that should serve"),
-                   {.reason = "VERSION_REPLACED", .field = "model"});
+                   {.reason = reason::kVersionReplaced, .field = "model"});
 }
 
 }  // namespace

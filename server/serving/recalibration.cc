@@ -13,7 +13,7 @@
 #include "model/files/atomic_file.h"
 #include "model/files/error.h"
 #include "model/files/json.h"
-#include "server/serving/model_errors.h"
+#include "server/util/exception_status.h"
 #include "server/util/json_fields.h"
 
 namespace proad::server {

@@ -17,17 +17,18 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "model/files/error.h"
 #include "model/network/anomaly_map.h"
 #include "model/network/checkpoint.h"
 #include "model/network/device.h"
 #include "model/network/frozen_pro_ad.h"
 #include "model/network/probe.h"
+#include "model/network/torch_failure.h"
 #include "server/serving/core_share.h"
-#include "server/serving/model_errors.h"
 #include "server/telemetry/log.h"
 #include "server/util/cores.h"
+#include "server/util/exception_status.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -41,28 +42,23 @@ constexpr double kProbeTolerance = 1e-4;
 
 // Translates an exception of LibTorch or model/. Call inside a catch block.
 absl::Status StatusOfCurrentTorchException() {
-  try {
-    throw;
-  } catch (const c10::OutOfMemoryError&) {
-    return MakeError(absl::StatusCode::kResourceExhausted, "the device is out of memory",
-                     {.reason = "DEVICE_OUT_OF_MEMORY"});
-  } catch (const c10::AcceleratorError& error) {
-    // A kernel or the driver failed; every later call on the device would fail as well.
-    Log(LogLevel::kError, "device lost", {{"reason", error.what_without_backtrace()}});
-    return MakeError(absl::StatusCode::kUnavailable, "the device is lost",
-                     {.reason = "DEVICE_LOST"});
-  } catch (const c10::Error& error) {
-    const std::string what = error.what_without_backtrace();
-    if (what.find("DefaultCPUAllocator") != std::string::npos) {
-      return MakeError(absl::StatusCode::kResourceExhausted, "the server is out of memory",
-                       {.reason = "DEVICE_OUT_OF_MEMORY"});
-    }
-    const std::vector<std::string> lines = absl::StrSplit(what, absl::MaxSplits('\n', 1));
-    return MakeError(absl::StatusCode::kInternal, absl::StrCat("the model failed: ", lines[0]),
-                     {.reason = "MODEL_FAILED"});
-  } catch (...) {
-    return StatusOfCurrentException();
+  const model::TorchFailure failure = model::ClassifyTorchException();
+  switch (failure.kind) {
+    case model::TorchFailureKind::kNone:
+      return StatusOfCurrentException();
+    case model::TorchFailureKind::kOutOfMemory:
+      return MakeError(absl::StatusCode::kResourceExhausted, "the device is out of memory",
+                       {.reason = reason::kDeviceOutOfMemory});
+    case model::TorchFailureKind::kDeviceLost:
+      Log(LogLevel::kError, "device lost", {{"reason", failure.message}});
+      return MakeError(absl::StatusCode::kUnavailable, "the device is lost",
+                       {.reason = reason::kDeviceLost});
+    case model::TorchFailureKind::kFailed:
+      return MakeError(absl::StatusCode::kInternal,
+                       absl::StrCat("the model failed: ", failure.message),
+                       {.reason = reason::kModelFailed});
   }
+  return StatusOfCurrentException();
 }
 
 // All zero when the device gives no figures.
@@ -152,7 +148,7 @@ class TorchModel : public ServableModel {
                                   network_.device().str(), ", but scored ", expected,
                                   " when it was published; a relative difference of at most ",
                                   kProbeTolerance, " is expected"),
-                     {.reason = "PROBE_MISMATCH"});
+                     {.reason = reason::kProbeMismatch});
   }
 
  private:

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/telemetry/log.h"
+#include "server/util/reasons.h"
 #include "server/util/status_details.h"
 
 namespace proad::server {
@@ -46,7 +47,7 @@ absl::Status VersionLoader::Permit::status() const {
   if (granted_) return absl::OkStatus();
   return MakeError(absl::StatusCode::kUnavailable,
                    "the server is shutting down; try another server",
-                   {.reason = "DRAINING", .retry_after = absl::ZeroDuration()});
+                   {.reason = reason::kDraining, .retry_after = absl::ZeroDuration()});
 }
 
 VersionLoader::VersionLoader(Options options, const ModelStore& store, ModelLoader load,
@@ -105,7 +106,7 @@ absl::StatusOr<ModelHandle> VersionLoader::LoadFitting(
                    absl::StrCat(FullName(name, version), " had hash ", manifest->hash,
                                 " and was replaced during the load by a version with hash ",
                                 (*loaded)->manifest().hash),
-                   {.reason = "VERSION_REPLACED", .field = "model"});
+                   {.reason = reason::kVersionReplaced, .field = "model"});
 }
 
 absl::Status VersionLoader::MakeRoom(const model::Manifest& manifest) {
@@ -128,7 +129,7 @@ absl::Status VersionLoader::MakeRoom(const model::Manifest& manifest) {
                    options_.memory_reserve, " that must stay free (models.memory_reserve); ",
                    available, " are available on ", device,
                    ": unload a version, or give the server more memory"),
-      {.reason = "MODEL_DOES_NOT_FIT",
+      {.reason = reason::kModelDoesNotFit,
        .field = "model",
        .metadata = {{"needed_bytes", absl::StrCat(needed)},
                     {"available_bytes", absl::StrCat(available)}}});

@@ -83,6 +83,11 @@ struct Metrics::Families {
         inflight_limit(MakeGauge(registry, "proad_inflight_limit", "Limit of proad_inflight.")),
         inflight_bytes_limit(
             MakeGauge(registry, "proad_inflight_bytes_limit", "Limit of proad_inflight_bytes.")),
+        output_bytes(MakeGauge(registry, "proad_output_bytes",
+                               "Bytes reserved for heatmaps and overlays of answers that are not "
+                               "yet written.")),
+        output_bytes_limit(
+            MakeGauge(registry, "proad_output_bytes_limit", "Limit of proad_output_bytes.")),
         streams(MakeGauge(registry, "proad_streams", "Open DetectStream calls.")),
         ready(MakeGauge(registry, "proad_ready", "1 while health is SERVING.")),
         codec_warnings(MakeCounter(registry, "proad_codec_warnings_total",
@@ -141,6 +146,8 @@ struct Metrics::Families {
   Family<Gauge>& inflight_bytes;
   Family<Gauge>& inflight_limit;
   Family<Gauge>& inflight_bytes_limit;
+  Family<Gauge>& output_bytes;
+  Family<Gauge>& output_bytes_limit;
   Family<Gauge>& streams;
   Family<Gauge>& ready;
   Family<Counter>& codec_warnings;
@@ -209,13 +216,10 @@ Metrics::Metrics()
       batch_dispatch{families_->Cause("full"), families_->Cause("delay"),
                      families_->Cause("deadline"), families_->Cause("idle_worker"),
                      families_->Cause("drain")},
-      rejected{families_->Reason("queue_full"),
-               families_->Reason("bytes_full"),
-               families_->Reason("deadline_unattainable"),
-               families_->Reason("deadline_expired"),
-               families_->Reason("cancelled"),
-               families_->Reason("draining"),
-               families_->Reason("no_model"),
+      rejected{families_->Reason("queue_full"),       families_->Reason("bytes_full"),
+               families_->Reason("output_full"),      families_->Reason("deadline_unattainable"),
+               families_->Reason("deadline_expired"), families_->Reason("cancelled"),
+               families_->Reason("draining"),         families_->Reason("no_model"),
                families_->Reason("no_worker")},
       model_swaps{families_->model_swaps.Add({{"result", "ok"}}),
                   families_->model_swaps.Add({{"result", "failed"}})},
@@ -227,6 +231,8 @@ Metrics::Metrics()
       inflight_bytes(families_->inflight_bytes.Add({})),
       inflight_limit(families_->inflight_limit.Add({})),
       inflight_bytes_limit(families_->inflight_bytes_limit.Add({})),
+      output_bytes(families_->output_bytes.Add({})),
+      output_bytes_limit(families_->output_bytes_limit.Add({})),
       streams(families_->streams.Add({})),
       ready(families_->ready.Add({})),
       codec_warnings(families_->codec_warnings.Add({})),

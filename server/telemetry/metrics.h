@@ -53,6 +53,7 @@ struct BatchDispatch {
 struct Rejected {
   prometheus::Counter& queue_full;             // too many requests waiting
   prometheus::Counter& bytes_full;             // too many bytes in flight
+  prometheus::Counter& output_full;            // too many bytes of answers not yet written
   prometheus::Counter& deadline_unattainable;  // the estimated wait exceeds the remaining deadline
   prometheus::Counter& deadline_expired;       // the deadline passed while it waited
   prometheus::Counter& cancelled;              // the client went away while it waited
@@ -137,6 +138,8 @@ class Metrics {
   prometheus::Gauge& inflight_bytes;          // bytes of their images
   prometheus::Gauge& inflight_limit;          // limit of inflight
   prometheus::Gauge& inflight_bytes_limit;    // limit of inflight_bytes
+  prometheus::Gauge& output_bytes;            // reserved for answers that are not yet written
+  prometheus::Gauge& output_bytes_limit;      // limit of output_bytes
   prometheus::Gauge& streams;                 // open DetectStream calls
   prometheus::Gauge& ready;                   // 1 while health is SERVING
   prometheus::Counter& codec_warnings;        // of image files, not about their pixels

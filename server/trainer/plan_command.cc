@@ -16,6 +16,7 @@
 #include "model/spec/recipe.h"
 #include "server/jobs/job_files.h"
 #include "server/util/quote.h"
+#include "server/util/reasons.h"
 
 namespace proad::server {
 namespace {
@@ -32,7 +33,7 @@ void ApplyOverrides(const Options& options, model::Recipe& recipe) {
     const size_t equals = text.find('=');
     if (equals == std::string::npos) {
       throw model::InvalidInput(
-          "set", "VALUE_INVALID",
+          "set", reason::kValueInvalid,
           "--set needs KEY=VALUE, for example epochs=100; it has " + Quote(text));
     }
     model::Override(recipe, text.substr(0, equals), text.substr(equals + 1));
@@ -44,7 +45,7 @@ JobSpec SpecOf(const Options& options) {
   JobSpec spec = options.spec;
   model::TrainSpec& train = spec.train;
   if (!model::IsValidName(train.model_name)) {
-    throw model::InvalidInput("name", "NAME_INVALID",
+    throw model::InvalidInput("name", reason::kNameInvalid,
                               Quote(train.model_name) +
                                   " is not a valid name; use at most 64 of the characters a-z, "
                                   "0-9, '-', '_' and '.', and begin with a letter or a digit");
@@ -54,7 +55,7 @@ JobSpec SpecOf(const Options& options) {
   model::NetworkOf(train.preset, train.recipe);
   if (train.recipe.batch_size % train.world_size != 0) {
     throw model::InvalidInput(
-        "world_size", "BATCH_NOT_DIVISIBLE",
+        "world_size", reason::kBatchNotDivisible,
         absl::StrCat("the batch of ", train.recipe.batch_size, " cannot be split between ",
                      train.world_size, " processes"));
   }
@@ -75,7 +76,7 @@ int Plan(const Options& options) {
   if (!existing.ok()) throw std::runtime_error(std::string(existing.status().message()));
   spec.id = existing->id;
   if (!(*existing == spec)) {
-    throw model::InvalidInput("job", "ALREADY_EXISTS",
+    throw model::InvalidInput("job", reason::kAlreadyExists,
                               (options.job / kSpecFile).string() +
                                   " belongs to another job; use another directory, or remove this "
                                   "one");

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -12,19 +11,15 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
-#include <new>
 #include <optional>
 #include <string>
 #include <system_error>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "model/files/error.h"
 #include "model/network/device.h"
 #include "model/spec/manifest.h"
-#include "model/spec/non_finite_loss.h"
 #include "model/training/rendezvous.h"
 #include "model/training/train_run.h"
 #include "server/jobs/job_files.h"
@@ -32,9 +27,10 @@
 #include "server/jobs/ranks.h"
 #include "server/jobs/trainer_process.h"
 #include "server/serving/model_store.h"
+#include "server/trainer/job_error.h"
 #include "server/trainer/memory_limit.h"
 #include "server/trainer/stop_signal.h"
-#include "server/util/status_details.h"
+#include "server/util/reasons.h"
 #include "server/version.h"
 
 namespace proad::server {
@@ -75,63 +71,6 @@ class Reporter : public model::TrainObserver {
   std::optional<ProgressWriter> writer_;
   std::atomic<model::TrainPhase> phase_ = model::TrainPhase::kPreparing;
 };
-
-JobError ErrorOf(const model::InvalidInput& error) {
-  std::string code = "INVALID_SPEC";
-  if (error.reason() == "DATASET_CHANGED") code = error.reason();
-  if (error.reason() == "UNREADABLE_IMAGE" || absl::StartsWith(error.reason(), "IMAGE_")) {
-    code = "UNREADABLE_IMAGE";
-  }
-  if (error.reason() == "SCORE_NOT_FINITE") code = "INTERNAL";
-  return {code, code == "INVALID_SPEC" ? error.field() : "", error.what()};
-}
-
-JobError ErrorOf(const model::FileError& error) {
-  switch (error.error_number()) {
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-      return {"DISK_FULL", "", error.what()};
-    case ENOMEM:
-      return {"OUT_OF_MEMORY", "", error.what()};
-    default:
-      return {"INTERNAL", "", error.what()};
-  }
-}
-
-// The first line of a LibTorch error is its message; a stack trace follows.
-JobError ErrorOf(const std::string& what) {
-  const std::string line = what.substr(0, what.find('\n'));
-  const bool memory =
-      absl::StrContains(what, "out of memory") || absl::StrContains(what, "DefaultCPUAllocator");
-  return {memory ? "OUT_OF_MEMORY" : "INTERNAL", "", line};
-}
-
-JobError ErrorOf(const absl::Status& status) {
-  std::string code = "INTERNAL";
-  if (status.code() == absl::StatusCode::kDataLoss) code = "DATA_LOSS";
-  if (GetDetails(status).reason == "DISK_FULL") code = "DISK_FULL";
-  return {code, "", std::string(status.message())};
-}
-
-// Call inside a catch block.
-JobError ErrorOfCurrentException() {
-  try {
-    throw;
-  } catch (const model::NonFiniteLoss& error) {
-    return {"NON_FINITE_LOSS", "", error.what()};
-  } catch (const model::InvalidInput& error) {
-    return ErrorOf(error);
-  } catch (const model::CorruptFile& error) {
-    return {"DATA_LOSS", "", error.what()};
-  } catch (const model::FileError& error) {
-    return ErrorOf(error);
-  } catch (const std::bad_alloc&) {
-    return {"OUT_OF_MEMORY", "", "the training process is out of memory"};
-  } catch (const std::exception& error) {
-    return ErrorOf(std::string(error.what()));
-  }
-}
 
 struct Options {
   std::filesystem::path job;
@@ -184,7 +123,7 @@ class Training {
       return kTrainerDone;
     }
     const absl::Status written = WriteOutcome(options_.job, outcome);
-    if (!written.ok()) return Fail(options_, ErrorOf(written));
+    if (!written.ok()) return Fail(options_, JobErrorOf(written));
     if (rendezvous_) rendezvous_->AnnounceEnd();
     if (ranks_) ranks_->Await(kExitTimeout);
     return kTrainerDone;
@@ -237,7 +176,7 @@ int Train(const Options& options, const JobSpec& spec,
     if (!membership || membership->rank == 0) {
       std::filesystem::create_directories(options.context.store);
       const absl::Status pinned = ModelStore(options.context.store).Pin(spec.train.model_name);
-      if (!pinned.ok()) return Fail(options, ErrorOf(pinned));
+      if (!pinned.ok()) return Fail(options, JobErrorOf(pinned));
     }
     return Training(options, spec, membership).Run();
   } catch (const model::Interrupted&) {
@@ -245,7 +184,7 @@ int Train(const Options& options, const JobSpec& spec,
   } catch (const model::PeerLost& error) {
     return ExitAfterLostRank(options, error.what());
   } catch (...) {
-    return Fail(options, ErrorOfCurrentException());
+    return Fail(options, JobErrorOfCurrentException());
   }
 }
 
@@ -279,7 +218,7 @@ std::unique_ptr<MemoryLimit> LimitMemory(const Options& options, const JobSpec& 
   const bool one_machine = !membership || options.parent != 0;
   const int64_t limit = options.memory_limit / (one_machine ? spec.train.world_size : 1);
   return std::make_unique<MemoryLimit>(limit, [&options, limit](int64_t used) {
-    std::_Exit(Fail(options, {"OUT_OF_MEMORY", "", MemoryLimitError(used, limit)}));
+    std::_Exit(Fail(options, {reason::kOutOfMemory, "", MemoryLimitError(used, limit)}));
   });
 }
 
@@ -306,10 +245,10 @@ int Train(Options options) {
   if (has_result && !held) return kTrainerDone;  // rank 0 checks the result
   const absl::StatusOr<JobSpec> spec = ReadSpec(options.job);
   if (has_result && spec.ok()) return ExitWithResult(options, *spec);
-  if (!spec.ok()) return Fail(options, ErrorOf(spec.status()));
+  if (!spec.ok()) return Fail(options, JobErrorOf(spec.status()));
   options.context.job_id = spec->id.value_or(options.job.filename().string());
   if (*membership && (*membership)->size != spec->train.world_size) {
-    return Fail(options, {"INVALID_SPEC", "world_size",
+    return Fail(options, {reason::kInvalidSpec, "world_size",
                           absl::StrCat("world_size of the job is ", spec->train.world_size,
                                        ", but WORLD_SIZE in the environment is ",
                                        (*membership)->size, "; they must be equal")});

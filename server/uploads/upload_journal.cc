@@ -51,7 +51,7 @@ absl::StatusOr<UploadRecord> ReadUploadJournal(const std::filesystem::path& path
   if (!in) return absl::NotFoundError(absl::StrCat(path.string(), ": cannot be read"));
   UploadRecord record;
   std::string line;
-  // The last line counts only with its end: getline meets the end of the file without it.
+  // getline reaches the end of the file only on a line without its end, which does not count.
   while (std::getline(in, line) && !in.eof()) {
     const int64_t end = record.end + static_cast<int64_t>(line.size()) + 1;
     if (line == kFlushed) {
@@ -105,7 +105,7 @@ absl::Status UploadJournal::MarkComplete() {
 }
 
 absl::Status UploadJournal::Append(const std::string& line) {
-  // A line that is cut off, by a full disk, must not grow into the next one.
+  // A full disk cuts a line off. The rest must not become the begin of the next line.
   const off_t start = lseek(file_.get(), 0, SEEK_END);
   const ssize_t written = write(file_.get(), line.data(), line.size());
   if (written == static_cast<ssize_t>(line.size())) return absl::OkStatus();

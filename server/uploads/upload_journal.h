@@ -1,13 +1,12 @@
-// What an upload has brought: a line for each whole file, in the order in which they came.
+// The journal of an upload: one line for each complete file, in the order of their arrival.
 //
 //   <bytes> <SHA-256> <path, C-escaped>
-//   flushed        what stands before is on the disk, whatever happens
+//   flushed        all files above are flushed to the disk
 //   complete       the dataset does not change any more
 //
-// A line is written when its file is whole and in its place, so it survives the death of the
-// process. The power may fail between a file and the next "flushed": files after the last one are
-// to be compared with their digests before they count. A line that was torn is as if it was never
-// written.
+// A line is written after its file is renamed into its place, so the files of the journal survive a
+// crash of the process. Files after the last "flushed" may be damaged by a power cut: a reader
+// compares them with their digests. A line without its end does not count.
 #pragma once
 
 #include <cstdint>
@@ -21,37 +20,37 @@
 
 namespace proad::server {
 
-// A whole file.
+// A complete file.
 struct UploadedFile {
   std::string path;  // within the dataset, parts separated by "/"
   int64_t bytes = 0;
   std::string sha256;  // 64 lower-case hex digits
 };
 
-// What a journal says.
+// The contents of a journal.
 struct UploadRecord {
   std::vector<UploadedFile> files;
-  std::vector<int64_t> ends;  // where the line of each file ends, in bytes
-  size_t flushed = 0;         // so many of them stand before the last "flushed"
-  int64_t end = 0;            // where the last whole line ends, in bytes
+  std::vector<int64_t> ends;  // byte at which the line of each file ends
+  size_t flushed = 0;         // number of files before the last "flushed"
+  int64_t end = 0;            // byte at which the last complete line ends
   bool complete = false;
 
-  int64_t bytes() const;  // of the files
+  int64_t bytes() const;  // of all files
 };
 
-// NOT_FOUND when there is none.
+// NOT_FOUND when there is no journal. Safe to call from any thread.
 absl::StatusOr<UploadRecord> ReadUploadJournal(const std::filesystem::path& path);
 
-// Appends. One thread at a time.
+// Appends to a journal. Not thread-safe. All methods fail with errors of the file system.
 class UploadJournal {
  public:
-  // Begins a journal, which must not exist, and flushes it; or goes on with one at byte `end`,
-  // dropping what stands behind.
+  // Creates a journal, which must not exist, and flushes it.
   static absl::StatusOr<UploadJournal> Create(const std::filesystem::path& path);
+  // Opens a journal, and cuts it off at byte `end`.
   static absl::StatusOr<UploadJournal> Continue(const std::filesystem::path& path, int64_t end);
 
   absl::Status Add(const UploadedFile& file);
-  // Both flush the journal. The files must be flushed before.
+  // Both flush the journal. The caller flushes the files before.
   absl::Status MarkFlushed();
   absl::Status MarkComplete();
 

@@ -1,4 +1,4 @@
-// What the system says of a file, as a status; and a descriptor that closes itself.
+// Failures of the file system as statuses, and a descriptor that closes itself.
 #pragma once
 
 #include <unistd.h>
@@ -11,12 +11,23 @@
 
 namespace proad::server {
 
-// "PATH: cannot ACTION: No such file or directory". RESOURCE_EXHAUSTED (DISK_FULL) for a full disk,
-// quota or limit, otherwise INTERNAL. Pure.
+// Whether the error says that the disk, a quota or a file size limit is full. Pure.
+bool IsDiskFull(int error_number);
+
+// The status of a file operation that failed with `error_number`. Pure.
+//   ENOSPC, EDQUOT, EFBIG   RESOURCE_EXHAUSTED  DISK_FULL
+//   ENOMEM                  RESOURCE_EXHAUSTED  OUT_OF_MEMORY
+//   EMFILE, ENFILE          RESOURCE_EXHAUSTED  FILE_ERROR
+//   ENOENT, ENOTDIR         NOT_FOUND           FILE_ERROR
+//   EACCES, EPERM, EROFS    PERMISSION_DENIED   FILE_ERROR
+//   anything else           INTERNAL            FILE_ERROR
+absl::Status StatusOfErrno(int error_number, absl::string_view message);
+
+// StatusOfErrno with the message "PATH: cannot ACTION: No such file or directory". Pure.
 absl::Status FileFailed(const std::filesystem::path& path, absl::string_view action,
                         int error_number);
 
-// Owns a file descriptor. One thread at a time.
+// Owns a file descriptor. Not thread-safe.
 class FileDescriptor {
  public:
   FileDescriptor() = default;

@@ -29,6 +29,7 @@
 #include "model/files/error.h"
 #include "model/files/json.h"
 #include "model/files/text.h"
+#include "server/util/reasons.h"
 
 namespace proad::server {
 
@@ -84,7 +85,8 @@ class JsonWriter {
       return EnumNames<T>::Name(value);
     } else if constexpr (std::is_floating_point_v<T>) {
       if (!std::isfinite(value)) {
-        throw model::InvalidInput(key, "NOT_FINITE", absl::StrCat(key, " is not a finite number"));
+        throw model::InvalidInput(key, reason::kNotFinite,
+                                  absl::StrCat(key, " is not a finite number"));
       }
       return value;
     } else if constexpr (std::is_class_v<T> && !std::same_as<T, std::string>) {

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Speed of training on one process with all threads, and on several processes with fewer threads each.
 
     tests/bench/processes.py [--dataset DIR] [--processes 1 2] [--rounds 3] [--steps 40] [--threads N]

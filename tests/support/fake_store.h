@@ -9,8 +9,8 @@
 #include "model/spec/manifest.h"
 #include "model/spec/preset.h"
 #include "model/spec/version_directory.h"
-#include "server/serving/model_errors.h"
 #include "server/serving/servable_model.h"
+#include "server/util/exception_status.h"
 #include "tests/support/fake_model.h"
 #include "tests/support/temp_directory.h"
 

@@ -1,4 +1,4 @@
-// The whole road of an image below gRPC, over fake models: catalog, admission, pool, batcher,
+// The path of an image below gRPC, over fake models: catalog, admission, pool, batcher,
 // workers, detector.
 #pragma once
 
@@ -15,6 +15,7 @@
 #include "server/batching/admission.h"
 #include "server/batching/detector.h"
 #include "server/batching/dynamic_batcher.h"
+#include "server/batching/output_budget.h"
 #include "server/batching/worker_pool.h"
 #include "server/serving/model_serving.h"
 #include "server/serving/model_store.h"
@@ -69,6 +70,7 @@ class FakeStore {
 struct PipelineOptions {
   Detector::Options detector;
   Admission::Options admission;
+  OutputBudget::Options output;
   DynamicBatcher::Options batching;
   int pool_threads = 2;
   WorkerPool::Options workers;
@@ -86,9 +88,11 @@ class Pipeline {
         store_(store_files_.root()),
         serving({.default_model = options.default_model}, store_, store_files_.loader(), metrics),
         admission(options.admission, metrics),
+        output_budget(options.output, metrics),
         batcher(options.batching, metrics),
         pool({.name = "preprocess", .threads = options.pool_threads}),
-        detector(options.detector, serving.catalog, admission, pool, batcher, metrics),
+        detector(options.detector, serving.catalog, admission, output_budget, pool, batcher,
+                 metrics),
         workers(options.workers, "cpu", batcher, metrics) {
     if (!serving.scanner.Scan().ok()) std::abort();
     serving.follower.LoadActive([] {});
@@ -112,6 +116,7 @@ class Pipeline {
  public:
   ModelServing serving;
   Admission admission;
+  OutputBudget output_budget;
   DynamicBatcher batcher;
   ThreadPool pool;
   Detector detector;

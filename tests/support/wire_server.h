@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "server/config.h"
 #include "server/rpc/detection_service.h"
 #include "tests/support/pipeline.h"
 
@@ -35,7 +36,7 @@ class WireServer {
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(&service);
-    builder.SetMaxReceiveMessageSize(64 << 20);
+    builder.SetMaxReceiveMessageSize(EndpointOptions().max_message_bytes);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) std::abort();
     grpc::ChannelArguments arguments;

@@ -17,6 +17,7 @@
 #include "model/picture/decode.h"
 #include "model/picture/heatmap.h"
 #include "model/picture/image.h"
+#include "server/batching/output_size.h"
 #include "server/util/status_details.h"
 #include "tests/support/fake_model.h"
 #include "tests/support/pictures.h"
@@ -43,15 +44,17 @@ class Asked {
   }
 
   Asked& Send() {
-    pipeline_.detector.Detect(
-        query, [this](absl::StatusOr<Detection> answer) { answers_.Add(std::move(answer)); });
+    pipeline_.detector.Detect(query, [this](absl::StatusOr<Detection> answer) {
+      answers_.Add(std::make_shared<absl::StatusOr<Detection>>(std::move(answer)));
+    });
     return *this;
   }
   void Cancel() {
     query.cancelled->store(true);
     pipeline_.detector.AnswerCancelled();
   }
-  absl::StatusOr<Detection> Answer() { return answers_.Await(1).front(); }
+  // Lives as long as this object.
+  absl::StatusOr<Detection>& Answer() { return *answers_.Await(1).front(); }
   size_t answers() { return answers_.size(); }
 
   DetectQuery query;
@@ -59,7 +62,7 @@ class Asked {
  private:
   Pipeline& pipeline_;
   const std::string file_;
-  Collected<absl::StatusOr<Detection>> answers_;
+  Collected<std::shared_ptr<absl::StatusOr<Detection>>> answers_;
 };
 
 void ExpectRefused(const absl::StatusOr<Detection>& answer, absl::StatusCode code,
@@ -77,7 +80,7 @@ TEST(DetectorTest, AnswersWithTheScoreOfItsOwnImage) {
     asked.back()->Send();
   }
   for (uint32_t marker = 1; marker <= 50; ++marker) {
-    const auto answer = asked[marker - 1]->Answer();
+    const auto& answer = asked[marker - 1]->Answer();
     ASSERT_TRUE(answer.ok()) << answer.status();
     EXPECT_EQ(answer->score, FakeScore(marker * 1000));
     EXPECT_EQ(answer->model->manifest().name, "fake");
@@ -87,7 +90,7 @@ TEST(DetectorTest, AnswersWithTheScoreOfItsOwnImage) {
 TEST(DetectorTest, ReportsSizeAreaTimesAndBatch) {
   Pipeline pipeline;
   Asked asked(pipeline, MarkedBmp(5, 30, 20));
-  const auto answer = asked.Send().Answer();
+  const auto& answer = asked.Send().Answer();
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->width, 30);
   EXPECT_EQ(answer->height, 20);
@@ -98,6 +101,73 @@ TEST(DetectorTest, ReportsSizeAreaTimesAndBatch) {
   EXPECT_FALSE(answer->overlay.has_value());
 }
 
+// A random image: neither its heatmap nor its overlay compresses.
+std::vector<uint8_t> NoisePixels(int width, int height) {
+  std::vector<uint8_t> pixels(static_cast<size_t>(width * height * 3));
+  std::minstd_rand random(7);
+  for (uint8_t& value : pixels) value = static_cast<uint8_t>(random() >> 16);
+  return pixels;
+}
+
+TEST(DetectorTest, AnAnswerHoldsItsBytesUntilItIsWritten) {
+  PipelineOptions options;
+  options.output.max_bytes = 200'000;
+  Pipeline pipeline(options);
+  const std::vector<uint8_t> pixels = NoisePixels(200, 150);
+  const auto ask = [&](std::unique_ptr<Asked>& asked) {
+    asked = std::make_unique<Asked>(pipeline, 0);
+    asked->query.image = model::FrameView{200, 150, 0, model::PixelFormat::kRgb8, pixels};
+    asked->query.outputs = {.heatmap = model::HeatmapEncoding::kFloat32, .grid = Grid::kOriginal};
+    asked->Send();
+  };
+  std::unique_ptr<Asked> first, second, third;
+  ask(first);
+  absl::StatusOr<Detection>& unread = first->Answer();
+  ASSERT_TRUE(unread.ok()) << unread.status();
+  EXPECT_EQ(pipeline.admission.in_flight(), 0);
+  EXPECT_EQ(pipeline.output_budget.bytes(), 120'000) << "200 x 150 pixels of 4 bytes";
+  ask(second);
+  ExpectRefused(second->Answer(), absl::StatusCode::kResourceExhausted, "OUTPUT_FULL",
+                "admission.max_output_bytes");
+  EXPECT_TRUE(Asked(pipeline, 5).Send().Answer().ok()) << "an answer without maps needs no budget";
+  unread = absl::UnknownError("written");
+  EXPECT_EQ(pipeline.output_budget.bytes(), 0);
+  ask(third);
+  EXPECT_TRUE(third->Answer().ok());
+}
+
+TEST(DetectorTest, AnAnswerThatIsSmallerThanItsBoundReturnsTheRest) {
+  Pipeline pipeline;
+  const std::vector<uint8_t> pixels = NoisePixels(200, 150);
+  Asked asked(pipeline, 0);
+  asked.query.image = model::FrameView{200, 150, 0, model::PixelFormat::kRgb8, pixels};
+  asked.query.outputs = {
+      .heatmap = model::HeatmapEncoding::kPng16, .overlay = true, .grid = Grid::kOriginal};
+  const absl::StatusOr<Detection>& answer = asked.Send().Answer();
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  const auto bytes =
+      static_cast<int64_t>(answer->heatmap->data.size() + answer->overlay->png.size());
+  EXPECT_EQ(pipeline.output_budget.bytes(), bytes);
+  EXPECT_LE(bytes, MaxOutputBytes(asked.query.outputs, 200, 150)) << "the bound holds for noise";
+}
+
+TEST(DetectorTest, TooManyOutputPixelsAreRefusedBeforeTheImageIsInspected) {
+  PipelineOptions options;
+  options.detector.max_output_pixels = 20 * 20;
+  Pipeline pipeline(options);
+  Asked large(pipeline, MarkedBmp(5, 21, 20));
+  large.query.outputs = {.overlay = true, .grid = Grid::kOriginal};
+  ExpectRefused(large.Send().Answer(), absl::StatusCode::kInvalidArgument, "OUTPUT_TOO_LARGE",
+                "21 x 20 pixels; at most 400 are possible (detect.max_output_pixels)");
+  Asked model_grid(pipeline, MarkedBmp(5, 21, 20));
+  model_grid.query.outputs = {.overlay = true, .grid = Grid::kModel};
+  EXPECT_TRUE(model_grid.Send().Answer().ok());
+  Asked fits(pipeline, MarkedBmp(5, 20, 20));
+  fits.query.outputs = {.overlay = true, .grid = Grid::kOriginal};
+  EXPECT_TRUE(fits.Send().Answer().ok());
+  EXPECT_EQ(pipeline.model->Seen().size(), 2u);
+}
+
 // A chunk with a wrong checksum that does not concern the pixels.
 TEST(DetectorTest, CountsWarningsOfCodecs) {
   Pipeline pipeline;
@@ -105,7 +175,7 @@ TEST(DetectorTest, CountsWarningsOfCodecs) {
   std::string png = model::RenderOverlay(image, std::vector<float>(9 * 7), {}, {0, 0, 9, 7});
   png.insert(33, std::string("\0\0\0\4gAMA\0\0\xB1\x8F\1\2\3\4", 16));  // behind the header
   Asked asked(pipeline, png);
-  const auto answer = asked.Send().Answer();
+  const auto& answer = asked.Send().Answer();
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(pipeline.metrics.codec_warnings.Value(), 1);
 }
@@ -115,7 +185,7 @@ TEST(DetectorTest, InspectsFrames) {
   const std::vector<uint8_t> pixels = MarkedImage(0x010203, 9, 7).pixels;
   Asked asked(pipeline, 0);
   asked.query.image = model::FrameView{9, 7, 0, model::PixelFormat::kRgb8, pixels};
-  const auto answer = asked.Send().Answer();
+  const auto& answer = asked.Send().Answer();
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->score, FakeScore(0x010203));
 }
@@ -141,7 +211,7 @@ TEST(DetectorTest, VerdictComesFromTheThreshold) {
     Asked asked(pipeline, c.marker);
     asked.query.category = c.category;
     asked.query.threshold = c.requested;
-    const auto answer = asked.Send().Answer();
+    const auto& answer = asked.Send().Answer();
     ASSERT_TRUE(answer.ok()) << answer.status();
     EXPECT_EQ(answer->verdict, c.verdict) << c.marker << " " << c.category;
     EXPECT_EQ(answer->threshold.source, c.source);
@@ -158,7 +228,8 @@ TEST(DetectorTest, ADamagedImageIsInvalidArgument) {
                          {"no picture", "IMAGE_FORMAT_UNSUPPORTED", "PNG"},
                          {MarkedBmp(1).substr(0, 100), "IMAGE_DECODE_FAILED", ""},
                          {BombPng(60'000, 60'000, 40'000), "IMAGE_TOO_LARGE", "60000"}}) {
-    const auto answer = Asked(pipeline, c.file).Send().Answer();
+    Asked asked(pipeline, c.file);
+    const auto& answer = asked.Send().Answer();
     ExpectRefused(answer, absl::StatusCode::kInvalidArgument, c.reason, c.words);
     EXPECT_EQ(GetDetails(answer.status()).field, "encoded");
   }
@@ -194,12 +265,12 @@ TEST(DetectorTest, AnImageWaitsUntilItsPixelsFitIntoTheBudget) {
   Pipeline pipeline(options);
   ByteBudget& budget = pipeline.detector.pixel_budget();
   auto others = std::make_unique<ByteBudget::Lease>(budget.Acquire(9'000));
-  Asked asked(pipeline, MarkedBmp(5, 30, 20));  // 600 pixels of 7 bytes
+  Asked asked(pipeline, MarkedBmp(5, 30, 20));  // 600 pixels of 11 bytes
   asked.Send();
   while (budget.waiting() == 0) std::this_thread::yield();
   EXPECT_EQ(asked.answers(), 0u);
   others.reset();
-  const auto answer = asked.Answer();
+  const auto& answer = asked.Answer();
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_GT(answer->times.queue, absl::ZeroDuration());
   EXPECT_EQ(budget.used(), 0);
@@ -290,7 +361,7 @@ TEST(DetectorTest, ARefusalOfTheBatcherHasARetryTime) {
   one.Send();
   other.Send();
   AwaitTrue("an answer", [&] { return one.answers() + other.answers() > 0; });
-  const auto refused = one.answers() > 0 ? one.Answer() : other.Answer();
+  const auto& refused = one.answers() > 0 ? one.Answer() : other.Answer();
   ExpectRefused(refused, absl::StatusCode::kResourceExhausted, "QUEUE_FULL", "1 images wait");
   EXPECT_TRUE(GetDetails(refused.status()).retry_after.has_value());
   EXPECT_EQ(pipeline.metrics.rejected.queue_full.Value(), 1);
@@ -302,7 +373,8 @@ TEST(DetectorTest, ARefusalOfTheBatcherHasARetryTime) {
 TEST(DetectorTest, AClientThatWaitsForEachAnswerIsNeverRefused) {
   Pipeline pipeline({.admission = {.max_images = 1}});
   for (uint32_t marker = 0; marker < 200; ++marker) {
-    const auto answer = Asked(pipeline, marker).Send().Answer();
+    Asked asked(pipeline, marker);
+    const auto& answer = asked.Send().Answer();
     ASSERT_TRUE(answer.ok()) << answer.status();
   }
 }
@@ -342,7 +414,7 @@ TEST(DetectorTest, HeatmapsAndOverlaysOnTheModelsGrid) {
   Pipeline pipeline;
   Asked asked(pipeline, MarkedBmp(0x400000, 30, 20));
   asked.query.outputs = {model::HeatmapEncoding::kFloat32, true, Grid::kModel};
-  const auto answer = asked.Send().Answer();
+  const auto& answer = asked.Send().Answer();
   ASSERT_TRUE(answer.ok()) << answer.status();
   ASSERT_TRUE(answer->heatmap.has_value());
   EXPECT_EQ(answer->heatmap->width, kFakeSide);
@@ -361,7 +433,7 @@ TEST(DetectorTest, HeatmapsAndOverlaysOnTheGridOfTheImage) {
   Pipeline pipeline;
   Asked asked(pipeline, MarkedBmp(0x400000, 30, 20));
   asked.query.outputs = {model::HeatmapEncoding::kU8, true, Grid::kOriginal};
-  const auto answer = asked.Send().Answer();
+  const auto& answer = asked.Send().Answer();
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->heatmap->width, 30);
   EXPECT_EQ(answer->heatmap->height, 20);
@@ -406,7 +478,7 @@ TEST(DetectorTest, EveryQueryGetsExactlyOneAnswer) {
         if (random() % 2 == 0) query.Answer().IgnoreError();
       }
       for (int i = 0; i < kImages; ++i) {
-        const auto answer = asked[i]->Answer();
+        const auto& answer = asked[i]->Answer();
         ++answered;
         if (!answer.ok()) continue;
         ++inspected;

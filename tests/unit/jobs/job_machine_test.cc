@@ -285,8 +285,7 @@ TEST(JobMachine, VersionIsActivatedOnlyWhenAskedForAndPassedByTheGate) {
 
 TEST(JobMachine, JobSucceedsAlsoWhenItsActivationFails) {
   const JobRecord running = RecordIn(kRunning);
-  const absl::Status draining =
-      MakeError(absl::StatusCode::kUnavailable, "draining", {.reason = "DRAINING"});
+  const ActivationAttempt draining(absl::UnavailableError("draining"), /*stops=*/true);
   const absl::Status corrupt = absl::DataLossError("the probe has another score");
   const JobObservation seen = Seen({.activating = true});
   const JobObservation stopping = Seen({.stopping = true, .activating = true});
@@ -300,9 +299,9 @@ TEST(JobMachine, JobSucceedsAlsoWhenItsActivationFails) {
   EXPECT_EQ(failed.record.state, kSucceeded);
   EXPECT_EQ(failed.record.activation->reason, "the probe has another score");
 
-  for (const absl::Status& status : {draining, corrupt}) {
-    const JobStep left = AfterActivation(running, stopping, status);
-    EXPECT_EQ(left.record.state, kRunning) << "the next server tries again: " << status;
+  for (const ActivationAttempt& attempt : {draining, ActivationAttempt(corrupt)}) {
+    const JobStep left = AfterActivation(running, stopping, attempt);
+    EXPECT_EQ(left.record.state, kRunning) << "the next server tries again: " << attempt.status;
     EXPECT_EQ(left.action, JobAction::kStopFollowing);
   }
   EXPECT_EQ(AfterActivation(running, seen, draining).action, JobAction::kNone);

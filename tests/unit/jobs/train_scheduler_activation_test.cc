@@ -9,7 +9,6 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "server/jobs/train_scheduler.h"
-#include "server/util/status_details.h"
 #include "tests/support/fake_trainer.h"
 #include "tests/support/sync.h"
 #include "tests/support/train_scheduler_fixture.h"
@@ -107,7 +106,7 @@ TEST_F(TrainSchedulerTest, ActivationThatADrainingServerRefusesIsRepeatedByTheNe
   Event refused;
   activate_ = [&](const std::string&, const std::string&) {
     refused.Set();
-    return MakeError(absl::StatusCode::kUnavailable, "leaving", {.reason = "DRAINING"});
+    return ActivationAttempt(absl::UnavailableError("leaving"), /*stops=*/true);
   };
   options_.concurrency = 2;
   Start();

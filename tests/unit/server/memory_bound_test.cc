@@ -25,6 +25,7 @@ ResolvedConfig Small() {
   config.endpoint.max_memory = 100 << 20;
   config.admission.max_images = 10;
   config.admission.max_bytes = 50 << 20;
+  config.output.max_bytes = 30 << 20;
   config.detector.image.max_pixels = 1'000'000;
   config.detector.pixel_bytes = 200 << 20;
   config.batching.batch.max_batch = 4;
@@ -38,6 +39,7 @@ TEST(MemoryBoundTest, IsTheSumOfItsParts) {
   EXPECT_EQ(BytesOf(bound, "models"), (4 * 3 + 3) * 7 * kMiB);
   EXPECT_EQ(BytesOf(bound, "gRPC"), 150 * kMiB);
   EXPECT_EQ(BytesOf(bound, "images"), 50 * kMiB);
+  EXPECT_EQ(BytesOf(bound, "answers"), 60 * kMiB);
   EXPECT_EQ(BytesOf(bound, "prepared images"), 15 * kMiB);
   EXPECT_EQ(BytesOf(bound, "pixels"), 200 * kMiB);
   EXPECT_EQ(BytesOf(bound, "batches"), 512 * kMiB);

@@ -60,6 +60,8 @@ TEST(ServerConfig, EveryKeyReachesItsOwnMember) {
                                                      {"server.listen", "localhost:0"},
                                                      {"server.metrics_listen", "localhost:1"},
                                                      {"server.max_message_bytes", "40MiB"},
+                                                     {"admission.max_output_bytes", "1GiB"},
+                                                     {"detect.max_output_pixels", "9000000"},
                                                      {"server.max_calls_per_connection", "7"},
                                                      {"server.keepalive_time", "11s"},
                                                      {"server.keepalive_timeout", "12s"},
@@ -228,6 +230,18 @@ TEST(ServerConfig, ContradictionsNameBothKeys) {
                     HasSubstr("image.max_bytes"), HasSubstr("models.default: \"pcb@3\""),
                     HasSubstr("training.uploads.max_dataset_bytes"),
                     HasSubstr("training.uploads.max_file_bytes (69793218560)")));
+}
+
+TEST(ServerConfig, TheLargestAnswerFitsTheOutputBudget) {
+  Config config;
+  EXPECT_TRUE(Validate(config).ok()) << Validate(config);
+  ASSERT_TRUE(SetOption(config, "detect.max_output_pixels", "50000000").ok());
+  EXPECT_THAT(
+      std::string(Validate(config).message()),
+      AllOf(HasSubstr("admission.max_output_bytes: 268435456"),
+            HasSubstr("detect.max_output_pixels (50000000)"), HasSubstr("expected at least")));
+  ASSERT_TRUE(SetOption(config, "admission.max_output_bytes", "429MiB").ok());
+  EXPECT_TRUE(Validate(config).ok()) << Validate(config);
 }
 
 TEST(ServerConfig, ACertificateAndItsKeyGoTogether) {

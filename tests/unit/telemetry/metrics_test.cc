@@ -40,6 +40,8 @@ TEST(Metrics, ShowsEverySeriesWithFixedLabelsFromTheStart) {
                            "proad_inflight_bytes 0",
                            "proad_inflight_limit 0",
                            "proad_inflight_bytes_limit 0",
+                           "proad_output_bytes 0",
+                           "proad_output_bytes_limit 0",
                            "proad_streams 0",
                            "proad_ready 0",
                            "proad_batch_size_count 0",
@@ -55,6 +57,7 @@ TEST(Metrics, ShowsEverySeriesWithFixedLabelsFromTheStart) {
                            "proad_batch_dispatch_total{cause=\"idle_worker\"} 0",
                            "proad_batch_dispatch_total{cause=\"drain\"} 0",
                            "proad_rejected_total{reason=\"queue_full\"} 0",
+                           "proad_rejected_total{reason=\"output_full\"} 0",
                            "proad_build_info{"}) {
     EXPECT_THAT(text, HasSubstr(line));
   }

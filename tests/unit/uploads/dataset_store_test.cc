@@ -19,6 +19,7 @@
 #include "absl/time/clock.h"
 #include "model/dataset/dataset.h"
 #include "model/files/sha256.h"
+#include "server/uploads/dataset_upload.h"
 #include "server/util/status_details.h"
 #include "tests/support/dataset_files.h"
 #include "tests/support/temp_directory.h"

@@ -23,7 +23,7 @@ class CommandLineTest(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
-    def picture(self, name, score):
+    def image(self, name, score):
         """A file that the fake server gives this score."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ class CommandLineTest(unittest.TestCase):
 
     def test_a_folder_gives_a_table_in_the_order_of_paths(self):
         for name in ("b/2.png", "b/1.png", "a part ä.png"):
-            self.picture(name, 0.25)
+            self.image(name, 0.25)
         done = self.proad("detect", self.folder)
         self.assertEqual(done.returncode, 0, done.stderr)
         lines = done.stdout.splitlines()
@@ -63,7 +63,7 @@ class CommandLineTest(unittest.TestCase):
         self.assertNotIn("\x1b", done.stdout)
 
     def test_json_has_one_object_per_line(self):
-        rows, summary = self.rows(self.picture("1.png", 0.5), "--threshold", 0.4, "--category", "pcb",
+        rows, summary = self.rows(self.image("1.png", 0.5), "--threshold", 0.4, "--category", "pcb",
                                   "--label", "part=7", "--label", "lot=x=y", "--model", "m")
         (row,) = rows
         self.assertEqual((row["score"], row["verdict"], row["threshold"], row["threshold_source"]),
@@ -76,7 +76,7 @@ class CommandLineTest(unittest.TestCase):
 
     def test_rows_keep_their_order_at_any_concurrency(self):
         for i in range(40):
-            self.picture(f"{i:02}.png", i)
+            self.image(f"{i:02}.png", i)
         for concurrency in (1, 16):
             rows, _ = self.rows(self.folder, "--concurrency", concurrency)
             self.assertEqual([row["score"] for row in rows], list(range(40)))
@@ -84,7 +84,7 @@ class CommandLineTest(unittest.TestCase):
     def test_an_invalid_image_gives_a_row_and_the_run_continues(self):
         bad = self.folder / "0 bad.png"
         bad.write_text("nothing")
-        good = self.picture("1.png", 0.5)
+        good = self.image("1.png", 0.5)
         rows, summary = self.rows(bad, self.folder / "missing.png", good, code=1)
         self.assertEqual(rows[0]["error"]["code"], "INVALID_ARGUMENT")
         self.assertEqual(rows[0]["error"]["field"], "encoded")
@@ -101,7 +101,7 @@ class CommandLineTest(unittest.TestCase):
         self.assertIn("encoded: not a picture", done.stdout)
 
     def test_fail_on_anomaly_does_not_accept_undecided_images(self):
-        low, high = self.picture("low.png", 0.1), self.picture("high.png", 0.9)
+        low, high = self.image("low.png", 0.1), self.image("high.png", 0.9)
         flag = ("--fail-on-anomaly",)
         self.assertEqual(self.proad("detect", low, "--threshold", 0.5, *flag).returncode, 0)
         self.assertEqual(self.proad("detect", low, high, "--threshold", 0.5, *flag).returncode, 10)
@@ -110,14 +110,14 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual(self.proad("detect", low, high, "--threshold", 0.5).returncode, 0)
 
     def test_temporary_errors_are_retried(self):
-        rows, _ = self.rows(self.picture("1.png", 0.5), "--category", f"unavailable:2:{os.getpid()}")
+        rows, _ = self.rows(self.image("1.png", 0.5), "--category", f"unavailable:2:{os.getpid()}")
         self.assertEqual(rows[0]["score"], 0.5)
-        rows, _ = self.rows(self.picture("1.png", 0.5), "--category", "full", code=1)
+        rows, _ = self.rows(self.image("1.png", 0.5), "--category", "full", code=1)
         self.assertEqual(rows[0]["error"]["code"], "RESOURCE_EXHAUSTED")
 
     def test_maps_are_written_to_the_output_folder(self):
-        self.picture("in/a/1.png", 0.5)
-        self.picture("in/b c/1.png", 0.5)
+        self.image("in/a/1.png", 0.5)
+        self.image("in/b c/1.png", 0.5)
         out = self.folder / "out"
         for name, extension, samples in (("float32", "f32", 48), ("u16", "u16", 24), ("u8", "u8", 12)):
             rows, _ = self.rows(self.folder / "in", "--out", out, "--overlay", "--heatmap", name)
@@ -133,7 +133,7 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual(json.loads((out / "1.png.heatmap.json").read_text())["width"], 6)
 
     def test_maps_never_overwrite_each_other(self):
-        one, two = self.picture("a/1.png", 0.1), self.picture("b/1.png", 0.1)
+        one, two = self.image("a/1.png", 0.1), self.image("b/1.png", 0.1)
         done = self.proad("detect", one, two, "--overlay", "--out", self.folder / "out")
         self.assertEqual(done.returncode, 2)
         self.assertIn(str(one), done.stderr)
@@ -141,19 +141,19 @@ class CommandLineTest(unittest.TestCase):
         self.assertFalse((self.folder / "out").exists())
 
     def test_unwritable_maps_fail_their_row_only(self):
-        picture = self.picture("1.png", 0.9)
+        image = self.image("1.png", 0.9)
         (self.folder / "file").write_text("in the way")
-        rows, summary = self.rows(picture, "--threshold", 0.5, "--overlay", "--out", self.folder / "file", code=1)
+        rows, summary = self.rows(image, "--threshold", 0.5, "--overlay", "--out", self.folder / "file", code=1)
         self.assertEqual(rows[0]["verdict"], "ANOMALOUS")
         self.assertIn(str(self.folder / "file"), rows[0]["error"]["message"])
         self.assertEqual(summary["failed"], 1)
 
     def test_auroc_is_printed_for_the_layout_of_mvtec(self):
         for i, score in enumerate((0.1, 0.3)):
-            self.picture(f"pcb/test/good/{i}.png", score)
+            self.image(f"pcb/test/good/{i}.png", score)
         for i, score in enumerate((0.2, 0.4)):
-            self.picture(f"pcb/test/hole/{i}.png", score)
-            self.picture(f"pcb/ground_truth/hole/{i}.png", 9)
+            self.image(f"pcb/test/hole/{i}.png", score)
+            self.image(f"pcb/ground_truth/hole/{i}.png", 9)
         _, summary = self.rows(self.folder)
         self.assertEqual(summary["image_auroc"], {"categories": {"pcb": 0.75}, "mean": 0.75})
         done = self.proad("detect", self.folder / "pcb/test")
@@ -163,16 +163,16 @@ class CommandLineTest(unittest.TestCase):
 
     def test_words_for_good_parts_are_labels(self):
         for i, score in enumerate((0.1, 0.3)):
-            self.picture(f"part/test/OK /{i}.png", score)
-        self.picture("part/test/hole/1.png", 0.4)
+            self.image(f"part/test/OK /{i}.png", score)
+        self.image("part/test/hole/1.png", 0.4)
         _, summary = self.rows(self.folder)
         self.assertEqual(summary["image_auroc"]["mean"], 1.0)
         self.assertEqual(summary["labels"], {"good": ["OK "], "defective": ["hole"], "ambiguous": []})
         self.assertIn("good folders: OK ", self.proad("detect", self.folder).stdout)
 
     def test_ambiguous_words_are_no_labels(self):
-        self.picture("part/test/Negative/1.png", 0.1)
-        self.picture("part/test/Positive/1.png", 0.4)
+        self.image("part/test/Negative/1.png", 0.1)
+        self.image("part/test/Positive/1.png", 0.4)
         rows, summary = self.rows(self.folder)
         self.assertEqual(len(rows), 2)
         self.assertEqual(summary["image_auroc"], {"categories": {}})
@@ -181,12 +181,12 @@ class CommandLineTest(unittest.TestCase):
                       self.proad("detect", self.folder).stdout)
 
     def test_skipped_files_are_told(self):
-        self.picture("parts/a/1.png", 0.5)
-        self.picture("parts/2.JFIF", 0.5)
-        self.picture("parts/.thumbnails/1.png", 0.5)
-        self.picture("parts/a/@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg", 0.5)
-        self.picture("parts/notes.txt", 0.5)
-        self.picture("pool/3.png", 0.5)
+        self.image("parts/a/1.png", 0.5)
+        self.image("parts/2.JFIF", 0.5)
+        self.image("parts/.thumbnails/1.png", 0.5)
+        self.image("parts/a/@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg", 0.5)
+        self.image("parts/notes.txt", 0.5)
+        self.image("pool/3.png", 0.5)
         (self.folder / "parts/b").symlink_to("../pool")
         parts = self.folder / "parts"
         maps = ("--overlay", "--heatmap", "png16", "--out", parts)
@@ -209,24 +209,24 @@ class CommandLineTest(unittest.TestCase):
     # ---- invalid usage and unreachable servers
 
     def test_invalid_arguments_are_usage_errors(self):
-        picture = self.picture("1.png", 0.5)
+        image = self.image("1.png", 0.5)
         for words, hint in [
             ((), "Subcommands"),
             (("nonsense",), "nonsense"),
             (("detect",), "inputs"),
-            (("detect", picture, "--nonsense"), "--nonsense"),
-            (("detect", picture, "--heatmap", "jpeg", "--out", "x"), "float32"),
-            (("detect", picture, "--heatmap", "u8"), "--out"),
-            (("detect", picture, "--out", "x"), "--overlay"),
-            (("detect", picture, "--threshold", "0"), "--threshold"),
-            (("detect", picture, "--threshold", "nan"), "--threshold"),
-            (("detect", picture, "--threshold", "high"), "--threshold"),
-            (("detect", picture, "--deadline", "10"), "10s"),
-            (("detect", picture, "--deadline", "-1s"), "--deadline"),
-            (("detect", picture, "--label", "part"), "KEY=VALUE"),
-            (("detect", picture, "--concurrency", "0"), "--concurrency"),
-            (("detect", picture, "--server", "http://localhost:1"), "host:port"),
-            (("detect", picture, "--server", "--overlay"), "host:port"),
+            (("detect", image, "--nonsense"), "--nonsense"),
+            (("detect", image, "--heatmap", "jpeg", "--out", "x"), "float32"),
+            (("detect", image, "--heatmap", "u8"), "--out"),
+            (("detect", image, "--out", "x"), "--overlay"),
+            (("detect", image, "--threshold", "0"), "--threshold"),
+            (("detect", image, "--threshold", "nan"), "--threshold"),
+            (("detect", image, "--threshold", "high"), "--threshold"),
+            (("detect", image, "--deadline", "10"), "10s"),
+            (("detect", image, "--deadline", "-1s"), "--deadline"),
+            (("detect", image, "--label", "part"), "KEY=VALUE"),
+            (("detect", image, "--concurrency", "0"), "--concurrency"),
+            (("detect", image, "--server", "http://localhost:1"), "host:port"),
+            (("detect", image, "--server", "--overlay"), "host:port"),
             (("models",), "show"),
             (("models", "nonsense"), "nonsense"),
             (("models", "activate", "proad-tiny"), "NAME@VERSION"),
@@ -253,8 +253,8 @@ class CommandLineTest(unittest.TestCase):
             self.assertIn(hint, done.stderr, words)
 
     def test_an_unreachable_server_has_its_own_exit_code(self):
-        picture = self.picture("1.png", 0.5)
-        for words in (("detect", picture), ("models", "list"), ("models", "show"), ("doctor",), ("train", "x"),
+        image = self.image("1.png", 0.5)
+        for words in (("detect", image), ("models", "list"), ("models", "show"), ("doctor",), ("train", "x"),
                       ("train", "x", "--watch"), ("jobs", "list"), ("jobs", "watch", "job-1"),
                       ("models", "activate", "m@1"), ("dataset", "upload", self.folder)):
             done = self.proad(*words, "--server", "127.0.0.1:1", "--deadline", "300ms",

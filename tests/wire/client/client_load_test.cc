@@ -187,7 +187,7 @@ TEST(LoadReportTest, ReportsEveryResult) {
   EXPECT_EQ(report.latencies->max, 10);  // errors do not make it look faster or slower
   EXPECT_EQ(report.refusals->p50, 50);
   const std::string text = ToText(report);
-  EXPECT_THAT(text, HasSubstr("12 images sent, 10 answered with a detection, 5.0 a second"));
+  EXPECT_THAT(text, HasSubstr("12 images sent, 10 answered with a detection, 5.0 per second"));
   EXPECT_THAT(text, HasSubstr("1 RESOURCE_EXHAUSTED QUEUE_FULL\n1 UNAVAILABLE\n"));
   const nlohmann::json json = nlohmann::json::parse(ToJson(report));
   EXPECT_EQ(json["clients"], 3);

@@ -51,7 +51,7 @@ def delimited_fields(data):
             varint()
 
 
-def visit(address, picture):
+def visit(address, image):
     with grpc.insecure_channel(address) as channel:
         services = reflected_services(channel)
         assert "proad.v1.DetectionService" in services, services
@@ -59,7 +59,7 @@ def visit(address, picture):
         assert "grpc.health.v1.Health" in services, services
 
         stub = detection_pb2_grpc.DetectionServiceStub(channel)
-        request = detection_pb2.DetectRequest(request_id="stranger", encoded=picture)
+        request = detection_pb2.DetectRequest(request_id="stranger", encoded=image)
         request.outputs.heatmap = detection_pb2.HEATMAP_FORMAT_FLOAT32
         response = stub.Detect(request, timeout=60)
         assert response.request_id == "stranger", response.request_id
@@ -72,8 +72,8 @@ def visit(address, picture):
         assert answer.detection.score == response.score, (answer.detection.score, response.score)
 
         try:
-            stub.Detect(detection_pb2.DetectRequest(encoded=b"not a picture"), timeout=60)
-            raise AssertionError("what is no picture got a detection")
+            stub.Detect(detection_pb2.DetectRequest(encoded=b"not an image"), timeout=60)
+            raise AssertionError("an invalid image got a detection")
         except grpc.RpcError as error:
             assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, error
     print(f"{address}: score {response.score:.4f}, {len(services)} services by reflection")
@@ -86,8 +86,8 @@ def main():
             visit(server.address, b"score=0.5")
         return
     sample = pathlib.Path(os.environ["PROAD_SOURCE_DIR"]) / "deploy/sample/brick/test/hole/002.png"
-    picture = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else sample
-    visit(address, picture.read_bytes())
+    image = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else sample
+    visit(address, image.read_bytes())
 
 
 if __name__ == "__main__":

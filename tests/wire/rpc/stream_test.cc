@@ -11,6 +11,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "model/picture/image.h"
+#include "server/config.h"
 #include "tests/support/pictures.h"
 #include "tests/support/sync.h"
 #include "tests/support/wire_server.h"
@@ -39,6 +43,7 @@ class Stream {
     request.mutable_request()->set_encoded(bytes);
     return stream_->Write(request);
   }
+  bool SendMessage(const v1::DetectStreamRequest& request) { return stream_->Write(request); }
   void WritesDone() { stream_->WritesDone(); }
 
   bool Read(v1::DetectStreamResponse& response) { return stream_->Read(&response); }
@@ -64,6 +69,103 @@ class Stream {
 
 void AwaitInFlight(WireServer& server, int64_t count) {
   AwaitTrue("the images in flight", [&] { return server.pipeline.admission.in_flight() == count; });
+}
+
+// Whether `condition` becomes true within ten seconds.
+template <typename Condition>
+bool Eventually(Condition condition) {
+  const absl::Time deadline = absl::Now() + absl::Seconds(10);
+  while (!condition()) {
+    if (absl::Now() > deadline) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+// A frame of 500 x 500 pixels whose answer is a heatmap of 1,000,000 bytes.
+v1::DetectStreamRequest FrameWithLargeAnswer(int number) {
+  constexpr uint32_t kSide = 500;
+  v1::DetectStreamRequest message;
+  v1::DetectRequest& request = *message.mutable_request();
+  request.set_request_id(absl::StrCat(number));
+  request.mutable_frame()->set_width(kSide);
+  request.mutable_frame()->set_height(kSide);
+  request.mutable_frame()->set_pixel_format(v1::PIXEL_FORMAT_MONO8);
+  request.mutable_frame()->set_data(std::string(kSide * kSide, 'x'));
+  request.mutable_outputs()->set_heatmap(v1::HEATMAP_FORMAT_FLOAT32);
+  request.mutable_outputs()->set_resolution(v1::RESOLUTION_ORIGINAL);
+  return message;
+}
+
+TEST(DetectStreamTest, AnImageOverItsLimitIsRefusedAloneWithTheKey) {
+  WireServer server;
+  Stream stream(server);
+  // The default limits: an image of image.max_bytes + 1 bytes, and one that fills the message.
+  const auto limit = static_cast<size_t>(model::ImageLimits().max_bytes);
+  const auto message = static_cast<size_t>(EndpointOptions().max_message_bytes);
+  ASSERT_TRUE(stream.SendRaw("over", std::string(limit + 1, 'x')));
+  ASSERT_TRUE(stream.SendRaw("far over", std::string(message - 1024, 'x')));
+  ASSERT_TRUE(stream.Send(7));
+  stream.WritesDone();
+  const auto answers = stream.ReadAll();
+  EXPECT_TRUE(stream.Finish().ok());
+  ASSERT_THAT(answers, SizeIs(3));
+  for (const char* id : {"over", "far over"}) {
+    const google::rpc::Status& error = answers.at(id).error();
+    EXPECT_EQ(error.code(), grpc::StatusCode::INVALID_ARGUMENT) << error.message();
+    EXPECT_EQ(ReasonOf(error), "IMAGE_BYTES_TOO_LARGE");
+    EXPECT_EQ(FieldOf(error), "encoded");
+    EXPECT_THAT(error.message(), HasSubstr("image.max_bytes"));
+  }
+  EXPECT_TRUE(answers.at("7").has_detection());
+}
+
+TEST(DetectStreamTest, AnswersThatNobodyReadsHaveABound) {
+  constexpr int kFrames = 16;
+  constexpr int64_t kMaxOutput = 4'000'000;
+  WireOptions options;
+  options.pipeline.output.max_bytes = kMaxOutput;
+  options.service.stream_window = kFrames;
+  WireServer server(options);
+  Stream stream(server);
+  for (int i = 0; i < kFrames; ++i) ASSERT_TRUE(stream.SendMessage(FrameWithLargeAnswer(i)));
+  stream.WritesDone();
+  // All are inspected or refused, and none of the answers is read.
+  const prometheus::Counter& refused = server.pipeline.metrics.rejected.output_full;
+  ASSERT_TRUE(Eventually([&] {
+    return refused.Value() >= kFrames - 5 && server.pipeline.admission.in_flight() == 0;
+  })) << refused.Value()
+      << " of " << kFrames << " frames are refused";
+  EXPECT_GT(server.pipeline.output_budget.bytes(), 0);
+  EXPECT_LE(server.pipeline.output_budget.bytes(), kMaxOutput);
+
+  int detections = 0;
+  for (const auto& [id, answer] : stream.ReadAll()) {
+    if (answer.has_detection()) {
+      ++detections;
+      EXPECT_THAT(answer.detection().heatmap().data(), SizeIs(1'000'000));
+    } else {
+      EXPECT_EQ(answer.error().code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+      EXPECT_EQ(ReasonOf(answer.error()), "OUTPUT_FULL");
+    }
+  }
+  EXPECT_TRUE(stream.Finish().ok());
+  EXPECT_EQ(detections, kFrames - refused.Value());
+  EXPECT_TRUE(Eventually([&] { return server.pipeline.output_budget.bytes() == 0; }));
+}
+
+TEST(DetectStreamTest, AClientThatLeavesReturnsTheBytesOfItsAnswers) {
+  WireOptions options;
+  options.pipeline.output.max_bytes = 4'000'000;
+  WireServer server(options);
+  {
+    Stream stream(server);
+    for (int i = 0; i < 4; ++i) ASSERT_TRUE(stream.SendMessage(FrameWithLargeAnswer(i)));
+    ASSERT_TRUE(Eventually([&] { return server.pipeline.output_budget.bytes() > 2'000'000; }));
+    stream.context.TryCancel();
+    EXPECT_FALSE(stream.Finish().ok());
+  }
+  EXPECT_TRUE(Eventually([&] { return server.pipeline.output_budget.bytes() == 0; }));
 }
 
 TEST(DetectStreamTest, ABadFrameGetsAnErrorAndTheStreamGoesOn) {

@@ -74,8 +74,8 @@ const std::string kDigest(64, 'b');
 INSTANTIATE_TEST_SUITE_P(
     Texts, TokenTableErrors,
     ::testing::Values(
-        BadTable{"empty", "", "tokens: holds no entry"},
-        BadTable{"comments only", "# a\n\n", "tokens: holds no entry"},
+        BadTable{"empty", "", "tokens: has no entry"},
+        BadTable{"comments only", "# a\n\n", "tokens: has no entry"},
         BadTable{"two words", "a detect", "tokens:1: 2 words"},
         BadTable{"four words", absl::StrCat("a detect ", kDigest, " secret"), "tokens:1: 4 words"},
         BadTable{"a name in capitals", absl::StrCat("\nLine detect ", kDigest),
@@ -87,7 +87,7 @@ INSTANTIATE_TEST_SUITE_P(
                  "64 lower"},
         BadTable{"a digest that is too long", absl::StrCat("a detect ", kDigest, "b"), "64 lower"},
         BadTable{"twice", absl::StrCat("a detect ", kDigest, "\nb admin ", kDigest),
-                 "tokens:2: this token stands in a line above"}));
+                 "tokens:2: a line above has the same token"}));
 
 TEST(TokenTable, RefusesMoreEntriesThanItHolds) {
   std::string text;

@@ -236,7 +236,7 @@ TEST_F(UploadTest, WhatIsWrongEndsTheStreamAndWhatWasWholeStays) {
       {{FileOf("b.png", "two"), ChunkOf("tw"), FinishOf(1)}, "finish", "2 of 3"},
       {{wrong_digest, ChunkOf("two")}, "file.sha256", "b.png"},
       {{short_digest}, "file.sha256", "32"},
-      {{FinishOf(2)}, "finish.files", "1 have come"},
+      {{FinishOf(2)}, "finish.files", "1 received"},
   };
   ASSERT_TRUE(SendAll({StartOf("parts"), FileOf("a.png", "one"), ChunkOf("one")}).ok());
   for (const Case& wrong : cases) {
