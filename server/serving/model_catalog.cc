@@ -184,6 +184,9 @@ absl::StatusOr<std::string> ModelCatalog::Active(const std::string& name) const 
   MutexLock lock(mutex_);
   const auto model = table_.models.find(name);
   if (model == table_.models.end()) return absl::NotFoundError(absl::StrCat("no model ", name));
+  if (starting_ && !model->second.decided) {
+    return absl::NotFoundError(absl::StrCat("no version of ", name, " was activated"));
+  }
   return model->second.active;
 }
 
@@ -361,6 +364,7 @@ void ModelCatalog::Forget(const std::string& name, const std::string& version) {
 
 std::vector<ModelCatalog::StartingModel> ModelCatalog::BeginStart() {
   MutexLock lock(mutex_);
+  starting_ = true;
   std::vector<StartingModel> starting;
   for (auto& [name, model] : table_.models) {
     model.decided = true;

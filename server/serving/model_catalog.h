@@ -103,8 +103,8 @@ class ModelCatalog {
   absl::Status CheckKnown(const std::string& name, const std::string& version) const;
   bool Knows(const std::string& name) const;
 
-  // The version that answers `name`, in memory or not. NOT_FOUND when there is none, otherwise as
-  // StoredModel::active.
+  // The version that answers `name`, in memory or not. NOT_FOUND when there is none, also for a name
+  // that is new since BeginStart and was not activated; otherwise as StoredModel::active.
   absl::StatusOr<std::string> Active(const std::string& name) const;
 
   // The version of `name` that is kActive, and its handle; nullopt: none.
@@ -202,6 +202,7 @@ class ModelCatalog {
   mutable Mutex mutex_;
   std::string default_ ABSL_GUARDED_BY(mutex_);
   ModelTable table_ ABSL_GUARDED_BY(mutex_);
+  bool starting_ ABSL_GUARDED_BY(mutex_) = false;  // BeginStart was called
   bool started_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t active_replaced_ ABSL_GUARDED_BY(mutex_) = 0;
 };

@@ -57,8 +57,10 @@ absl::StatusOr<ModelSwap> ModelLifecycle::RollBack(
                      {.reason = reason::kNoVersionBefore, .field = "name"});
   }
   if (!replaced.ok()) return replaced.status();
-  // Another server may have changed the pointer, and this one may not have followed yet.
-  const std::string expected = expected_active.value_or(replaced->active.version);
+  std::optional<std::string> expected = expected_active;
+  // Another server may have changed the pointer, and this one may not have followed yet. When the
+  // active version was replaced in the store, none is active here.
+  if (!expected && catalog_.Active(name).ok()) expected = replaced->active.version;
   if (absl::Status checked = CheckExpected(name, expected); !checked.ok()) return checked;
   return ActivateKnown(permit, name, replaced->version, start);
 }

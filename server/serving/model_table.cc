@@ -67,11 +67,11 @@ absl::StatusOr<std::pair<std::string, std::string>> ModelTable::Resolve(
         absl::StrCat("no model ", Quote(wanted.name), "; there are: ", Enumerate(Names())));
   }
   if (wanted.version.empty()) {
-    if (absl::IsFailedPrecondition(model->second.active.status()))
-      return model->second.active.status();
-    if (!model->second.active.ok()) {
-      return NotFound(absl::StrCat("model ", Quote(wanted.name), " has no active version: ",
-                                   model->second.active.status().message()));
+    const absl::Status active = model->second.active.status();
+    if (absl::IsFailedPrecondition(active)) return active;
+    if (!active.ok()) {
+      return NotFound(
+          absl::StrCat("model ", Quote(wanted.name), " has no active version: ", active.message()));
     }
     return std::make_pair(wanted.name, *model->second.active);
   }
@@ -126,6 +126,7 @@ std::vector<ReplacedInStore> ModelTable::Merge(const std::vector<StoredModel>& s
         models[from.name].versions.erase(version);
       }
       if (found == read.end()) continue;
+      if (known != nullptr && entry.manifest_stamp != found->second.known_stamp) continue;
       Refresh(from.name, version, std::move(found->second), model, entry, replaced);
     }
   }

@@ -30,7 +30,8 @@ enum class ModelState {
 // A manifest that was read, or the error of reading it.
 struct ReadManifest {
   absl::StatusOr<model::Manifest> manifest = absl::UnknownError("the manifest was not read");
-  std::optional<FileStamp> stamp;  // of the file
+  std::optional<FileStamp> stamp = std::nullopt;        // of the file that was read
+  std::optional<FileStamp> known_stamp = std::nullopt;  // that the table had before
 };
 // By name and version.
 using ReadManifests = std::map<std::pair<std::string, std::string>, ReadManifest>;
@@ -90,7 +91,8 @@ class ModelTable {
 
   // Replaces the set of versions by `stored`; `read` has the manifests that are new or have changed.
   // Keeps the entries of versions with the same hash, versions in memory though the store has lost
-  // them, and the active version of a model that is `decided`. A version in memory with another
+  // them, and the active version of a model that is `decided`. Ignores a manifest when the table has
+  // another stamp than its `known_stamp`: another scan was faster. A version in memory with another
   // hash than in the store leaves memory and is returned; if it was active, its model has no active
   // version any more.
   std::vector<ReplacedInStore> Merge(const std::vector<StoredModel>& stored, ReadManifests read);

@@ -29,7 +29,10 @@ absl::Status StoreScanner::Scan() {
           StampOf(store_.root() / model.name / version / model::kManifestFile);
       const auto before = known.find({model.name, version});
       if (before != known.end() && before->second == stamp) continue;
-      read[{model.name, version}] = {store_.ReadManifest(model.name, version), stamp};
+      read[{model.name, version}] = {
+          .manifest = store_.ReadManifest(model.name, version),
+          .stamp = stamp,
+          .known_stamp = before == known.end() ? std::nullopt : before->second};
     }
   }
   for (ReplacedInStore& replaced : catalog_.Update(*stored, std::move(read))) {

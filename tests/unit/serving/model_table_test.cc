@@ -94,6 +94,21 @@ TEST(ModelTable, MergeReturnsAVersionInMemoryThatHasAnotherHashInTheStore) {
             absl::StatusCode::kFailedPrecondition);
 }
 
+TEST(ModelTable, MergeIgnoresTheManifestOfASlowerScan) {
+  ModelTable table;
+  const FileStamp now = {.inode = 2, .modified = 2, .bytes = 2};
+  table.Merge({Stored("pcb", {"1"}, "1")},
+              {{{"pcb", "1"}, {.manifest = ManifestOf("new"), .stamp = now}}});
+  table.Find("pcb", "1")->handle = std::make_shared<FakeModel>();
+  // The other scan began when the table did not have the version.
+  const FileStamp earlier = {.inode = 1, .modified = 1, .bytes = 1};
+  EXPECT_THAT(table.Merge({Stored("pcb", {"1"}, "1")},
+                          {{{"pcb", "1"}, {.manifest = ManifestOf("old"), .stamp = earlier}}}),
+              IsEmpty());
+  EXPECT_EQ(table.Find("pcb", "1")->hash(), "new");
+  EXPECT_EQ(table.Find("pcb", "1")->manifest_stamp, now);
+}
+
 TEST(ModelTable, MergeKeepsAVersionInMemoryWhoseManifestCannotBeRead) {
   ModelTable table;
   ReadManifests read;

@@ -295,6 +295,16 @@ TEST_F(PointerFollowerTest, AReplacedVersionDoesNotServeBeforeItIsActivated) {
   EXPECT_EQ(models_->catalog.Acquire("pcb").value()->manifest().hash, new_hash);
 }
 
+TEST_F(PointerFollowerTest, ARollbackLeavesAReplacedVersion) {
+  Start();
+  ASSERT_TRUE(models_->lifecycle.Activate("pcb", "2", std::nullopt).ok());
+  ReplaceFakeVersion(root_.path(), "pcb", "2");
+  EXPECT_TRUE(models_->follower.Follow(start_));
+  const auto swap = models_->lifecycle.RollBack("pcb", std::nullopt);
+  ASSERT_TRUE(swap.ok()) << swap.status();
+  EXPECT_EQ(Answering("pcb"), "pcb@1");
+}
+
 TEST_F(PointerFollowerTest, TheStartPinsTheVersionThatServes) {
   fs::remove(root_ / "pcb/active");
   Start();
