@@ -13,6 +13,24 @@ namespace {
 constexpr uint64_t kFileHeader = 14;  // bytes of BITMAPFILEHEADER
 constexpr size_t kPixelOffset = 10;   // position of bfOffBits
 
+// Size of the palette at `begin`. The core header does not state its number of colours: there a
+// short palette ends where the pixels begin.
+uint64_t PaletteBytes(const ByteView& view, uint64_t begin, bool core, const BmpLayout& bmp) {
+  const uint64_t most = uint64_t{1} << bmp.bits_per_pixel;
+  const uint64_t entry = core ? 3 : 4;
+  uint64_t colours = core ? 0 : view.Little32(46);
+  if (colours > most) {
+    view.Damaged("a palette of " + std::to_string(colours) + " colours for " +
+                 std::to_string(bmp.bits_per_pixel) + " bits a pixel");
+  }
+  if (core && bmp.stored_pixels_at > begin && (bmp.stored_pixels_at - begin) % entry == 0) {
+    colours = std::min(most, (bmp.stored_pixels_at - begin) / entry);
+  }
+  const uint64_t size = (colours == 0 ? most : colours) * entry;
+  view.Require(begin, size);
+  return size;
+}
+
 // Checks palette and colour masks at the positions from which OpenCV reads them. Returns the
 // position behind them.
 uint64_t CheckColours(const ByteView& view, uint64_t header_size, const BmpLayout& bmp) {
@@ -35,16 +53,7 @@ uint64_t CheckColours(const ByteView& view, uint64_t header_size, const BmpLayou
   }
   uint64_t end = kFileHeader + header_size;
   if (compression == kBitfields && header_size == 40) end += 12;
-  if (bits <= 8) {
-    const uint32_t used = core ? 0 : view.Little32(46);
-    if (used > 1u << bits) {
-      view.Damaged("a palette of " + std::to_string(used) + " colours for " + std::to_string(bits) +
-                   " bits a pixel");
-    }
-    const uint64_t colours = used == 0 ? 1u << bits : used;
-    view.Require(end, colours * (core ? 3 : 4));
-    end += colours * (core ? 3 : 4);
-  }
+  if (bits <= 8) end += PaletteBytes(view, end, core, bmp);
   return end;
 }
 

@@ -13,7 +13,8 @@ namespace proad::model {
 
 // Decodes a file that passed ReadImageHeader and CheckComplete. Throws InvalidInput (field
 // "encoded", IMAGE_DECODE_FAILED) if libpng reports an error, or a warning while it reads image
-// data. Counts its other warnings in `diagnostics`. Writes nothing to standard error.
+// data, except for padding behind the data. Counts its other warnings in `diagnostics`. Writes
+// nothing to standard error.
 Image DecodePng(std::span<const uint8_t> bytes, const ImageHeader& header,
                 DecodeDiagnostics& diagnostics);
 

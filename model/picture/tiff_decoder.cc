@@ -73,6 +73,10 @@ using TiffHandle = std::unique_ptr<TIFF, void (*)(TIFF*)>;
 TiffHandle Open(TiffSource& source) {
   const std::unique_ptr<TIFFOpenOptions, void (*)(TIFFOpenOptions*)> options(TIFFOpenOptionsAlloc(),
                                                                              TIFFOpenOptionsFree);
+  // No buffer of libtiff is larger than its tags, of which a byte takes up to eight in memory, or a
+  // row of the largest image. A hostile count in a tag must not ask for more.
+  const size_t most = 8 * source.bytes.size() + (size_t{16} << 20);
+  TIFFOpenOptionsSetMaxSingleMemAlloc(options.get(), static_cast<tmsize_t>(most));
   TIFFOpenOptionsSetErrorHandlerExtR(options.get(), HandleError, &source);
   TIFFOpenOptionsSetWarningHandlerExtR(options.get(), HandleWarning, &source);
   // "m": no memory mapping. "c": strips stay as the file divides them.

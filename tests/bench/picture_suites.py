@@ -7,7 +7,10 @@ For every PNG, JPEG, BMP, TIFF and WebP file: an image that the decoder accepts 
 a file that Pillow refuses as damaged must be refused. Prints the exceptions and the counts; exit status 1 if there are
 exceptions.
 
-@FIGURES@
+On the 675 files of Pillow's own test images (Tests/images, files up to 8 MB) 542 are accepted and five are exceptions:
+two TIFF files whose colours Pillow divides by their alpha channel, where the decoder keeps the stored colours, and three
+PNG files that Pillow refuses for other reasons than damaged pixels: a wrong sequence of animation chunks, an unknown
+compression of a text chunk, and a text that is too long.
 """
 
 import argparse

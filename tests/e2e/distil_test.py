@@ -97,7 +97,7 @@ class DistilTest(unittest.TestCase):
     def test_what_cannot_be_learned_from_is_named(self):
         (self.folder / "empty").mkdir()
         for options, words in (
-                ({"photographs": self.folder / "empty"}, "no picture that can be read"),
+                ({"photographs": self.folder / "empty"}, "no readable image"),
                 ({"teacher": SOURCE / "model" / "weights" / "proad-tiny.safetensors"}, "trained weights of a Pro-AD"),
                 ({"teacher": SOURCE / "README.md"}, "README.md"),
                 ({"sides": 100}, "sides must be multiples of the patch"),

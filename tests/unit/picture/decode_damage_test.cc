@@ -163,6 +163,18 @@ TEST_F(DecodeDamage, PngDataThatEndsEarly) {
   ExpectDamaged(png, "half of the data");
 }
 
+TEST_F(DecodeDamage, PngPaddingBehindTheDataIsCounted) {
+  const Image image = Pattern(61, 34);
+  Bytes png = EncodeFile(".png", ToBgr(image));
+  const Chunk data = FindChunk(png, "IDAT");
+  png.insert(png.begin() + data.data + data.size, 8, 0);
+  Bytes size;
+  PutBig(size, static_cast<uint32_t>(data.size + 8), 4);
+  std::copy(size.begin(), size.end(), png.begin() + data.data - 8);
+  Seal(png, {data.data, data.size + 8});
+  ExpectWarnings(png, image, 1);
+}
+
 TEST_F(DecodeDamage, PngWarningAboutAnotherChunkIsCounted) {
   const Image image = Pattern(61, 34);
   Bytes png = EncodeFile(".png", ToBgr(image));
@@ -234,6 +246,23 @@ TEST_F(DecodeDamage, BmpOffsetThatIgnoresTheMasksIsRepaired) {
   for (const uint32_t mask : {0xFF0000u, 0xFF00u, 0xFFu}) PutLittle(bmp, mask, 4);
   for (const uint32_t pixel : {0x00010203u, 0x00040506u}) PutLittle(bmp, pixel, 4);
   EXPECT_EQ(DecodeImage(bmp).pixels, (Bytes{1, 2, 3, 4, 5, 6}));
+}
+
+// OS/2's header, two colours of the possible 256, and two pixels.
+Bytes CoreBmp(uint32_t pixels_at) {
+  Bytes bmp;
+  PutText(bmp, "BM");
+  for (const uint32_t value : {0u, 0u, pixels_at, 12u}) PutLittle(bmp, value, 4);
+  for (const uint32_t value : {2u, 1u, 1u, 8u}) PutLittle(bmp, value, 2);
+  for (const uint32_t colour : {0x010203u, 0x040506u}) PutLittle(bmp, colour, 3);
+  PutLittle(bmp, 0x0100, 4);
+  bmp.resize(2000);  // OpenCV reads 256 colours
+  return bmp;
+}
+
+TEST_F(DecodeDamage, BmpOffsetBehindTheShortPaletteOfACoreHeader) {
+  EXPECT_EQ(DecodeImage(CoreBmp(32)).pixels, (Bytes{1, 2, 3, 4, 5, 6}));
+  ExpectDamaged(CoreBmp(31), "inside the second colour");
 }
 
 TEST_F(DecodeDamage, BmpOffsetInsideThePaletteIsRefused) {
