@@ -62,8 +62,7 @@ MemoryBound ComputeMemoryBound(const ResolvedConfig& config, const StoredModels&
       on_cpu ? 4 * static_cast<uint64_t>(models.names) * models.largest_version : 0;
   const uint64_t images = static_cast<uint64_t>(c.admission.max_images);
   const uint64_t in_batches = static_cast<uint64_t>(c.workers.workers) * c.batching.batch.max_batch;
-  const int64_t pixels =
-      std::max(c.detector.pixel_bytes, Detector::MaxPixelBytes(c.detector.image));
+  const int64_t pixels = std::max(c.detector.pixel_bytes, Detector::MaxPixelBytes(c.detector));
   return {.parts = {{"program", kProgram},
                     {"models", in_memory + 3 * models.largest_version},
                     {"gRPC", static_cast<uint64_t>(c.endpoint.max_memory) * 3 / 2},

@@ -131,9 +131,11 @@ int64_t DrawBytesOf(const DetectQuery& query, const Detection& detection,
 
 }  // namespace
 
-int64_t Detector::MaxPixelBytes(const model::ImageLimits& limits) {
-  return model::MaxDecodeBytes(limits.max_pixels) +
-         limits.max_pixels * (kMapBytesPerPixel + kOverlayBytesPerPixel);
+int64_t Detector::MaxPixelBytes(const Options& options) {
+  const int64_t drawn = std::min(options.image.max_pixels, options.max_output_pixels);
+  return std::max(
+      model::MaxDecodeBytes(options.image.max_pixels),
+      model::MaxDecodeBytes(drawn) + drawn * (kMapBytesPerPixel + kOverlayBytesPerPixel));
 }
 
 int64_t DetectQuery::image_bytes() const {

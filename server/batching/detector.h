@@ -73,7 +73,7 @@ class Detector {
   ByteBudget& pixel_budget() { return pixels_; }
 
   // Bytes that the largest image takes at most in one stage, all outputs included.
-  static int64_t MaxPixelBytes(const model::ImageLimits& limits);
+  static int64_t MaxPixelBytes(const Options& options);
 
  private:
   // A query and its results so far.

@@ -350,7 +350,7 @@ grpc::Status ScriptedModelService::Calibrate(grpc::ServerContext*,
                                              proad::v1::CalibrateResponse* response) {
   if (request->false_reject_budget() < 0.01) {
     return ToGrpc(MakeError(grpc::StatusCode::FAILED_PRECONDITION,
-                            "category \"nut\" has 20 pictures of good parts", "TOO_FEW_IMAGES"));
+                            "category \"nut\" has 20 images of good parts", "TOO_FEW_IMAGES"));
   }
   *response->mutable_model_version() = Summary("proad-tiny", "1", {}).model_version();
   proad::v1::Calibration& calibration = *response->add_calibrations();

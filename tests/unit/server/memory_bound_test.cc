@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include "model/picture/decode.h"
 #include "tests/support/temp_directory.h"
 
 namespace proad::server {
@@ -52,7 +53,16 @@ TEST(MemoryBoundTest, ASingleImageMayNeedMoreThanTheBudgetOfPixels) {
   ResolvedConfig config = Small();
   config.values.detector.pixel_bytes = 1 << 20;
   EXPECT_EQ(BytesOf(ComputeMemoryBound(config, {}), "pixels"),
-            static_cast<uint64_t>(Detector::MaxPixelBytes(config.values.detector.image)));
+            static_cast<uint64_t>(Detector::MaxPixelBytes(config.values.detector)));
+}
+
+TEST(MemoryBoundTest, OutputsOfTheLargestImageCountOnlyWithinTheirLimit) {
+  Detector::Options options;
+  options.image.max_pixels = 64'000'000;
+  options.max_output_pixels = 1'000'000;
+  EXPECT_EQ(Detector::MaxPixelBytes(options), model::MaxDecodeBytes(64'000'000));
+  options.max_output_pixels = 64'000'000;
+  EXPECT_GT(Detector::MaxPixelBytes(options), model::MaxDecodeBytes(64'000'000));
 }
 
 TEST(MemoryBoundTest, WeightsAndActivationsOnAGpuAreNotResident) {

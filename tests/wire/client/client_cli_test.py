@@ -312,7 +312,7 @@ class CommandLineTest(unittest.TestCase):
         self.assertFalse(json.loads(done.stdout)["applied"])
         done = self.proad("calibrate", "nuts", "--false-reject-budget", "0.001")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("20 pictures of good parts", done.stderr)
+        self.assertIn("20 images of good parts", done.stderr)
         for words in ((), ("a", "--dataset-id", "b"), ("a", "--false-reject-budget", "2")):
             self.assertEqual(self.proad("calibrate", *words).returncode, 2, words)
 

@@ -1,4 +1,4 @@
-// Calibrate over gRPC: from pictures of good parts to verdicts.
+// Calibrate over gRPC: from images of good parts to verdicts.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
