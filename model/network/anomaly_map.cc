@@ -14,7 +14,7 @@ constexpr double kCosineEps = 1e-8;
 constexpr double kGaussianSigma = 4.0;
 constexpr int kGaussianRadius = 2;
 
-// Matrix of a bilinear resize along one axis. -> float64 [to, from]
+// The matrix of a bilinear resize along one axis. -> float64 [to, from]
 torch::Tensor BilinearMatrix(int64_t from, int64_t to, bool align_corners) {
   torch::Tensor matrix = torch::zeros({to, from}, torch::kFloat64);
   auto weights = matrix.accessor<double, 2>();
@@ -30,7 +30,7 @@ torch::Tensor BilinearMatrix(int64_t from, int64_t to, bool align_corners) {
   return matrix;
 }
 
-// Matrix of the Gaussian along one axis; what falls outside is lost. -> float64 [size, size]
+// The matrix of the Gaussian along one axis, with zero padding. -> float64 [size, size]
 torch::Tensor GaussianMatrix(int64_t size) {
   std::array<double, 2 * kGaussianRadius + 1> kernel;
   double sum = 0.0;
@@ -65,7 +65,7 @@ torch::Tensor PatchDistances(const Reconstruction& reconstruction) {
   const auto& decoder = reconstruction.decoder_groups;
   TORCH_CHECK(!encoder.empty() && encoder.size() == decoder.size(), "a reconstruction has ",
               encoder.size(), " encoder groups and ", decoder.size(),
-              " decoder groups; expected as many of each, and one at least");
+              " decoder groups; expected the same number of both, at least one");
   torch::Tensor sum;
   for (size_t g = 0; g < encoder.size(); ++g) {
     TORCH_CHECK(encoder[g].dim() == 4 && encoder[g].sizes() == decoder[g].sizes(), "group ", g,

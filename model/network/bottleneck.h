@@ -1,5 +1,8 @@
-// The adaptive noisy bottleneck (section 3.2, eq. 1 and 2): one pair of linear layers for image
-// tokens, with dropout, and for prototypes, without.
+// The adaptive noisy bottleneck (paper, section 3.2, eq. 1 and 2): one pair of linear layers for
+// image tokens, with dropout, and for prototypes, without dropout.
+//
+// Thread-safety: Image and Prototypes may be called from several threads while no parameter and no
+// dropout rate changes.
 #pragma once
 
 #include <torch/types.h>
@@ -17,10 +20,10 @@ class BottleneckImpl : public FeedForwardImpl {
   // fused: F [B, N, C] -> [B, N, C]
   torch::Tensor Image(const torch::Tensor& fused) { return forward(fused, dropout_, share_); }
 
-  // Eq. 2: P_0, the same weights and no dropout. prototypes: P [1, N, C] -> [1, N, C]
+  // Eq. 2: P_0, with the same weights and without dropout. prototypes: P [1, N, C] -> [1, N, C]
   torch::Tensor Prototypes(const torch::Tensor& prototypes) { return forward(prototypes, 0.0); }
 
-  // Share of activations that training drops, 0 <= p < 1, of which share of the batch.
+  // Dropout rate of eq. 1 in training, 0 <= p < 1, and the rows of the batch that this process has.
   void set_dropout(double p, const BatchShare& share = {});
   double dropout() const { return dropout_; }
 

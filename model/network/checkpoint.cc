@@ -77,14 +77,14 @@ void RequireListed(const fs::path& directory, const Manifest& manifest, const ch
       std::string("key \"files\" does not list '") + file + "', which every checkpoint has");
 }
 
-// Weights that fit no network of the manifest make a damaged checkpoint, whoever is to blame.
+// Weights that do not fit the manifest make the checkpoint a damaged file.
 template <typename Load>
 void LoadPart(const fs::path& path, const Load& load) {
   try {
     load(ReadSafetensors(path));
   } catch (const InvalidInput& error) {
     throw CorruptFile(path.string(),
-                      "does not fit the manifest beside it: " + std::string(error.what()));
+                      "does not fit the manifest in its directory: " + std::string(error.what()));
   }
 }
 

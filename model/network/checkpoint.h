@@ -1,9 +1,9 @@
-// A trained network on disk: a directory with manifest.json, model.safetensors (what was trained),
-// encoder.safetensors (the frozen encoder under official DINOv2 names) and probe.png.
+// A trained network on disk: a directory with manifest.json, model.safetensors (trained tensors),
+// encoder.safetensors (the frozen encoder under official names) and probe.png.
 //
-// Written whole or not at all (version_directory.h), never changed after that, verified by SHA-256
-// when it is read. Functions are safe to call from any thread as long as nobody changes the model
-// meanwhile.
+// A directory is written completely or not at all (version_directory.h), is never changed, and is
+// verified by SHA-256 when it is read. Functions are safe to call from any thread while no thread
+// changes the model.
 #pragma once
 
 #include <cstdint>
@@ -20,21 +20,21 @@ struct Checkpoint {
   Manifest manifest;
 };
 
-// Publishes `model` as `directory` (STORE/NAME/VERSION; STORE must exist). The manifest's config is
-// set to the model's, its probe to `probe_png` (an encoded picture) with the score that the model
-// gives it; `files` and `hash` are filled in. Returns the manifest as written.
+// Publishes `model` as `directory` (STORE/NAME/VERSION; STORE must exist). Sets the manifest's config
+// to the model's, its probe to `probe_png` (an encoded image) and the model's score of it, and
+// `files` and `hash`. Returns the manifest as written.
 //
-// The encoder is stored in half precision or bfloat16 when that loses nothing, that is, when it
-// came from such a file, and in float32 otherwise; trained tensors are always float32. The bytes of
-// both files depend on the weights alone.
+// The encoder is stored as F16 or BF16 if every weight is exact in it (it came from such a file),
+// and as F32 otherwise; trained tensors are always F32. The bytes of both files depend on the
+// weights alone.
 //
-// Throws as WriteVersion does, and InvalidInput for a probe that cannot be decoded or whose score
-// is not finite; nothing is left behind then.
+// Throws as WriteVersion, and InvalidInput if the probe cannot be decoded or its score is not
+// finite. After an error the store is unchanged.
 Manifest SaveCheckpoint(const ProAd& model, Manifest manifest, std::span<const uint8_t> probe_png,
                         const std::filesystem::path& directory);
 
-// Reads a directory back, after comparing every file with its digest. Throws FileError, or
-// CorruptFile naming the file and, where one is wrong, the tensor. The probe is not scored here.
+// Compares every file with its digest and reads the network. Throws FileError, or CorruptFile that
+// names the file and the wrong tensor, if there is one. Does not score the probe.
 Checkpoint LoadCheckpoint(const std::filesystem::path& directory);
 
 }  // namespace proad::model

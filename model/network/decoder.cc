@@ -17,9 +17,9 @@ torch::Tensor SplitHeads(const torch::Tensor& x, int heads) {
 
 torch::Tensor Phi(const torch::Tensor& u) { return at::elu(u) + 1; }
 
-// Sums over hundreds of non-negative terms: in float32 whatever the weights' or the products'
-// precision. q: [B, H, N, d], k, v: [B, H, M, d] -> [B, H, N, d]
-torch::Tensor Gather(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v) {
+// The attention of each head (eq. 3). It sums hundreds of non-negative terms, so it computes in
+// float32 for any precision of the weights. q: [B, H, N, d], k, v: [B, H, M, d] -> [B, H, N, d]
+torch::Tensor Attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v) {
   const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const torch::Tensor phi_q = Phi(q).to(torch::kFloat32);
   const torch::Tensor phi_k = Phi(k).to(torch::kFloat32);
@@ -41,7 +41,7 @@ LinearCrossAttentionImpl::LinearCrossAttentionImpl(int width, int heads) : heads
 
 torch::Tensor LinearCrossAttentionImpl::forward(const torch::Tensor& a, const torch::Tensor& b) {
   const torch::Tensor out =
-      Gather(SplitHeads(q(a), heads_), SplitHeads(k(b), heads_), SplitHeads(v(b), heads_));
+      Attend(SplitHeads(q(a), heads_), SplitHeads(k(b), heads_), SplitHeads(v(b), heads_));
   return proj(out.transpose(1, 2).flatten(2).to(a.scalar_type()));
 }
 
@@ -56,11 +56,11 @@ DecoderState DecoderLayerImpl::forward(const DecoderState& state) {
   torch::Tensor p = state.prototypes;
   const torch::Tensor q = state.image;
   if (options_.dynamic) {
-    p = p + attn(norm1(p), norm1(q));  // eq. 4: prototypes gather from the image
+    p = p + attn(norm1(p), norm1(q));  // eq. 4: prototypes attend to the image
     p = p + ffn(norm2(p));             // eq. 5
   }
-  const torch::Tensor r = q + attn(norm1(q), norm1(p));  // eq. 8: the image, from prototypes
-  // eq. 9: what is added comes from prototypes alone, so that a defect cannot pass through.
+  const torch::Tensor r = q + attn(norm1(q), norm1(p));  // eq. 8: the image attends to prototypes
+  // eq. 9: the added term depends on prototypes alone, so a defect cannot pass through it.
   return {p, r + ffn(norm2(options_.prototype_constraint ? p : r))};
 }
 

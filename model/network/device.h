@@ -1,7 +1,7 @@
-// What this build of LibTorch can compute on, on this machine.
+// The devices and the libraries that LibTorch can use on this machine.
 //
-// No LibTorch header is included here, so that servers and tools may ask without seeing it.
-// Thread-safety: functions of what there is; SetThreads while nothing computes.
+// This header includes no LibTorch header, so servers and tools can include it. Thread-safety: safe
+// to call from any thread; SetThreads only while no thread computes.
 #pragma once
 
 #include <cstdint>
@@ -18,23 +18,22 @@ struct Gpu {
 };
 
 struct Runtime {
-  std::string libtorch;   // version
-  std::string cuda;       // version that it was built against; "" for a CPU build
-  std::vector<Gpu> gpus;  // that it can use now, in the order of cuda:0, cuda:1, ...
-  std::string
-      cpu_capability;  // widest vector instructions that its kernels use: "AVX2", "AVX512", ...
-  bool mkl = false;    // matrix products by MKL
-  bool onednn = false;
-  int threads = 0;  // within one operation
+  std::string libtorch;        // version
+  std::string cuda;            // version of the build; "" for a CPU build
+  std::vector<Gpu> gpus;       // usable now, in the order of cuda:0, cuda:1, ...
+  std::string cpu_capability;  // widest vector instructions of its kernels: "AVX2", "AVX512", ...
+  bool mkl = false;            // has MKL for matrix products
+  bool onednn = false;         // has oneDNN
+  int threads = 0;             // of one operation
 };
 
 Runtime DescribeRuntime();
 
-// Threads within one operation, of this process from now on.
+// Sets the number of threads of one operation, for this process.
 void SetThreads(int threads);
 
-// Turns "auto", "cpu", "cuda" or "cuda:N" into a device that exists: "cpu" or "cuda:N"; "auto" is
-// cuda:0 where there is one. Throws InvalidInput (field "device") saying which devices there are.
+// The existing device, "cpu" or "cuda:N", that "auto", "cpu", "cuda" or "cuda:N" means. "auto" is
+// cuda:0 if there is a GPU. Throws InvalidInput (field "device") that lists the existing devices.
 std::string ResolveDevice(std::string_view device);
 
 }  // namespace proad::model

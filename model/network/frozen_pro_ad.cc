@@ -19,7 +19,7 @@ using Activation = PackedLinear::Activation;
 // phi(u) = ELU(u) + 1, in place.
 void Phi(torch::Tensor u) { at::elu_(u).add_(1); }
 
-// What one product gives: queries and keys after phi, and values. Each [B, N, C], a view of the
+// The result of one product: queries and keys after phi, and values. Each [B, N, C], a view of the
 // product's columns.
 struct Projections {
   torch::Tensor phi_q;
@@ -34,7 +34,7 @@ Projections Project(const PackedLinear& qkv, const torch::Tensor& x) {
   return {all.narrow(2, 0, width), all.narrow(2, width, width), all.narrow(2, 2 * width, width)};
 }
 
-// LCA before its last projection. -> [B, N, C], contiguous
+// LCA (eq. 3) before its output projection. -> [B, N, C], contiguous
 torch::Tensor Attend(const torch::Tensor& phi_q, const torch::Tensor& phi_k, const torch::Tensor& v,
                      int heads) {
   const auto split = [heads](const torch::Tensor& x) {
@@ -44,15 +44,16 @@ torch::Tensor Attend(const torch::Tensor& phi_q, const torch::Tensor& phi_k, con
   const torch::Tensor s = at::matmul(k.transpose(2, 3), split(v));  // [B, H, d, d]
   const torch::Tensor z = k.sum(2).unsqueeze(3);                    // [B, H, d, 1]
   const torch::Tensor denominator = at::matmul(q, z).add_(kAttentionEps);
-  const torch::Tensor read = at::matmul(q, s);  // [B, H, N, d]
+  const torch::Tensor numerator = at::matmul(q, s);  // [B, H, N, d]
   torch::Tensor out =
-      at::empty({read.size(0), read.size(2), read.size(1), read.size(3)}, read.options());
-  at::div_out(out, read.transpose(1, 2), denominator.transpose(1, 2));
+      at::empty({numerator.size(0), numerator.size(2), numerator.size(1), numerator.size(3)},
+                numerator.options());
+  at::div_out(out, numerator.transpose(1, 2), denominator.transpose(1, 2));
   return out.flatten(2);
 }
 
 struct FrozenLayer {
-  // `next` is the layer after, null for the last one.
+  // `next`: the following layer; null for the last layer.
   FrozenLayer(const DecoderLayerImpl& layer, const DecoderLayerImpl* next)
       : proj(AffineOf(layer.attn->proj)),
         fc1(AfterNorm(layer.norm2, AffineOf(layer.ffn->fc1)), Activation::kGelu),
@@ -62,14 +63,14 @@ struct FrozenLayer {
     };
     const Affine k = part(layer, layer.attn->k), v = part(layer, layer.attn->v);
     image_qkv = PackedLinear(SideBySide({part(layer, layer.attn->q), k, v}));
-    const DecoderLayerImpl& asking = next == nullptr ? layer : *next;
-    prototype_qkv = PackedLinear(SideBySide({part(asking, asking.attn->q), k, v}));
+    const DecoderLayerImpl& of_queries = next == nullptr ? layer : *next;
+    prototype_qkv = PackedLinear(SideBySide({part(of_queries, of_queries.attn->q), k, v}));
   }
 
-  PackedLinear
-      image_qkv;  // of Q_l: its own queries (eq. 8), keys and values for the prototypes (eq. 4)
-  PackedLinear prototype_qkv;  // of P_{l+1}: the next layer's queries (eq. 4), keys and values for
-                               // the image (eq. 8)
+  // Of Q_l: queries of the image (eq. 8), and keys and values for the prototypes (eq. 4).
+  PackedLinear image_qkv;
+  // Of P_{l+1}: queries of the next layer (eq. 4), and keys and values for the image (eq. 8).
+  PackedLinear prototype_qkv;
   PackedLinear proj;
   PackedLinear fc1;  // norm2 folded in
   PackedLinear fc2;
@@ -101,7 +102,7 @@ struct FrozenDecoder {
     GroupSums groups(config.decoder_layers, config.groups);
     torch::Tensor q = config.adaptive_noisy_bottleneck ? fc2(fc1(fused)) : fused;  // eq. 1
     torch::Tensor p = p0;
-    torch::Tensor phi_qp = phi_q0;  // the prototypes' queries
+    torch::Tensor phi_qp = phi_q0;  // queries of the prototypes
     for (int l = 0; l < config.decoder_layers; ++l) {
       const FrozenLayer& layer = layers[l];
       const Projections image = Project(layer.image_qkv, Whiten(q, kDecoderNormEps));
@@ -128,7 +129,7 @@ struct FrozenDecoder {
   ModelConfig config;
   PackedLinear fc1, fc2;  // the bottleneck
   torch::Tensor p0;       // P_0 [1, N, C]
-  torch::Tensor phi_q0;   // phi of its queries in layer 0
+  torch::Tensor phi_q0;   // phi of the queries of P_0 in layer 0
   std::vector<FrozenLayer> layers;
 };
 

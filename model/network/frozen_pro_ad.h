@@ -1,8 +1,8 @@
-// A Pro-AD whose weights no longer change: the same function as ProAd in evaluation, with
-// everything constant computed once and every product that nobody reads left out (model/README.md,
-// "frozen"). Serving and evaluation run this one.
+// A Pro-AD whose weights no longer change: the same function as ProAd in evaluation mode. Constant
+// terms are computed once and unused products are left out (model/README.md, "frozen"). Serving and
+// evaluation use it.
 //
-// Thread-safety: const after construction; Forward and Detect may run in several threads at once.
+// Thread-safety: const after construction; Forward and Detect may run in several threads.
 #pragma once
 
 #include <torch/types.h>
@@ -24,15 +24,13 @@ struct Scored {
 
 class FrozenProAd {
  public:
-  // Copies what it needs from `model`, onto the model's device; `model` may be changed or destroyed
-  // afterwards.
+  // Copies the weights to the model's device; `model` may be changed or destroyed afterwards.
   FrozenProAd(const ProAd& model, const Preprocessing& preprocessing);
   ~FrozenProAd();
   FrozenProAd(FrozenProAd&&) noexcept;
   FrozenProAd& operator=(FrozenProAd&&) noexcept;
 
-  // pixels: uint8 [B, H, W, 3], RGB, H and W those of the configuration; moved to the device where
-  // they are not on it.
+  // pixels: uint8 [B, H, W, 3], RGB, of the configured size, on any device.
   Reconstruction Forward(const torch::Tensor& pixels) const;
   Scored Detect(const torch::Tensor& pixels) const;
 

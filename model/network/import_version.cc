@@ -35,7 +35,7 @@ void CheckDigest(const fs::path& file, const std::string& digest, const std::str
                          "; thresholds hold for the weights that they were measured with only");
 }
 
-// What an import says of itself, without the weights.
+// The manifest of an import without --manifest.
 Manifest NewManifest(const ImportOptions& options) {
   Manifest manifest;
   manifest.config = PresetConfig(options.preset);
@@ -45,7 +45,7 @@ Manifest NewManifest(const ImportOptions& options) {
   return manifest;
 }
 
-// What a published version says of itself, for the same weights once more.
+// The manifest of a published version, checked against the files.
 Manifest TakeManifest(const ImportOptions& options, const std::string& encoder_digest) {
   Manifest manifest = ReadManifestFile(options.manifest_file);
   if (encoder_digest != manifest.files[kEncoderFile].sha256) {
@@ -96,8 +96,7 @@ ImportedVersion ImportVersion(const ImportOptions& options) {
   if (fs::exists(model_directory, error)) RemoveStale(model_directory);
   manifest.version = options.version.empty() ? NextVersion(model_directory) : options.version;
   imported.directory = model_directory / manifest.version;
-  imported.manifest =
-      SaveCheckpoint(model, std::move(manifest), ProbePicture(), imported.directory);
+  imported.manifest = SaveCheckpoint(model, std::move(manifest), ProbeImage(), imported.directory);
   return imported;
 }
 

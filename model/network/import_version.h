@@ -1,4 +1,4 @@
-// Makes a version of a model store out of weight files: what `proad-trainer import` does.
+// Makes a version of a model store from weight files, for `proad-trainer import`.
 //
 // Safe to call from any thread and any process (version_directory.h).
 #pragma once
@@ -15,16 +15,17 @@
 namespace proad::model {
 
 struct ImportOptions {
-  std::filesystem::path store;  // made when absent
+  std::filesystem::path store;  // created if absent
   std::string name;             // of the model
-  std::string version;          // "": one more than the highest number there is, from "1" on
+  std::string version;          // "": the highest number in the store plus one, or "1"
   std::string preset = kDefaultPreset;
-  std::filesystem::path
-      encoder_file;  // any dialect of weight_import.h, safetensors or PyTorch archive
-  std::filesystem::path weights_file;  // names of a checkpoint's model.safetensors, same containers
-  // Manifest of the version that these very files are from, by their SHA-256; "": none. Network,
-  // preprocessing, thresholds, figures and the record of the training are then as it has them;
-  // preset, position_resize and map_range are not looked at.
+  // Any naming scheme of encoder_names.h, as safetensors or PyTorch archive.
+  std::filesystem::path encoder_file;
+  // Tensor names of a checkpoint's model.safetensors, in the same formats.
+  std::filesystem::path weights_file;
+  // Manifest of the version that the files belong to, checked by their SHA-256; "": none. It gives
+  // network, preprocessing, thresholds, metrics and the training record; preset, position_resize
+  // and map_range are then ignored.
   std::filesystem::path manifest_file;
   PositionResize position_resize = PositionResize::kOfficial;
   std::optional<MapRange> map_range;  // default: PresetMapRange(preset)
@@ -34,10 +35,10 @@ struct ImportOptions {
 struct ImportedVersion {
   std::filesystem::path directory;  // STORE/NAME/VERSION
   Manifest manifest;
-  std::vector<std::string> warnings;  // for people; the version is usable all the same
+  std::vector<std::string> warnings;  // texts for the user; the version is usable
 };
 
-// Throws FileError, CorruptFile or InvalidInput, and then leaves nothing behind.
+// Throws FileError, CorruptFile or InvalidInput. After an error the store has no new version.
 ImportedVersion ImportVersion(const ImportOptions& options);
 
 }  // namespace proad::model

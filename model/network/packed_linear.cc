@@ -9,7 +9,7 @@
 namespace proad::model {
 namespace {
 
-// oneDNN asks how many rows to expect; the layout came out the same for 1, 789 and 3156.
+// oneDNN takes an expected number of rows; the layout is the same for 1, 789 and 3156.
 constexpr int64_t kTypicalRows = 512;
 
 using OneDnnPack = at::Tensor(const at::Tensor&, std::optional<c10::SymInt>);
@@ -18,8 +18,7 @@ using OneDnnLinear = at::Tensor(const at::Tensor&, const at::Tensor&,
                                 c10::List<std::optional<at::Scalar>>,
                                 std::optional<std::string_view>);
 
-// LibTorch has these two without a C++ declaration; its own compiler (torch.compile) calls them by
-// these names.
+// LibTorch has these operators without a C++ declaration; torch.compile calls them by these names.
 template <typename Signature>
 c10::TypedOperatorHandle<Signature> Operator(const char* name) {
   return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();

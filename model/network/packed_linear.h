@@ -1,16 +1,15 @@
-// A linear layer whose weights no longer change, in the layout that is fastest where it runs.
+// A linear layer with constant weights, in the fastest layout of its device.
 //
-// On a CPU that is oneDNN's blocked layout, chosen once here instead of by every call: on CPUs
-// whose widest vectors MKL does not use it is more than twice as fast (model/README.md, "frozen").
-// Elsewhere it is the plain product. Thread-safety: const after construction; calls may run in
-// several threads at once.
+// On a CPU this is oneDNN's blocked layout, packed once at construction. On CPUs whose widest vectors
+// MKL does not use it is more than twice as fast (model/README.md, "frozen"). On other devices it is
+// the plain product. Thread-safety: const after construction; calls may run in several threads.
 #pragma once
 
 #include <torch/types.h>
 
 namespace proad::model {
 
-// y = x W^T + b before it is packed; sums and products of weights are made in float64.
+// y = x W^T + b before packing; weights are folded in float64.
 struct Affine {
   torch::Tensor weight;  // float64 [out, in]
   torch::Tensor bias;    // float64 [out]
@@ -18,10 +17,10 @@ struct Affine {
 
 class PackedLinear {
  public:
-  enum class Activation { kNone, kGelu };  // kGelu is the exact one
+  enum class Activation { kNone, kGelu };  // kGelu: exact (erf)
 
   PackedLinear() = default;
-  // On the device of `affine`, in float32.
+  // In float32, on the device of `affine`.
   explicit PackedLinear(const Affine& affine, Activation activation = Activation::kNone);
 
   // x: float32 [..., in] -> [..., out]

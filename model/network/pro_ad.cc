@@ -11,16 +11,16 @@
 namespace proad::model {
 namespace {
 
-// Linear weights: a normal of deviation kInitialDeviation, cut at three deviations; their biases 0.
-// Norms and prototypes stay as they were made.
+// Linear weights: a normal distribution of standard deviation kInitialDeviation, truncated at three
+// of them; biases: 0. Norms and prototypes keep their values.
 void Initialise(const std::string& name, torch::Tensor& parameter) {
   constexpr double kStd = kInitialDeviation;
-  constexpr double kCut = 3.0;  // deviations
+  constexpr double kCut = 3.0;  // standard deviations
   const torch::NoGradGuard no_grad;
   if (name.ends_with("bias")) {
     parameter.zero_();
   } else if (parameter.dim() == 2 && name != "prototypes") {
-    // The inverse of the normal's integral, of a uniform variable over what lies inside the cut.
+    // The inverse cumulative distribution of a uniform variable over the part inside the cut.
     const double inside = std::erf(kCut / std::sqrt(2.0));
     parameter.uniform_(-inside, inside).erfinv_().mul_(kStd * std::sqrt(2.0));
     parameter.clamp_(-kCut * kStd, kCut * kStd);
@@ -31,8 +31,8 @@ void Initialise(const std::string& name, torch::Tensor& parameter) {
 
 std::vector<torch::Tensor> GroupMeans(const std::vector<torch::Tensor>& layers, int groups) {
   const int count = static_cast<int>(layers.size());
-  TORCH_CHECK(groups > 0 && count > 0 && count % groups == 0, count, " layers cannot be cut into ",
-              groups, " equal groups");
+  TORCH_CHECK(groups > 0 && count > 0 && count % groups == 0, count,
+              " layers cannot be divided into ", groups, " equal groups");
   std::vector<torch::Tensor> means;
   for (auto first = layers.begin(); first != layers.end(); first += count / groups) {
     means.push_back(at::stack(at::TensorList(&*first, count / groups)).mean(0));
@@ -85,7 +85,7 @@ Reconstruction ProAdImpl::Reconstruct(const std::vector<torch::Tensor>& tap_grou
     state = decoder->at<DecoderLayerImpl>(l).forward(state);
     outputs.push_back(state.image);  // f_l
   }
-  // The last layer rebuilds what the encoder's first taps saw.
+  // Reversed: the last decoder layer reconstructs the first taps.
   std::reverse(outputs.begin(), outputs.end());
 
   Reconstruction result;

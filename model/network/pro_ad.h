@@ -1,10 +1,10 @@
-// The Pro-AD network (section 3): a frozen encoder, and the bottleneck, prototypes and decoder that
-// learn to rebuild its features of good parts.
+// The Pro-AD network (paper, section 3): a frozen encoder, and a trainable bottleneck, prototype
+// bank and decoder that reconstruct the encoder's features of good parts.
 //
-// This is the network as the paper writes it, for training and as the reference; frozen_pro_ad.h
-// computes the same with less arithmetic. Submodule names are the checkpoint's key names, the
-// encoder's under "encoder.". Thread-safety: the const-like calls (forward, Encode, Reconstruct)
-// may run in several threads while no parameter, mode or device changes.
+// forward follows the paper's equations; training and tests use it. FrozenProAd computes the same
+// function with less arithmetic. Submodule names are the checkpoint's key names; the encoder's
+// begin with "encoder.". Thread-safety: forward, Encode and Reconstruct may run in several threads
+// while no parameter, mode or device changes.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -23,44 +23,43 @@
 
 namespace proad::model {
 
-// Deviation of the weights that training starts from.
+// Standard deviation of the initial linear weights.
 inline constexpr double kInitialDeviation = 0.01;
 
-// What the encoder saw and what the decoder rebuilt, patch by patch; their distance is the anomaly.
+// Encoder features and their reconstruction by the decoder, per patch. Their cosine distance is the
+// anomaly.
 struct Reconstruction {
-  std::vector<torch::Tensor> encoder_groups;  // E_g [B, h, w, C], shallow layers first
+  std::vector<torch::Tensor> encoder_groups;  // E_g [B, h, w, C]; shallow layers first
   std::vector<torch::Tensor> decoder_groups;  // D_g [B, h, w, C], in the same order
 };
 
 class ProAdImpl : public torch::nn::Module {
  public:
-  // Weights as training starts from them. Throws InvalidInput where `config` is impossible.
+  // Initialises the weights for training. Throws InvalidInput for an invalid `config`.
   explicit ProAdImpl(const ModelConfig& config);
 
-  // Reconstruct(Encode(images)). images: normalised float [B, 3, H, W], H and W those of the
-  // configuration.
+  // Reconstruct(Encode(images)). images: normalised float [B, 3, H, W] of the configured size.
   Reconstruction forward(const torch::Tensor& images);
 
-  // The means of config.groups equal, consecutive groups of the encoder's taps, all tokens. Records
-  // no gradient. images: [B, 3, H, W] -> groups of [B, N, C]
+  // Means of the encoder's taps over config.groups equal, consecutive groups, with all tokens.
+  // Records no gradient. images: [B, 3, H, W] -> groups of [B, N, C]
   std::vector<torch::Tensor> Encode(const torch::Tensor& images);
 
-  // Everything that is trained. tap_groups: from Encode, or from a cache of it.
+  // The trainable part, eq. 1 to 9. tap_groups: from Encode or from a FeatureCache, each [B, N, C]
   Reconstruction Reconstruct(const std::vector<torch::Tensor>& tap_groups);
 
-  // Of the noisy bottleneck, in training only; 0 <= p < 1. `share`: which rows of a batch that
-  // several processes train on this one gets.
+  // Dropout rate of the noisy bottleneck in training, 0 <= p < 1. `share`: the rows of the batch
+  // that this process computes when several processes train.
   void set_dropout(double p, const BatchShare& share = {});
 
-  // Names are those of the checkpoint's model.safetensors; the encoder's parameters are not among
-  // them.
+  // All parameters except the encoder's, named as in the checkpoint's model.safetensors.
   torch::OrderedDict<std::string, torch::Tensor> TrainableParameters() const;
 
   const ModelConfig& config() const { return config_; }
 
   Encoder encoder{nullptr};
   torch::Tensor prototypes;                // P [N, C]
-  Bottleneck bottleneck{nullptr};          // stays null without adaptive_noisy_bottleneck
+  Bottleneck bottleneck{nullptr};          // null without adaptive_noisy_bottleneck
   torch::nn::ModuleList decoder{nullptr};  // of DecoderLayer
 
  private:
@@ -70,8 +69,8 @@ class ProAdImpl : public torch::nn::Module {
 };
 TORCH_MODULE(ProAd);
 
-// Means of `groups` equal, consecutive runs of `layers`. layers: each [B, N, C] -> groups of [B, N,
-// C]
+// Means over `groups` equal, consecutive groups of `layers`.
+// layers: each [B, N, C] -> groups of [B, N, C]
 std::vector<torch::Tensor> GroupMeans(const std::vector<torch::Tensor>& layers, int groups);
 
 }  // namespace proad::model

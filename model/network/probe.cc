@@ -17,8 +17,8 @@ namespace {
 constexpr int kWidth = 320;
 constexpr int kHeight = 240;
 
-// Ramps of colour, with a chequer board below on the left, a dark disc above on the right and fine
-// rings around it. Whole numbers only, so that it is the same picture everywhere.
+// Colour ramps, with a checkerboard at the lower left, and a dark disc with fine rings at the upper
+// right. Integer arithmetic makes the image the same on every machine.
 cv::Vec3b ColourAt(int x, int y) {
   const int red = x * 255 / (kWidth - 1);
   const int green = y * 255 / (kHeight - 1);
@@ -39,13 +39,13 @@ cv::Vec3b ColourAt(int x, int y) {
 
 }  // namespace
 
-std::vector<uint8_t> ProbePicture() {
-  cv::Mat3b picture(kHeight, kWidth);
+std::vector<uint8_t> ProbeImage() {
+  cv::Mat3b image(kHeight, kWidth);
   for (int y = 0; y < kHeight; ++y) {
-    for (int x = 0; x < kWidth; ++x) picture(y, x) = ColourAt(x, y);
+    for (int x = 0; x < kWidth; ++x) image(y, x) = ColourAt(x, y);
   }
   std::vector<uint8_t> png;
-  if (!cv::imencode(".png", picture, png)) {
+  if (!cv::imencode(".png", image, png)) {
     throw std::runtime_error("this OpenCV cannot write PNG files");
   }
   return png;
@@ -61,8 +61,8 @@ double ProbeScore(const FrozenProAd& model, const Preprocessing& preprocessing,
   const double score = model.Detect(pixels).scores.to(at::kCPU, at::kDouble)[0].item<double>();
   if (!std::isfinite(score)) {
     throw InvalidInput("probe", "PROBE_NOT_FINITE",
-                       "the network scores the probe picture " + std::to_string(score) +
-                           ", which no sound set of weights does; a finite score is expected");
+                       "the network's score of the probe image is " + std::to_string(score) +
+                           "; a finite score is expected");
   }
   return score;
 }

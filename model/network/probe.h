@@ -1,5 +1,5 @@
-// The probe of a version: a fixed picture and the score that the version gave it, so that whoever
-// loads the version can tell that it still computes what it computed when it was made.
+// The probe of a version: a fixed image and the version's score of it. A server that loads the
+// version checks that it still computes this score.
 //
 // Pure functions: safe to call from any thread.
 #pragma once
@@ -12,13 +12,12 @@
 
 namespace proad::model {
 
-// The picture that imported versions are probed with, as a PNG file: made by a formula, with edges,
-// texture and every colour in it.
-std::vector<uint8_t> ProbePicture();
+// The probe image as a PNG file. A formula makes it; it has edges, texture and many colours.
+std::vector<uint8_t> ProbeImage();
 
-// Score of an encoded picture, by the same road as serving takes: DecodeImage, Prepare, the frozen
-// network. Throws InvalidInput (field "probe", reason PROBE_NOT_FINITE) when the score is not
-// finite, and what DecodeImage throws.
+// The score of an encoded image, computed as in serving: DecodeImage, Prepare, the frozen network.
+// Throws InvalidInput (field "probe", reason PROBE_NOT_FINITE) if the score is not finite, and as
+// DecodeImage.
 double ProbeScore(const FrozenProAd& model, const Preprocessing& preprocessing,
                   std::span<const uint8_t> encoded);
 

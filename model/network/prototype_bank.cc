@@ -9,7 +9,7 @@ torch::Tensor NewPrototypeBank(int tokens, int width) { return torch::randn({tok
 torch::Tensor BankTokens(const torch::Tensor& prototypes, int64_t tokens, int64_t width) {
   TORCH_CHECK(prototypes.dim() == 2 && prototypes.size(0) == tokens && prototypes.size(1) == width,
               "the prototype bank is ", prototypes.sizes(), ", but the input has ", tokens,
-              " tokens of width ", width, ": a bank fits one input size only");
+              " tokens of width ", width, "; a bank fits one input size only");
   return prototypes.unsqueeze(0);
 }
 

@@ -1,16 +1,18 @@
-// The prototype bank P (section 3.2): learnable tokens, one for every token of the encoder, class
-// and registers among them. Its size ties a checkpoint to one input size.
+// The prototype bank P (paper, section 3.2): one learnable token for each token of the encoder,
+// including class and register tokens. A checkpoint therefore has one input size.
+//
+// Pure functions; safe to call from any thread.
 #pragma once
 
 #include <torch/types.h>
 
 namespace proad::model {
 
-// A new bank from N(0, 1). -> [N, C]
+// A new bank, drawn from N(0, 1). -> [N, C]
 torch::Tensor NewPrototypeBank(int tokens, int width);
 
-// The bank as one image's worth of tokens, shared by the batch. prototypes: [N, C] -> [1, N, C]
-// Fails, naming both shapes, where the bank was made for another number of tokens than `tokens`.
+// The bank as the tokens of a batch of one. prototypes: [N, C] -> [1, N, C]
+// Throws c10::Error with both shapes if the bank has another number of tokens than `tokens`.
 torch::Tensor BankTokens(const torch::Tensor& prototypes, int64_t tokens, int64_t width);
 
 }  // namespace proad::model

@@ -11,8 +11,8 @@
 namespace proad::model {
 namespace {
 
-// Of the map after conv1 and its maximum. What conv1 gives for so many has 1.7 MB where a picture
-// is 784 wide, and 40 for all of it.
+// Rows of the pooled map that Stem computes at a time. For an image 784 pixels wide the output of
+// conv1 is then 1.7 MB instead of 40 MB.
 constexpr int64_t kStripRows = 8;
 
 torch::nn::Conv2d Conv(int64_t inputs, int64_t outputs, int kernel, int stride = 1,
@@ -21,7 +21,7 @@ torch::nn::Conv2d Conv(int64_t inputs, int64_t outputs, int kernel, int stride =
       torch::nn::Conv2dOptions(inputs, outputs, kernel).stride(stride).padding(padding));
 }
 
-// By oneDNN on a CPU: LibTorch itself does not take it for kernels of one pixel.
+// Uses oneDNN on a CPU. LibTorch by itself does not use it for 1x1 kernels.
 torch::Tensor Convolve(const torch::nn::Conv2d& conv, const torch::Tensor& x, int64_t stride = 1,
                        int64_t padding = 0) {
   if (!x.is_cpu() || !at::hasMKLDNN() || !at::globalContext().userEnabledMkldnn()) {
@@ -37,7 +37,7 @@ torch::Tensor Pool(const torch::Tensor& x) {
                         /*ceil_mode=*/true);
 }
 
-// BGR in 0..255 without the mean of ImageNet, as the network was trained.
+// BGR in 0..255 minus ImageNet's mean, the input of the network's training.
 torch::Tensor ToCaffe(const torch::Tensor& images) {
   const torch::Tensor mean =
       torch::tensor({104.0f, 117.0f, 123.0f}, images.options()).view({1, 3, 1, 1});
@@ -68,18 +68,19 @@ SqueezeNetImpl::SqueezeNetImpl() {
 }
 
 torch::Tensor SqueezeNetImpl::Stem(const torch::Tensor& images) {
-  // Strip by strip on a CPU: as a whole, what conv1 gives would be the largest tensor by far, and
-  // go through memory where a strip of it stays in the caches.
+  // In strips of rows on a CPU: the complete output of conv1 would be the largest tensor by far and
+  // pass through memory; a strip stays in the caches.
   const int64_t convolved = (images.size(2) - 3) / 2 + 1;
-  const int64_t rows = (convolved - 2) / 2 + 1;  // of the pooled map, the last perhaps of fewer
+  const int64_t rows =
+      (convolved - 2) / 2 + 1;  // of the pooled map; the last may have fewer inputs
   const int64_t strip = images.is_cpu() ? kStripRows : rows;
   std::vector<torch::Tensor> strips;
   for (int64_t row = 0; row < rows; row += strip) {
-    // Row r of the map is the maximum of the rows 2 r .. 2 r + 2 of conv1, and row c of that comes
-    // from the rows 2 c .. 2 c + 2 of the picture.
+    // Row r of the map is the maximum of the rows 2 r .. 2 r + 2 of conv1; row c of conv1 depends on
+    // the rows 2 c .. 2 c + 2 of the image.
     const int64_t end = std::min(2 * (row + strip) + 1, convolved);
-    const torch::Tensor seen = images.narrow(2, 4 * row, 2 * (end - 2 * row) + 1);
-    strips.push_back(Pool(Convolve(conv1, seen, 2)).relu_());  // the maximum first: less to rectify
+    const torch::Tensor input = images.narrow(2, 4 * row, 2 * (end - 2 * row) + 1);
+    strips.push_back(Pool(Convolve(conv1, input, 2)).relu_());  // relu and maximum commute
   }
   return at::cat(strips, 2);
 }
@@ -90,7 +91,7 @@ std::vector<torch::Tensor> SqueezeNetImpl::forward(const torch::Tensor& images, 
   for (int number = kFirstFire; number <= last; ++number) {
     x = fires[static_cast<size_t>(number - kFirstFire)](x);
     maps.push_back(x);
-    // The sides are halved again before fire4 and fire6.
+    // Pooling halves the sides before fire4 and fire6.
     if (number < last && (number == 3 || number == 5)) x = Pool(x);
   }
   return maps;

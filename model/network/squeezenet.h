@@ -1,5 +1,5 @@
-// SqueezeNet 1.1 without its classifier: a small convolutional network that a student encoder can
-// learn from (Iandola et al., "SqueezeNet", 2016; release 1.1).
+// SqueezeNet 1.1 without its classifier (Iandola et al., "SqueezeNet", 2016; release 1.1): a small
+// convolutional network, used in PatchPyramid and as a teacher.
 //
 // Parameter names are those of the authors' release: conv1.{weight, bias} and
 // fire<i>.{squeeze1x1, expand1x1, expand3x3}.{weight, bias} for i = 2 .. 9. Thread-safety: forward
@@ -15,8 +15,8 @@
 
 namespace proad::model {
 
-// relu(W x) squeezed to few channels, and expanded again by a 1x1 and a 3x3 convolution side by
-// side.
+// A fire module: relu(1x1 convolution) to few channels, then relu of a 1x1 and a 3x3 convolution,
+// concatenated.
 class FireImpl : public torch::nn::Module {
  public:
   FireImpl(int64_t inputs, int64_t squeezed, int64_t expanded);
@@ -34,16 +34,16 @@ class SqueezeNetImpl : public torch::nn::Module {
  public:
   SqueezeNetImpl();
 
-  // What the fire modules 2 .. `last` give. Strides: 4 for fire2 and fire3, 8 for fire4 and fire5,
-  // 16 for the rest. images: RGB in 0..1, float [B, 3, H, W] -> maps of [B, D, h, w], that of fire
-  // i at i - 2
+  // The outputs of the fire modules 2 .. `last`. Strides: 4 for fire2 and fire3, 8 for fire4 and
+  // fire5, 16 for the others.
+  // images: RGB in 0..1, float [B, 3, H, W] -> maps [B, D, h, w], that of fire i at index i - 2
   std::vector<torch::Tensor> forward(const torch::Tensor& images, int last = 9);
 
   torch::nn::Conv2d conv1{nullptr};
   std::vector<Fire> fires;  // fire2 first
 
  private:
-  // max(relu(conv1)). BGR as the network was trained -> [B, 64, h, w], stride 4
+  // max(relu(conv1)). images: BGR minus the mean [B, 3, H, W] -> [B, 64, h, w], stride 4
   torch::Tensor Stem(const torch::Tensor& images);
 };
 TORCH_MODULE(SqueezeNet);

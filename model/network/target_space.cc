@@ -9,7 +9,8 @@
 namespace proad::model {
 namespace {
 
-constexpr double kLongest = 4;  // times the usual length; what is longer would rule squared errors
+// Longest token, in root mean square lengths; a longer one would dominate a squared error.
+constexpr double kLongest = 4;
 
 }  // namespace
 
@@ -51,9 +52,9 @@ torch::Tensor TargetSpace::operator()(const TeacherFeatures& features) const {
   const torch::Tensor targets = at::matmul(at::cat(features.kinds, 2), projection_) - offset_;
   const int64_t varying = dimensions() - 1;
   const double longest = kLongest * std::sqrt(static_cast<double>(varying));
-  const torch::Tensor moved = targets.narrow(2, 0, varying);
-  const torch::Tensor length = moved.norm(2, {2}, /*keepdim=*/true);
-  return at::cat({moved * (longest / length).clamp_max(1), targets.narrow(2, varying, 1)}, 2);
+  const torch::Tensor varied = targets.narrow(2, 0, varying);
+  const torch::Tensor length = varied.norm(2, {2}, /*keepdim=*/true);
+  return at::cat({varied * (longest / length).clamp_max(1), targets.narrow(2, varying, 1)}, 2);
 }
 
 double TargetSpace::anchor() const { return -offset_[0][dimensions() - 1].item<double>(); }

@@ -1,8 +1,8 @@
-// A network that knows pictures already, and from which a student encoder learns.
+// A pretrained network whose features a student encoder learns in distillation.
 //
-// Two kinds are known, told apart by the names of their tensors: SqueezeNet 1.1 (squeezenet.h), and
-// every vision transformer that can be an encoder (weight_import.h). Thread-safety: Features may be
-// called from several threads.
+// Two kinds, recognised by their tensor names: SqueezeNet 1.1 (squeezenet.h), and the vision
+// transformers that can be encoders (weight_import.h). Thread-safety: Features may be called from
+// several threads.
 #pragma once
 
 #include <torch/types.h>
@@ -14,7 +14,7 @@
 
 namespace proad::model {
 
-// What one group of taps is to know.
+// The features that one group of the student's taps learns.
 struct TeacherFeatures {
   std::vector<torch::Tensor> kinds;  // of [B, grid * grid, D]
   std::vector<double> weights;       // of the kinds
@@ -25,17 +25,17 @@ class Teacher {
  public:
   virtual ~Teacher() = default;
 
-  // "squeezenet1_1", "dinov2 384 wide".
+  // For the encoder's card: "squeezenet1_1", "dinov2 384 wide".
   virtual std::string name() const = 0;
 
-  // What it makes of each patch, for each of the student's groups of taps, from fine to coarse.
-  // images: RGB in 0..1, float [B, 3, S, S], as the student sees them
+  // Features of each patch for each group of the student's taps, from fine to coarse.
+  // images: RGB in 0..1, float [B, 3, S, S], at the student's input size. grid: patches per side
   virtual std::vector<TeacherFeatures> Features(const torch::Tensor& images, int grid) const = 0;
 };
 
 // Reads a teacher's weights (safetensors or a PyTorch archive) for a student with `groups` groups
-// of taps and patches of `patch` pixels. Throws InvalidInput (field "teacher") for a network of no
-// known kind, and FileError or CorruptFile.
+// of taps and patches of `patch` pixels. Throws InvalidInput (field "teacher") for a network of an
+// unknown kind, and FileError or CorruptFile.
 std::unique_ptr<Teacher> LoadTeacher(const std::filesystem::path& file, int groups, int patch,
                                      const torch::Device& device);
 

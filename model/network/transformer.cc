@@ -14,8 +14,8 @@ torch::nn::LayerNorm EncoderNorm(int width) {
   return torch::nn::LayerNorm(torch::nn::LayerNormOptions({width}).eps(kEncoderNormEps));
 }
 
-// Every process draws for the whole batch and takes its rows. Drawing costs little beside the
-// products, and all generators move on alike.
+// Every process draws the random numbers of the whole batch and uses those of its rows, so that all
+// generators have the same state. The draws cost little compared with the matrix products.
 torch::Tensor Drop(const torch::Tensor& x, double p, bool training, const BatchShare& share) {
   if (share.of == 1 || !training || p == 0) return at::dropout(x, p, training);
   std::vector<int64_t> whole = x.sizes().vec();

@@ -1,5 +1,4 @@
-// The parts of a vision transformer: what the encoder is stacked from, and the feed-forward network
-// that bottleneck and decoder share with it.
+// The layers of a vision transformer. The bottleneck and the decoder share its feed-forward network.
 //
 // Submodule names are the checkpoint's key names. Shapes: B batch, N tokens, C width.
 // Thread-safety: forward may be called from several threads while no parameter changes.
@@ -13,21 +12,20 @@
 
 namespace proad::model {
 
-// The part of a batch that one of several processes computes: they have equally many rows each, in
-// the order of their numbers.
+// The rows of a batch that one of several processes computes. Each process has the same number of
+// rows; process 0 has the first ones.
 struct BatchShare {
   int number = 0;  // from 0
   int of = 1;      // processes
 };
 
-// FFN(x) = W2 GELU(W1 x + b1) + b2, with a hidden layer four times as wide; GELU is the exact one
-// (erf).
+// FFN(x) = W2 GELU(W1 x + b1) + b2. The hidden layer is four times as wide; GELU is exact (erf).
 class FeedForwardImpl : public torch::nn::Module {
  public:
   explicit FeedForwardImpl(int width);
 
-  // With dropout: W2 Drop(GELU(...)) + b2, then Drop again; both do nothing in evaluation. What is
-  // dropped of a share is what would be dropped of these rows if one process computed all.
+  // With dropout: Drop(W2 Drop(GELU(W1 x + b1)) + b2); in evaluation Drop is the identity. Each row
+  // of a share gets the dropout that it would get if one process computed the whole batch.
   // x: [B, N, C] -> [B, N, C]
   torch::Tensor forward(const torch::Tensor& x, double dropout = 0.0, const BatchShare& share = {});
 
@@ -36,8 +34,7 @@ class FeedForwardImpl : public torch::nn::Module {
 };
 TORCH_MODULE(FeedForward);
 
-// Softmax attention of a sequence to itself; q, k and v are one projection whose rows stand in that
-// order.
+// Softmax self-attention. One projection computes q, k and v; its rows are in this order.
 class SelfAttentionImpl : public torch::nn::Module {
  public:
   SelfAttentionImpl(int width, int heads);
@@ -53,7 +50,7 @@ class SelfAttentionImpl : public torch::nn::Module {
 };
 TORCH_MODULE(SelfAttention);
 
-// x * gamma, one factor a channel.
+// x * gamma, with one factor per channel.
 class LayerScaleImpl : public torch::nn::Module {
  public:
   explicit LayerScaleImpl(int width);

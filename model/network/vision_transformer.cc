@@ -29,7 +29,7 @@ torch::Tensor InterpolatePositions(const torch::Tensor& positions, int height, i
   if (how == PositionResize::kOfficial) {
     resized = at::_upsample_bicubic2d_aa(patches, {height, width}, /*align_corners=*/false);
   } else {
-    // The factor itself, offset included, gives the source coordinates, not the ratio of the sizes.
+    // Source coordinates come from this factor with its offset, not from the ratio of the sizes.
     const double factors[] = {(height + 0.1) / static_cast<double>(grid),
                               (width + 0.1) / static_cast<double>(grid)};
     resized = at::upsample_bicubic2d(patches, /*output_size=*/at::OptionalIntArrayRef(),
@@ -79,7 +79,7 @@ torch::Tensor VisionTransformerImpl::Embed(const torch::Tensor& images) {
                            static_cast<int>(images.size(3) / patch), config().position_resize);
   const torch::Tensor tokens =
       at::cat({cls_token.expand({batch, -1, -1}), patch_embed(images)}, 1) + positions;
-  // Registers stand between class token and patches and have no position.
+  // Register tokens are between class token and patches and have no position.
   return at::cat({tokens.narrow(1, 0, 1), register_tokens.expand({batch, -1, -1}),
                   tokens.narrow(1, 1, tokens.size(1) - 1)},
                  1);

@@ -21,13 +21,13 @@
 
 namespace proad::model {
 
-// Brings stored positions to a grid of `height` x `width` patches; the class slot stays as it is,
-// and an equal, square grid is returned unchanged. Computed in float32. positions: [1, 1 + G*G, C]
-// -> [1, 1 + height*width, C]
+// Resizes stored position embeddings to a grid of `height` x `width` patches, in float32. The class
+// position does not change; a grid of the same size is returned unchanged.
+// positions: [1, 1 + G*G, C] -> [1, 1 + height*width, C]
 torch::Tensor InterpolatePositions(const torch::Tensor& positions, int height, int width,
                                    PositionResize how);
 
-// Cuts the picture into patches and projects each to a token, row-major.
+// Divides the image into patches and projects each to a token, row-major.
 class PatchEmbedImpl : public torch::nn::Module {
  public:
   PatchEmbedImpl(int patch, int width);

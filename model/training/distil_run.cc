@@ -31,7 +31,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kExaminedViews = 32;  // batches
+constexpr int64_t kEvaluationBatches = 32;
 
 VisionTransformer MakeStudent(const DistilSpec& spec) {
   EncoderConfig config = PresetConfig(spec.preset).encoder;
@@ -53,7 +53,7 @@ VisionTransformer MakeStudent(const DistilSpec& spec) {
   return student;
 }
 
-// As a file of an encoder has it: F16, official names.
+// Writes an encoder file: F16, official names.
 void WriteEncoder(const VisionTransformer& student, const fs::path& path) {
   std::map<std::string, torch::Tensor> tensors;
   std::map<std::string, TensorView> views;
@@ -90,14 +90,14 @@ class Run {
   }
 
   std::optional<DistilResult> operator()() {
-    // What the run is, to the last bit, apart from the machine.
+    // The recipe determines the results of a run, except for the machine.
     TrainingPosition position{0, 0, Sha256Hex(recipe_.dump())};
     if (const auto restored = RestoreTraining(context_.directory, distiller_)) {
       if (restored->data_fingerprint != position.data_fingerprint) {
         throw InvalidInput("work", "RUN_CHANGED",
                            "the run in " + context_.directory.string() +
-                               " began with another teacher, other photographs or other options; "
-                               "repeat those, or use another directory");
+                               " has another teacher, other photographs or other options; use the "
+                               "same ones, or another directory");
       }
       position = *restored;
     } else {
@@ -115,7 +115,7 @@ class Run {
       }
       if (stop) return std::nullopt;
     }
-    const DistilResult result = {distiller_.Examine(kExaminedViews), photographs_.skipped()};
+    const DistilResult result = {distiller_.Evaluate(kEvaluationBatches), photographs_.skipped()};
     WriteEncoder(student_, context_.output);
     WriteCard(result);
     return result;
@@ -142,7 +142,7 @@ class Run {
     return progress_.loss;
   }
 
-  // All that the student's weights depend on.
+  // All inputs that determine the student's weights.
   Json Recipe() const {
     const DistilOptions& options = spec_.options;
     Json folders = Json::array();

@@ -1,9 +1,11 @@
-// Making an encoder, from folders of photographs and a teacher to a file with its card.
+// Distillation: trains an encoder on folders of photographs and a teacher, and writes its file and
+// card.
 //
-// A run works in a directory of its own and can be stopped or killed at any instant: run again with
-// the same specification it goes on from its last checkpoint and writes the same encoder.
+// A run has its own directory and can be stopped or killed at any instant. The next run with the same
+// specification continues from the last checkpoint and writes the same encoder.
 //
-// No LibTorch in this header. One run a directory at a time; the caller sees to it. One thread.
+// This header includes no LibTorch header. Thread-safety: one run per directory at a time, which the
+// caller ensures; a run belongs to one thread.
 #pragma once
 
 #include <cstdint>
@@ -18,31 +20,31 @@
 namespace proad::model {
 
 struct DistilProgress {
-  int64_t step = 0;  // done
+  int64_t step = 0;  // number of steps done
   int64_t steps = 0;
-  double loss = 0;                  // mean over the last steps
-  std::vector<double> unexplained;  // likewise, by group of taps
+  double loss = 0;                  // running mean
+  std::vector<double> unexplained;  // running means by group of taps, as in DistilResult
   double learning_rate = 0;
   double steps_per_second = 0;
 };
 
 struct DistilResult {
-  // By group of taps, what share of the teacher's variance the student misses in views that it
-  // never learned from.
+  // By group of taps: the share of the teacher's variance that the student does not explain, in views
+  // that it did not train on.
   std::vector<double> unexplained;
-  std::vector<std::string> skipped;  // pictures that could not be used, with the reason
+  std::vector<std::string> skipped;  // photographs that could not be used, with the reason
 };
 
 struct DistilContext {
-  std::filesystem::path directory;  // of checkpoints; made when absent
-  std::filesystem::path output;     // encoder, safetensors in F16; the card is `output`.json
+  std::filesystem::path directory;  // of checkpoints; created if absent
+  std::filesystem::path output;     // the encoder, safetensors in F16; its card is `output`.json
   std::string code_version;
   double checkpoint_seconds = 60;
 };
 
-// Absent where `observe`, asked after every step, returned false: the run's state is then saved.
-// Throws InvalidInput naming the option or file (RUN_CHANGED where the directory holds a run of
-// another specification), NonFiniteLoss, CorruptFile, FileError.
+// Calls `observe` after every step. If it returns false, saves the state and returns nullopt. Throws
+// InvalidInput that names the option or file (RUN_CHANGED if the directory has a run of another
+// specification), NonFiniteLoss, CorruptFile, FileError.
 std::optional<DistilResult> Distil(const DistilSpec& spec, const DistilContext& context,
                                    const std::function<bool(const DistilProgress&)>& observe);
 

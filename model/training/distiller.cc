@@ -18,10 +18,10 @@
 namespace proad::model {
 namespace {
 
-constexpr uint64_t kSpaceBatches = 8;  // that the targets' directions come from
-constexpr uint64_t kSpaceStream = uint64_t{1}
-                                  << 62;  // their random numbers; those of steps begin at 0
-constexpr uint64_t kExamStream = uint64_t{3} << 62;
+constexpr uint64_t kSpaceBatches = 8;  // from which Begin computes the target spaces
+// Streams of random numbers. Those of the steps begin at 0.
+constexpr uint64_t kSpaceStream = uint64_t{1} << 62;
+constexpr uint64_t kEvaluationStream = uint64_t{3} << 62;
 constexpr uint64_t kShiftSeed = 0x9e3779b97f4a7c15;
 constexpr char kSpace[] = "space.";
 
@@ -46,11 +46,11 @@ void Check(const DistilOptions& options, const EncoderConfig& student, int64_t p
         "groups", "a divisor of the number of taps, " + std::to_string(student.taps.size()));
 }
 
-// Patterns of a patch from coarse to fine: for each of the three colour axes (light, red against
-// blue, green against both) the first of a two-dimensional cosine transform. -> [width, 3, p, p]
+// Patterns of a patch: for each of three colour axes (luminance, red minus blue, green minus both)
+// the lowest frequencies of a two-dimensional cosine transform. -> [width, 3, p, p]
 torch::Tensor CosinePatterns(int width, int patch) {
   const double axes[3][3] = {{1, 1, 1}, {1, 0, -1}, {-0.5, 1, -0.5}};
-  // Eyes and cameras resolve light finer than colour.
+  // Photographs have more detail in luminance than in colour.
   const int colour = width * 5 / 32;
   const int counts[3] = {width - 2 * colour, colour, colour};
   std::vector<std::pair<int, int>> frequencies;
@@ -75,7 +75,7 @@ torch::Tensor CosinePatterns(int width, int patch) {
     mix = mix / mix.norm();
     for (int i = 0; i < counts[axis]; ++i, ++row) {
       const auto [u, v] = frequencies[static_cast<size_t>(i) % frequencies.size()];
-      // Natural pictures hold little of what is fine; it is turned up.
+      // High frequencies are weak in photographs, so they get a larger gain.
       const double gain = std::min(1.0, 0.25 + 0.25 * std::sqrt(u * u + v * v));
       patterns[row] = mix * at::outer(wave(u), wave(v)) * gain;
     }
@@ -165,7 +165,7 @@ void Distiller::InitialiseStudent() {
   student_->patch_embed->proj->weight.copy_(CosinePatterns(config.width, config.patch) *
                                             kPatchGain);
 
-  // The last dimension goes through the blocks as a constant; it changes where a group begins.
+  // The last dimension is a constant in all blocks; it changes to the next anchor between groups.
   const int64_t last = config.width - 1;
   const auto zero = [last](const torch::Tensor& tensor) { tensor.select(-1, last).zero_(); };
   double anchor = spaces_[0].anchor();
@@ -199,15 +199,15 @@ std::vector<torch::Tensor> Distiller::Targets(const torch::Tensor& views) const 
 }
 
 std::vector<torch::Tensor> Distiller::Predict(const torch::Tensor& views, uint64_t stream) {
-  // What a patch shows does not depend on where it lies. Each batch is shifted around its edges
-  // against the stored positions, so that these tell where patches lie to each other, and no more.
+  // Targets do not depend on the position of a patch. A random circular shift of each batch makes the
+  // positions carry only the relation of patches to each other.
   const int64_t grid = GridOf(views);
   const int64_t patch = student_->config().patch;
   const uint64_t seed = DeriveSeed(options_.seed ^ kShiftSeed, stream);
   const auto down = static_cast<int64_t>(seed % static_cast<uint64_t>(grid));
   const auto right = static_cast<int64_t>((seed >> 32) % static_cast<uint64_t>(grid));
   const torch::Tensor shifted = views.roll({down * patch, right * patch}, {2, 3});
-  const torch::Tensor images = Standardize(shifted, {});  // as at inspection
+  const torch::Tensor images = Standardize(shifted, {});  // as in serving
   std::vector<torch::Tensor> groups;
   for (const torch::Tensor& mean : GroupMeans(student_(images), options_.groups)) {
     const int64_t prefix = student_->config().prefix_tokens();
@@ -222,18 +222,19 @@ Distiller::StepFigures Distiller::Step() {
   const int64_t number = step();
   StepFigures figures;
   figures.learning_rate = schedule_.LearningRate(number);
-  const std::vector<torch::Tensor> missed = Missed(static_cast<uint64_t>(number));
+  const std::vector<torch::Tensor> missed = Unexplained(static_cast<uint64_t>(number));
   for (const torch::Tensor& share : missed) figures.unexplained.push_back(share.item<double>());
   figures.loss =
       Descend(at::stack(missed).mean(), options_.gradient_clip, figures.learning_rate, optimizer_);
   return figures;
 }
 
-std::vector<double> Distiller::Examine(int64_t batches) {
+std::vector<double> Distiller::Evaluate(int64_t batches) {
   const torch::NoGradGuard no_grad;
   std::vector<double> mean(spaces_.size());
   for (int64_t i = 0; i < batches; ++i) {
-    const std::vector<torch::Tensor> missed = Missed(kExamStream + static_cast<uint64_t>(i));
+    const std::vector<torch::Tensor> missed =
+        Unexplained(kEvaluationStream + static_cast<uint64_t>(i));
     for (size_t g = 0; g < mean.size(); ++g) {
       mean[g] += missed[g].item<double>() / static_cast<double>(batches);
     }
@@ -241,7 +242,7 @@ std::vector<double> Distiller::Examine(int64_t batches) {
   return mean;
 }
 
-std::vector<torch::Tensor> Distiller::Missed(uint64_t stream) {
+std::vector<torch::Tensor> Distiller::Unexplained(uint64_t stream) {
   TORCH_CHECK(!spaces_.empty(), "Begin or Load must come before the first step");
   const MixedPrecision mixed(options_.precision, student_->cls_token.device());
   const torch::Tensor views = Views(stream);
@@ -249,7 +250,7 @@ std::vector<torch::Tensor> Distiller::Missed(uint64_t stream) {
   const std::vector<torch::Tensor> predictions = Predict(views, stream);
   std::vector<torch::Tensor> missed;
   for (size_t g = 0; g < targets.size(); ++g) {
-    // The last dimension, the anchor, does not vary.
+    // Without the last dimension, the anchor.
     const torch::Tensor varying = targets[g].narrow(2, 0, targets[g].size(2) - 1);
     missed.push_back((predictions[g] - targets[g]).square().sum() / varying.square().sum());
   }
@@ -270,7 +271,7 @@ void Distiller::Load(const std::filesystem::path& file) {
   for (size_t g = 0; g < spaces.size(); ++g) {
     const auto found = spaces.find(kSpace + std::to_string(g));
     if (found == spaces.end())
-      throw CorruptFile(file, "holds no directions of group " + std::to_string(g));
+      throw CorruptFile(file, "has no directions of group " + std::to_string(g));
     spaces_.emplace_back(found->second.to(student_->cls_token.device()));
   }
 }

@@ -1,8 +1,8 @@
-// Teaches a small encoder what a larger network sees, one batch of views at a time.
+// Trains a small encoder to reproduce a larger network's features, one batch of views per step.
 //
-// Of each patch of a view the teacher makes features; the mean of each group of the student's taps
-// is to be, patch by patch, the teacher's features in the directions that matter (target_space.h).
-// Every random choice is a function of the seed and of the step. One thread.
+// The targets of each patch are the teacher's features, projected to their principal directions
+// (target_space.h). The mean of each group of the student's taps learns them. Every random choice is
+// a function of the seed and of the step. Thread-safety: belongs to one thread.
 #pragma once
 
 #include <cstdint>
@@ -22,44 +22,40 @@ namespace proad::model {
 
 class Distiller : public Resumable {
  public:
-  // Changes `student`, and looks at photographs 0 .. count - 1. The teacher must be on the
-  // student's device and outlive this. Throws InvalidInput naming the option that is impossible.
+  // Trains `student` on the photographs 0 .. count - 1. The teacher must be on the student's device
+  // and outlive the distiller. Throws InvalidInput that names the invalid option.
   Distiller(const VisionTransformer& student, const Teacher& teacher, PhotographReader photographs,
             int64_t count, const DistilOptions& options);
 
-  // Finds what the student is to copy; call this, or Load, before the first Step. A fresh student
-  // also gets weights to start from: its patch projection is a cosine transform, so that no detail
-  // is lost from the first step on, and the anchors stand already. Random choices come from
-  // LibTorch's generator.
+  // Computes the target spaces. Call this or Load before the first Step. `fresh`: also initialises
+  // the student's weights; its patch projection becomes a cosine transform, which keeps the details
+  // of a patch, and its biases give the anchors. Draws random numbers from LibTorch's generator.
   void Begin(bool fresh);
 
-  int64_t step() const { return optimizer_.steps(); }  // done
+  int64_t step() const { return optimizer_.steps(); }  // number of steps done
 
   struct StepFigures {
     double loss = 0;  // before the step: the mean of `unexplained`
-    // By group: what share of the targets' variance the student misses. 1: it knows nothing, 0:
-    // all.
+    // By group: the share of the targets' variance that the student does not explain, 0 at best.
     std::vector<double> unexplained;
     double learning_rate = 0;
   };
 
-  // Learns from the next batch. Throws NonFiniteLoss; the weights are then those of the step
-  // before.
+  // Trains on the next batch. Throws NonFiniteLoss; then the weights are those of the previous step.
   StepFigures Step();
 
-  // By group, what share of the targets' variance the student misses in `batches` batches of views
-  // that no step sees.
-  std::vector<double> Examine(int64_t batches);
+  // `unexplained` in `batches` batches of views that no step trains on, by group.
+  std::vector<double> Evaluate(int64_t batches);
 
   void Save(const std::filesystem::path& file) const override;
   void Load(const std::filesystem::path& file) override;
 
  private:
   void InitialiseStudent();
-  // By group, how much of the targets' variance the student misses in the views of a stream.
-  std::vector<torch::Tensor> Missed(uint64_t stream);
+  // `unexplained` in the views of a stream, by group; scalars.
+  std::vector<torch::Tensor> Unexplained(uint64_t stream);
   std::vector<torch::Tensor> Targets(const torch::Tensor& views) const;
-  // The views of one stream of random numbers: a batch of one side. -> RGB in 0..1, [B, 3, S, S]
+  // The views of one stream of random numbers, of one side S. -> RGB in 0..1, [B, 3, S, S]
   torch::Tensor Views(uint64_t stream) const;
   // -> by group, [B, patches, C]
   std::vector<torch::Tensor> Predict(const torch::Tensor& views, uint64_t stream);

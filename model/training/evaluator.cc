@@ -24,14 +24,14 @@
 namespace proad::model {
 namespace {
 
-// A picture as the network takes it.
-struct LoadedPicture {
+// An image after preprocessing, and its mask.
+struct LoadedImage {
   PreparedImage image;
-  std::vector<uint8_t> mask;  // [kMapSide, kMapSide]; empty where none was asked for, or is
+  std::vector<uint8_t> mask;  // [kMapSide, kMapSide]; empty if there is none or it is not needed
 };
 
-// What the network says of it.
-struct ScoredPicture {
+// The network's result for an image.
+struct ScoredImage {
   float score = 0;
   std::vector<float> map;  // [kMapSide, kMapSide]
 };
@@ -40,37 +40,37 @@ Image ReadImage(const std::filesystem::path& path, const ImageLimits& limits) {
   return DecodeImageFile(ReadImageFile(path, limits), path, limits);
 }
 
-LoadedPicture Load(const Sample& sample, const Preprocessing& preprocessing,
-                   const ImageLimits& limits, bool with_mask) {
+LoadedImage Load(const Sample& sample, const Preprocessing& preprocessing,
+                 const ImageLimits& limits, bool with_mask) {
   const Image image = ReadImage(sample.path, limits);
-  LoadedPicture loaded{.image = Prepare(image, preprocessing)};
+  LoadedImage loaded{.image = Prepare(image, preprocessing)};
   if (with_mask && sample.mask) {
     const Image mask = ReadImage(*sample.mask, limits);
     if (mask.width != image.width || mask.height != image.height) {
       throw InvalidInput("dataset", "MASK_SIZE_MISMATCH",
                          "the mask " + sample.mask->string() + " is " + std::to_string(mask.width) +
-                             "x" + std::to_string(mask.height) + ", its picture " +
+                             "x" + std::to_string(mask.height) + ", its image " +
                              std::to_string(image.width) + "x" + std::to_string(image.height) +
-                             "; both must be of one size");
+                             "; both must have the same size");
     }
     loaded.mask = MaskToMap(mask, kMapSide, kMapSide, preprocessing);
   }
   return loaded;
 }
 
-// Loads pictures in their order, each while the network works on the one before.
-class PictureQueue {
+// Loads images in their order, each on another thread while the network computes the previous one.
+class ImageQueue {
  public:
-  using Loader = std::function<LoadedPicture(const Sample&)>;
+  using Loader = std::function<LoadedImage(const Sample&)>;
 
-  PictureQueue(std::vector<const Sample*> samples, Loader load)
+  ImageQueue(std::vector<const Sample*> samples, Loader load)
       : samples_(std::move(samples)), load_(std::move(load)) {
     LoadNext();
   }
 
-  // The next picture; throws what went wrong with it, and goes on with the one after.
-  LoadedPicture Next() {
-    std::future<LoadedPicture> loaded = std::move(next_);
+  // Returns the next image or throws its error, and begins to load the image after it.
+  LoadedImage Next() {
+    std::future<LoadedImage> loaded = std::move(next_);
     LoadNext();
     return loaded.get();
   }
@@ -85,17 +85,17 @@ class PictureQueue {
   const std::vector<const Sample*> samples_;
   const Loader load_;
   size_t begun_ = 0;
-  std::future<LoadedPicture> next_;  // last, so that it is waited for before the rest goes
+  std::future<LoadedImage> next_;  // last: its destructor waits for the load, which uses the others
 };
 
-ScoredPicture Score(const FrozenProAd& model, const Sample& sample, PreparedImage& image) {
+ScoredImage Score(const FrozenProAd& model, const Sample& sample, PreparedImage& image) {
   const at::Tensor pixels = at::from_blob(image.pixels.data(), {1, image.height, image.width, 3},
                                           at::TensorOptions(at::kByte));
   const Scored scored = model.Detect(pixels);
   const at::Tensor map = scored.maps[0].to(at::kCPU, at::kFloat).contiguous();
   const float* const values = map.const_data_ptr<float>();
-  ScoredPicture picture{.score = scored.scores[0].to(at::kFloat).item<float>(),
-                        .map = {values, values + map.numel()}};
+  ScoredImage picture{.score = scored.scores[0].to(at::kFloat).item<float>(),
+                      .map = {values, values + map.numel()}};
   const auto is_finite = [](float value) { return std::isfinite(value); };
   if (!is_finite(picture.score) ||
       !std::all_of(picture.map.begin(), picture.map.end(), is_finite)) {
@@ -106,19 +106,19 @@ ScoredPicture Score(const FrozenProAd& model, const Sample& sample, PreparedImag
   return picture;
 }
 
-// All that is measured of one category.
+// The metrics of one category.
 class CategoryFigures {
  public:
   explicit CategoryFigures(bool pixels) : count_pixels_(pixels) {}
 
-  void Add(const Sample& sample, const ScoredPicture& picture, std::span<const uint8_t> mask) {
+  void Add(const Sample& sample, const ScoredImage& picture, std::span<const uint8_t> mask) {
     (sample.good ? good_ : defective_).push_back(picture.score);
     if (!count_pixels_ || (!sample.good && mask.empty())) return;
     pixels_.Add(picture.map, mask, kMapSide, kMapSide);
     ++pixel_images_;
   }
 
-  // Appends the figures that there are, and forgets everything.
+  // Appends the metrics that are defined, and releases the scores and pixels.
   void Finish(const std::string& category, std::vector<Metric>& metrics) {
     const auto images = static_cast<int64_t>(good_.size() + defective_.size());
     const auto append = [&](const char* name, double value, int64_t of) {
@@ -145,7 +145,7 @@ class CategoryFigures {
   int64_t pixel_images_ = 0;
 };
 
-// The figures of the categories with their means before them.
+// The means over the categories, followed by the metrics of the categories.
 std::vector<Metric> WithMeans(const std::vector<Metric>& metrics) {
   std::vector<Metric> all;
   for (const std::string& name : MetricNames()) {
@@ -173,12 +173,12 @@ std::vector<const Sample*> TestSamples(const Dataset& dataset) {
   return samples;
 }
 
-// nullopt for a picture that is left out.
-std::optional<LoadedPicture> NextReadable(PictureQueue& pictures, const Sample& sample,
-                                          const EvaluatorOptions& options,
-                                          std::vector<std::string>* skipped) {
+// nullopt for an image that is left out.
+std::optional<LoadedImage> NextReadable(ImageQueue& images, const Sample& sample,
+                                        const EvaluatorOptions& options,
+                                        std::vector<std::string>* skipped) {
   try {
-    return pictures.Next();
+    return images.Next();
   } catch (const InvalidInput&) {
     if (!options.skip_unreadable) throw;
   } catch (const FileError&) {
@@ -203,7 +203,7 @@ Evaluation Evaluate(const FrozenProAd& model, const Preprocessing& preprocessing
   for (const Sample* sample : samples) {
     if (options.pixels && sample->mask) with_masks.insert(sample->category);
   }
-  PictureQueue pictures(samples, [&](const Sample& sample) {
+  ImageQueue images(samples, [&](const Sample& sample) {
     return Load(sample, preprocessing, options.limits, options.pixels);
   });
   Evaluation evaluation;
@@ -212,9 +212,9 @@ Evaluation Evaluate(const FrozenProAd& model, const Preprocessing& preprocessing
   for (size_t i = 0; i < samples.size(); ++i) {
     const Sample& sample = *samples[i];
     if (!figures) figures.emplace(with_masks.contains(sample.category));
-    std::optional<LoadedPicture> loaded = NextReadable(pictures, sample, options, skipped);
+    std::optional<LoadedImage> loaded = NextReadable(images, sample, options, skipped);
     if (loaded) {
-      const ScoredPicture scored = Score(model, sample, loaded->image);
+      const ScoredImage scored = Score(model, sample, loaded->image);
       figures->Add(sample, scored, loaded->mask);
       evaluation.samples.push_back({.name = sample.name,
                                     .category = sample.category,
@@ -247,12 +247,12 @@ std::vector<MapFigures> ScoreSamples(const FrozenProAd& model, const Preprocessi
   const c10::InferenceMode inference;
   std::vector<const Sample*> order;
   for (const Sample& sample : samples) order.push_back(&sample);
-  PictureQueue pictures(
+  ImageQueue images(
       order, [&](const Sample& sample) { return Load(sample, preprocessing, limits, false); });
   std::vector<MapFigures> all;
   for (const Sample& sample : samples) {
-    LoadedPicture loaded = pictures.Next();
-    ScoredPicture scored = Score(model, sample, loaded.image);
+    LoadedImage loaded = images.Next();
+    ScoredImage scored = Score(model, sample, loaded.image);
     std::vector<float>& map = scored.map;
     const auto middle = map.begin() + static_cast<std::ptrdiff_t>(map.size() / 2);
     std::nth_element(map.begin(), middle, map.end());

@@ -1,8 +1,7 @@
-// Measures a network on pictures, by the same road as serving takes: DecodeImage, Prepare, the
-// frozen network.
+// Measures a network on images, with the same functions as serving: DecodeImage, Prepare, FrozenProAd.
 //
-// No LibTorch header is included here, so that programs may ask without seeing it. Functions are
-// safe to call from any thread; the observer is called from the calling thread.
+// This header includes no LibTorch header, so programs can include it. Functions are safe to call
+// from any thread; they call `progress` on the calling thread.
 #pragma once
 
 #include <cstdint>
@@ -22,37 +21,37 @@ class FrozenProAd;
 
 struct EvaluatorOptions {
   ImageLimits limits;
-  // Pictures that cannot be read, or whose mask cannot, are left out and told through `skipped`;
-  // otherwise they are errors that name the file.
+  // true: images with an unreadable file or mask are left out and listed in `skipped`; false: they
+  // are errors that name the file.
   bool skip_unreadable = false;
-  bool pixels = true;  // figures of pixels too, where there are masks
+  bool pixels = true;  // also pixel metrics, if there are masks
 };
 
-// Called after each picture with how many are done; returning false stops: Interrupted is thrown.
+// Called after each image with the number of images done. If it returns false, Interrupted is thrown.
 using EvaluationProgress = std::function<bool(int64_t done)>;
 
-// Scores every sample of the split kTest, one picture at a time, category by category, so that the
-// memory is that of the largest category's pixels (metrics.h); `dataset.samples` is sorted by
-// category. A figure is absent where it cannot be had: of images without both kinds, of pixels
-// without masks. A defective picture without a mask counts for the image's figures alone. Masks
-// are brought to the map by MaskToMap.
+// Scores every sample of the split kTest, one image at a time, category by category;
+// `dataset.samples` must be sorted by category. The memory is that of the largest category's pixels
+// (metrics.h). A metric is absent if it is undefined: image metrics without both good and defective
+// images, pixel metrics without masks. A defective image without a mask counts for image metrics
+// alone. MaskToMap resizes masks to the map.
 //
 // Throws InvalidInput (field "dataset": UNREADABLE_IMAGE, MASK_SIZE_MISMATCH; field "scores":
-// SCORE_NOT_FINITE, of the score or the map) naming the picture, FileError, and Interrupted
-// (train_run.h). `skipped` gets the names of the pictures that were left out.
+// SCORE_NOT_FINITE, of the score or the map) that names the image, FileError, and Interrupted
+// (train_run.h). `skipped` receives the names of the images that were left out.
 Evaluation Evaluate(const FrozenProAd& model, const Preprocessing& preprocessing,
                     const Dataset& dataset, const EvaluatorOptions& options,
                     const EvaluationProgress& progress = {},
                     std::vector<std::string>* skipped = nullptr);
 
-// Evaluate with the version in `directory` (checkpoint.h), on `device` as ResolveDevice gives it.
-// Throws as LoadCheckpoint, too.
+// Evaluate with the version in `directory` (checkpoint.h), on `device` as returned by ResolveDevice.
+// Also throws as LoadCheckpoint.
 Evaluation EvaluateVersion(const std::filesystem::path& directory, const std::string& device,
                            const Dataset& dataset, const EvaluatorOptions& options,
                            const EvaluationProgress& progress = {},
                            std::vector<std::string>* skipped = nullptr);
 
-// What one picture's map tells.
+// Statistics of one image's map.
 struct MapFigures {
   double score = 0;    // of the image
   double median = 0;   // of the map's pixels; the upper one

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr char kGroups[] = "groups";
 
-// Everything beside the picture that its groups depend on.
+// A digest of everything except the image that its groups of taps depend on.
 std::string KeyOf(const ModelConfig& config, const Preprocessing& preprocessing,
                   const std::string& encoder_sha256) {
   std::ostringstream text;
@@ -74,7 +74,7 @@ fs::path FeatureCache::FileOf(const std::vector<uint8_t>& bytes) const {
 void FeatureCache::Write(const fs::path& file, const torch::Tensor& groups) const {
   std::error_code error;
   fs::create_directories(directory_, error);
-  if (error) throw FileError(directory_, "make the feature cache", error.value());
+  if (error) throw FileError(directory_, "create the feature cache", error.value());
   WriteSafetensors(file,
                    {{kGroups,
                      {DType::kF32,
@@ -83,17 +83,16 @@ void FeatureCache::Write(const fs::path& file, const torch::Tensor& groups) cons
 }
 
 std::vector<torch::Tensor> FeatureCache::Batch(const std::vector<int64_t>& numbers) {
-  std::vector<torch::Tensor> pictures;
+  std::vector<torch::Tensor> images;
   for (const int64_t number : numbers) {
-    pictures.push_back(Groups(entries_.at(static_cast<size_t>(number))));
+    images.push_back(Groups(entries_.at(static_cast<size_t>(number))));
   }
   const torch::Device device = model_->prototypes.device();
-  return at::stack(pictures, /*dim=*/1).to(device).unbind(0);  // [G, B, N, C]
+  return at::stack(images, /*dim=*/1).to(device).unbind(0);  // [G, B, N, C]
 }
 
-torch::Tensor FeatureCache::Encode(const std::vector<uint8_t>& bytes, const fs::path& picture) {
-  PreparedImage prepared =
-      Prepare(DecodeImageFile(bytes, picture, options_.limits), preprocessing_);
+torch::Tensor FeatureCache::Encode(const std::vector<uint8_t>& bytes, const fs::path& image) {
+  PreparedImage prepared = Prepare(DecodeImageFile(bytes, image, options_.limits), preprocessing_);
   const torch::Tensor pixels =
       at::from_blob(prepared.pixels.data(), {1, prepared.height, prepared.width, 3}, at::kByte)
           .to(model_->prototypes.device());
@@ -106,7 +105,7 @@ torch::Tensor FeatureCache::Encode(const std::vector<uint8_t>& bytes, const fs::
 torch::Tensor FeatureCache::Groups(const Entry& entry) {
   if (entry.groups.defined()) return entry.groups;
   if (!entry.file.empty()) return ReadStored(entry.file);
-  return Encode(ReadImageFile(entry.picture, options_.limits), entry.picture);
+  return Encode(ReadImageFile(entry.image, options_.limits), entry.image);
 }
 
 torch::Tensor FeatureCache::ReadStored(const fs::path& file) const {
@@ -116,7 +115,8 @@ torch::Tensor FeatureCache::ReadStored(const fs::path& file) const {
   const auto found = stored.tensors.find(kGroups);
   if (found == stored.tensors.end() || found->second.dtype != DType::kF32 ||
       found->second.shape != shape) {
-    throw CorruptFile(file, "is not the features of a picture for this network; remove the file");
+    throw CorruptFile(file,
+                      "does not have the features of an image for this network; remove the file");
   }
   torch::Tensor groups = at::empty(shape, at::kFloat);
   std::memcpy(groups.data_ptr(), found->second.data.data(), found->second.data.size());

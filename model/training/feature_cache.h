@@ -1,12 +1,12 @@
-// What the frozen encoder says of each picture, computed once.
+// The frozen encoder's features of each training image, computed once.
 //
-// The encoder does not learn and pictures are not augmented, so a picture's groups of taps are a
-// constant of its content, the encoder and the preprocessing. They are kept in memory up to a
-// budget, and beyond it in files that are named by what they depend on, so that a later run finds
-// them. Each picture is encoded by itself: what a group holds does not depend on its neighbours,
-// and training with the cache and without it computes the same to the last bit.
+// The encoder is frozen and images are not augmented, so the groups of taps depend only on the
+// image's content, the encoder and the preprocessing. The cache keeps them in memory up to a budget
+// and the rest in files, named by a digest of what they depend on, so that a later run finds them.
+// Each image is encoded alone: its features do not depend on the other images of a batch, and
+// training gives equal bits with and without the cache.
 //
-// One thread.
+// Thread-safety: belongs to one thread.
 #pragma once
 
 #include <torch/types.h>
@@ -26,41 +26,40 @@ namespace proad::model {
 class FeatureCache {
  public:
   struct Options {
-    bool keep = true;  // false: encode anew every time; what the cache is measured against
+    bool keep = true;  // false: encode an image each time, for comparison
     int64_t memory_bytes = int64_t{2} << 30;
-    std::filesystem::path directory;  // of what does not fit; made when it is needed
+    std::filesystem::path directory;  // for features beyond memory_bytes; created when needed
     ImageLimits limits;
   };
 
-  // Shares `model`, whose encoder computes on its device. `encoder_sha256` names the encoder.
+  // Shares `model`; its encoder runs on the model's device. `encoder_sha256` identifies the encoder.
   FeatureCache(const ProAd& model, const Preprocessing& preprocessing,
                const std::string& encoder_sha256, const Options& options);
 
-  // Encodes a picture, or finds it encoded, and gives it the next number, from 0. Throws
-  // InvalidInput (field "dataset", UNREADABLE_IMAGE) naming a picture that cannot be read, and
-  // FileError when the disk is full.
+  // Finds the features of an image or computes them, and gives the image the next number, from 0.
+  // Throws InvalidInput (field "dataset", UNREADABLE_IMAGE) that names an unreadable image, and
+  // FileError, for example if the disk is full.
   void Add(const Sample& sample);
 
-  // Encodes a picture onto the disk, unless it lies there, so that Add finds it; for several
-  // processes that divide the encoding. Throws as Add.
+  // Writes the features of an image to the disk unless they are there, so that Add finds them. For
+  // processes that divide the encoding among them. Throws as Add.
   void Store(const Sample& sample);
 
   int64_t size() const { return static_cast<int64_t>(entries_.size()); }
 
-  // Groups of taps of some pictures, by their numbers, on the model's device. -> groups of [B, N,
-  // C]
+  // The groups of taps of images by their numbers, on the model's device. -> groups of [B, N, C]
   std::vector<torch::Tensor> Batch(const std::vector<int64_t>& numbers);
 
  private:
   struct Entry {
-    std::filesystem::path picture;
-    torch::Tensor groups;        // [G, N, C] on the CPU; undefined when it lies in `file`
-    std::filesystem::path file;  // "": nowhere
+    std::filesystem::path image;
+    torch::Tensor groups;        // [G, N, C] on the CPU; undefined if they are in `file`
+    std::filesystem::path file;  // "": none
   };
 
   std::filesystem::path FileOf(const std::vector<uint8_t>& bytes) const;
   void Write(const std::filesystem::path& file, const torch::Tensor& groups) const;
-  torch::Tensor Encode(const std::vector<uint8_t>& bytes, const std::filesystem::path& picture);
+  torch::Tensor Encode(const std::vector<uint8_t>& bytes, const std::filesystem::path& image);
   torch::Tensor Groups(const Entry& entry);
   torch::Tensor ReadStored(const std::filesystem::path& file) const;
 

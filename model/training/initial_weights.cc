@@ -10,9 +10,9 @@
 namespace proad::model {
 namespace {
 
-constexpr int64_t kPicturesLookedAt = 256;  // at most; a direction needs no more
-constexpr double kDeviation = 0.4;          // of weights, times sqrt(C)
-constexpr double kCyclesAcross = 2;         // deviation of the prototypes' frequencies
+constexpr int64_t kMaxImages = 256;  // enough for the principal directions
+constexpr double kDeviation = 0.4;   // standard deviation of weights, times sqrt(C)
+constexpr double kCycles = 2;  // standard deviation of the prototypes' cycles per side of the grid
 
 struct Directions {
   torch::Tensor mean;   // m [C]
@@ -20,14 +20,14 @@ struct Directions {
   double scale = 1;     // root mean square of F's entries
 };
 
-// Of F, the mean of the groups of taps.
+// The principal directions of F, the mean of the groups of taps.
 Directions PrincipalDirections(FeatureCache& features, int64_t count) {
-  const int64_t looked_at = std::min(features.size(), kPicturesLookedAt);
+  const int64_t images = std::min(features.size(), kMaxImages);
   torch::Tensor sum, products;
   double squares = 0;
   int64_t tokens = 0;
-  for (int64_t i = 0; i < looked_at; ++i) {
-    const auto groups = features.Batch({i * features.size() / looked_at});
+  for (int64_t i = 0; i < images; ++i) {
+    const auto groups = features.Batch({i * features.size() / images});
     const torch::Tensor f = at::stack(groups).mean(0)[0].to(at::kCPU, at::kDouble);  // [N, C]
     const torch::Tensor outer = at::matmul(f.t(), f);
     sum = sum.defined() ? sum + f.sum(0) : f.sum(0);
@@ -43,7 +43,8 @@ Directions PrincipalDirections(FeatureCache& features, int64_t count) {
           std::sqrt(squares / static_cast<double>(tokens * width))};
 }
 
-void Widen(ProAd& model) {
+// Scales the linear weights from kInitialDeviation to kDeviation / sqrt(C).
+void ScaleWeights(ProAd& model) {
   const double factor = kDeviation / std::sqrt(model->config().encoder.width) / kInitialDeviation;
   for (auto& item : model->TrainableParameters()) {
     const bool weight = item.value().dim() == 2 && item.key() != "prototypes";
@@ -51,6 +52,7 @@ void Widen(ProAd& model) {
   }
 }
 
+// Sets the bottleneck to m + U U^T (F - m): two blocks of hidden units with opposite signs.
 void SetProjection(BottleneckImpl& bottleneck, const Directions& directions) {
   const int64_t count = directions.basis.size(0);
   const auto& u = directions.basis;  // [K, C]
@@ -65,17 +67,18 @@ void SetProjection(BottleneckImpl& bottleneck, const Directions& directions) {
   bottleneck.fc2->bias.copy_(directions.mean);
 }
 
-// Rows of the patches; those of class and register tokens are random along the directions.
+// Sets the prototypes of the patches from their positions; those of class and register tokens are
+// random combinations of the directions.
 void SetPrototypes(ProAd& model, const Directions& directions) {
   const ModelConfig& config = model->config();
   const int64_t count = directions.basis.size(0), pairs = count / 2;
   const int64_t rows = config.grid_height(), columns = config.grid_width();
-  const torch::Tensor place = at::stack(
+  const torch::Tensor position = at::stack(
       {at::arange(rows * columns).floor_divide(columns).to(at::kFloat) / static_cast<double>(rows),
        at::arange(rows * columns).remainder(columns).to(at::kFloat) / static_cast<double>(columns)},
       1);  // [h w, 2], in 0..1
-  const torch::Tensor frequencies = at::randn({pairs, 2}) * kCyclesAcross;
-  const torch::Tensor phase = 2 * std::numbers::pi * at::matmul(place, frequencies.t());
+  const torch::Tensor frequencies = at::randn({pairs, 2}) * kCycles;
+  const torch::Tensor phase = 2 * std::numbers::pi * at::matmul(position, frequencies.t());
   const torch::Tensor of_patches = at::cat({phase.sin(), phase.cos()}, 1) * std::sqrt(2.0);
   const torch::Tensor code =
       at::cat({at::randn({config.prefix_tokens(), 2 * pairs}), of_patches});  // [N, 2 pairs]
@@ -90,7 +93,7 @@ void StartFromPrincipalDirections(ProAd& model, FeatureCache& features) {
   const torch::NoGradGuard no_grad;
   const int64_t width = model->config().encoder.width;
   const Directions directions = PrincipalDirections(features, std::max<int64_t>(width / 4, 2));
-  Widen(model);
+  ScaleWeights(model);
   if (!model->bottleneck.is_empty()) SetProjection(*model->bottleneck, directions);
   SetPrototypes(model, directions);
 }

@@ -1,9 +1,9 @@
-// Where training starts from when the pictures have a say.
+// Initial weights from the principal directions of the training images.
 //
-// From small random weights a decoder spends its first hundreds of steps on learning what a patch
-// of a good part is at all. The principal directions of the training pictures' tokens say most of
-// that in closed form: the network starts as the projection onto them, and trains what no
-// projection can do. model/README.md, "training", has what it gains. One thread.
+// From small random weights, a decoder needs its first hundreds of steps to reconstruct an average
+// patch. The projection of tokens onto their principal directions does this in closed form, and the
+// network starts as that projection. model/README.md, "training", states the gain. Thread-safety:
+// call it from the thread of `model` and `features`.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +13,12 @@
 
 namespace proad::model {
 
-// Replaces the weights of `model`, a fresh one, by a start from the pictures in `features`, which
-// is not empty:
-//   bottleneck   if there is one: Q_0 = m + U U^T (F - m), U [C, C/4] the principal directions and
-//   m the mean of F;
-//                exact, as GELU(x) - GELU(-x) = x, and to be unlearned freely
-//   prototypes   their place: sines and cosines of it, along U, so that neighbours start alike
-//   the rest     normal of deviation 0.4 / sqrt(C); norms stay
-// Takes its random numbers from torch's generator.
+// Sets the weights of a new `model` from the images in `features`, which must not be empty:
+//   bottleneck   Q_0 = m + U U^T (F - m), with U [C, C/4] the principal directions and m the mean of
+//                F; exact, since GELU(x) - GELU(-x) = x. Training may change it freely.
+//   prototypes   sines and cosines of the token's position, along U: neighbours start similar
+//   others       normal, standard deviation 0.4 / sqrt(C); norms do not change
+// Draws random numbers from LibTorch's generator.
 void StartFromPrincipalDirections(ProAd& model, FeatureCache& features);
 
 }  // namespace proad::model

@@ -1,6 +1,6 @@
-// What training makes small (section 3.5, eq. 10 and 11).
+// The training loss (paper, section 3.5, eq. 10 and 11).
 //
-// Pure functions; safe to call from any thread, with processes one.
+// Pure function; safe to call from any thread. With several processes, as ProcessGroup.
 #pragma once
 
 #include <torch/types.h>
@@ -12,21 +12,20 @@ namespace proad::model {
 
 inline constexpr double kDefaultTau = 3.0;
 
-// Eq. 11: the mean over groups g and pictures b of 1 - cos(flatten E_g[b], flatten D_g[b]), one
-// cosine for a whole picture, 0..2. Norms count as 1e-8 at least, so that features of zero have a
-// distance of 1.
+// Eq. 11: the mean over groups g and images b of 1 - cos(flatten E_g[b], flatten D_g[b]), with one
+// cosine per image, 0..2. Norms are at least 1e-8, so features of zero have the distance 1.
 //
-// Eq. 10 changes the gradient and not the value: what reaches D_g at (b, h, w) is multiplied by
-//   (d / mean d)^tau,  d(b, h, w) = 1 - cos over channels,  mean over the batch and the grid of the
-//   group,
-// so that training works at what is not rebuilt yet. tau >= 0; 0 leaves the gradient as it is. The
-// factor itself passes no gradient on, and none reaches the encoder's side.
+// Eq. 10 changes the gradient, not the value: the gradient that reaches D_g at (b, h, w) is
+// multiplied by
+//   (d / mean d)^tau,  d(b, h, w) = 1 - cos over channels,  mean over batch and grid of the group,
+// which gives patches with a poor reconstruction more weight. tau >= 0; 0 does not change the
+// gradient. No gradient passes through the factor or to the encoder's side.
 //
-// `processes` each have an equal share of the batch: the mean inside the factor is over all of it,
-// and the mean of their losses is the loss of the whole.
+// Each of `processes` has an equal share of the batch. The mean in the factor is over the whole
+// batch, and the mean of the processes' losses is the loss of the whole batch.
 //
-// -> scalar, float32 at least. Throws c10::Error for groups that do not match in number or shape,
-// and as ProcessGroup.
+// reconstruction: groups of [B, h, w, C] -> scalar, float32 or wider. Throws c10::Error for groups
+// that differ in number or shape, and as ProcessGroup.
 torch::Tensor ReconstructionLoss(const Reconstruction& reconstruction, double tau = kDefaultTau,
                                  const ProcessGroup& processes = ProcessGroup());
 

@@ -14,8 +14,8 @@ MixedPrecision::MixedPrecision(Precision precision, const c10::Device& device)
       reduced_before_(at::globalContext().allowFP16BF16ReductionMathSDP()) {
   if (!on_) return;
   if (device_ == c10::DeviceType::CPU) {
-    // LibTorch's fused attention asks MKL for its products, which computes them in float32 on CPUs
-    // of others than Intel, at a tenth of the speed of oneDNN, which the plain one asks.
+    // LibTorch's fused attention uses MKL, which computes bfloat16 products in float32 on CPUs that
+    // are not Intel's, at a tenth of oneDNN's speed. The unfused attention uses oneDNN.
     at::globalContext().setSDPUseFlash(false);
     at::globalContext().setAllowFP16BF16ReductionMathSDP(true);
   }
@@ -35,7 +35,7 @@ void CheckPrecision(Precision precision, const c10::Device& device, const std::s
   if (precision != Precision::kTf32 || device.is_cuda()) return;
   throw InvalidInput(
       field, "PRECISION_UNSUPPORTED",
-      field + " tf32 needs a CUDA device, and the job runs on " + device.str() + "; use fp32");
+      field + " tf32 needs a CUDA device, but the job runs on " + device.str() + "; use fp32");
 }
 
 }  // namespace proad::model

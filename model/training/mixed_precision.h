@@ -1,6 +1,6 @@
-// Arithmetic of a training step.
+// The arithmetic of a training step, for the lifetime of an object.
 //
-// Affects the thread that it lives on, while it lives; how a CPU computes attention, all threads.
+// Affects the thread that creates it. Exception: the CPU's attention kernel changes for all threads.
 #pragma once
 
 #include <c10/core/Device.h>
@@ -11,8 +11,7 @@
 
 namespace proad::model {
 
-// Matrix products, convolutions and attention in bfloat16 where the precision says so; weights stay
-// as they are.
+// With kBf16: matrix products, convolutions and attention in bfloat16. Weights keep their type.
 class MixedPrecision {
  public:
   MixedPrecision(Precision precision, const c10::Device& device);
@@ -27,7 +26,7 @@ class MixedPrecision {
   const bool reduced_before_;
 };
 
-// Throws InvalidInput (field `field`, PRECISION_UNSUPPORTED) where the device cannot compute so.
+// Throws InvalidInput (field `field`, PRECISION_UNSUPPORTED) if the device does not support it.
 void CheckPrecision(Precision precision, const c10::Device& device, const std::string& field);
 
 }  // namespace proad::model

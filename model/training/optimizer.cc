@@ -96,7 +96,7 @@ void StableAdamW::Update(torch::Tensor& parameter, Moments& moments, double lear
 
   const torch::Tensor denominator =
       moments.u.sqrt().div_(std::sqrt(1 - std::pow(options_.beta2, steps))).add_(options_.eps);
-  // Stays on the device, so that no step waits for a copy to the CPU.
+  // Stays on the device: a copy to the CPU would block each step.
   const torch::Tensor slowdown =
       (gradient / denominator).square_().mean().sqrt_().div_(options_.update_clip).clamp_min_(1.0);
   parameter.mul_(1 - learning_rate * options_.weight_decay);
@@ -118,7 +118,7 @@ void StableAdamW::Load(const std::map<std::string, torch::Tensor>& state) {
   const std::map<std::string, torch::Tensor> own = State();
   CheckState(state, own);
   const int64_t steps = state.at(kSteps).item<int64_t>();
-  if (steps < 0) RefuseState("has taken " + std::to_string(steps) + " steps; it must be 0 or more");
+  if (steps < 0) RefuseState("has " + std::to_string(steps) + " steps; it must have 0 or more");
   steps_ = steps;
   for (const auto& [name, tensor] : own) {
     if (name != kSteps) torch::Tensor(tensor).copy_(state.at(name));

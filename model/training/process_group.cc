@@ -9,7 +9,7 @@
 #include <functional>
 #include <utility>
 
-// LibTorch has Gloo and NCCL inside, and declares them only where these are defined.
+// LibTorch contains Gloo and NCCL and declares them only if these macros are defined.
 #if PROAD_WITH_GLOO
 #ifndef USE_C10D_GLOO
 #define USE_C10D_GLOO
@@ -34,10 +34,10 @@ namespace proad::model {
 
 namespace {
 
-constexpr int64_t kBucketBytes = int64_t{32} << 20;  // that travel as one
+constexpr int64_t kBucketBytes = int64_t{32} << 20;  // of one message
 
-// Where this process meets the others: at home where all are on one machine, at the interface that
-// the environment names as PyTorch does, or where this machine's name leads.
+// The network device for the other processes: loopback if all are on one machine, the interface that
+// GLOO_SOCKET_IFNAME names (as in PyTorch), or that of this machine's name.
 std::shared_ptr<gloo::transport::Device> DeviceFor(const Membership& membership) {
   if (membership.address == "127.0.0.1") {
     return c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1");
@@ -49,19 +49,19 @@ std::shared_ptr<gloo::transport::Device> DeviceFor(const Membership& membership)
   return c10d::ProcessGroupGloo::createDefaultDevice();
 }
 
-// Runs what needs the others.
+// Calls `call`, and throws PeerLost for any exception.
 template <typename Call>
 auto WithPeers(const Call& call) {
   try {
     return call();
   } catch (const std::exception& error) {
     const std::string what = error.what();
-    throw PeerLost("another process of this training is gone or does not answer: " +
+    throw PeerLost("another process of this training has ended or does not answer: " +
                    what.substr(0, what.find('\n')));
   }
 }
 
-// Tensors of one device and type, in runs of kBucketBytes at most, or of one that is larger.
+// Consecutive tensors of one device and type, up to kBucketBytes; a larger tensor has its own bucket.
 std::vector<std::vector<torch::Tensor>> Buckets(const std::vector<torch::Tensor>& tensors) {
   std::vector<std::vector<torch::Tensor>> buckets;
   int64_t bytes = 0;
@@ -79,13 +79,13 @@ std::vector<std::vector<torch::Tensor>> Buckets(const std::vector<torch::Tensor>
   return buckets;
 }
 
-torch::Tensor Joined(const std::vector<torch::Tensor>& tensors) {
+torch::Tensor Flatten(const std::vector<torch::Tensor>& tensors) {
   std::vector<torch::Tensor> flat;
   for (const torch::Tensor& tensor : tensors) flat.push_back(tensor.reshape(-1));
   return at::cat(flat);
 }
 
-void Divide(const torch::Tensor& joined, const std::vector<torch::Tensor>& tensors) {
+void CopyParts(const torch::Tensor& joined, const std::vector<torch::Tensor>& tensors) {
   int64_t first = 0;
   for (torch::Tensor tensor : tensors) {
     tensor.copy_(joined.narrow(0, first, tensor.numel()).view(tensor.sizes()));
@@ -106,26 +106,26 @@ struct ProcessGroup::Backends {
   using Start = std::function<c10::intrusive_ptr<c10d::Work>(c10d::Backend&,
                                                              std::vector<at::Tensor>& tensors)>;
 
-  // Does `start` to all tensors, joined into few.
+  // Calls `start` for each bucket of tensors, waits, and copies the results times `factor` back.
   void ForEachBucket(const std::vector<torch::Tensor>& tensors, const Start& start,
                      double factor) const {
     const torch::NoGradGuard no_grad;
-    std::vector<std::pair<std::vector<at::Tensor>, c10::intrusive_ptr<c10d::Work>>> under_way;
+    std::vector<std::pair<std::vector<at::Tensor>, c10::intrusive_ptr<c10d::Work>>> pending;
     const auto buckets = Buckets(tensors);
     for (const auto& bucket : buckets) {
-      std::vector<at::Tensor> joined = {Joined(bucket)};
+      std::vector<at::Tensor> joined = {Flatten(bucket)};
       auto work = WithPeers([&] { return start(Of(joined[0]), joined); });
-      under_way.emplace_back(std::move(joined), std::move(work));
+      pending.emplace_back(std::move(joined), std::move(work));
     }
     for (size_t i = 0; i < buckets.size(); ++i) {
-      WithPeers([&] { return under_way[i].second->wait(); });
-      torch::Tensor& joined = under_way[i].first[0];
+      WithPeers([&] { return pending[i].second->wait(); });
+      torch::Tensor& joined = pending[i].first[0];
       if (factor != 1) joined.mul_(factor);
-      Divide(joined, buckets[i]);
+      CopyParts(joined, buckets[i]);
     }
   }
 
-  void AddUp(std::vector<at::Tensor> tensors) const {
+  void AllReduce(std::vector<at::Tensor> tensors) const {
     WithPeers([&] { return Of(tensors[0]).allreduce(tensors)->wait(); });
   }
 };
@@ -137,8 +137,8 @@ std::chrono::milliseconds PatienceOf(const Membership& membership) {
 }
 
 c10::intrusive_ptr<c10d::Backend> NewGloo(const Rendezvous& rendezvous) {
-  // Gloo writes to a peer that is gone without MSG_NOSIGNAL; that is to be PeerLost, and not the
-  // end of this process. Python, which Gloo is used from otherwise, does the same.
+  // Gloo writes to sockets without MSG_NOSIGNAL. If a peer has ended, the write must fail (PeerLost)
+  // and not end this process. Python ignores SIGPIPE too.
   std::signal(SIGPIPE, SIG_IGN);
   const Membership& membership = rendezvous.membership();
   auto options = c10d::ProcessGroupGloo::Options::create(PatienceOf(membership));
@@ -151,7 +151,7 @@ c10::intrusive_ptr<c10d::Backend> NewGloo(const Rendezvous& rendezvous) {
 #if PROAD_WITH_NCCL
 c10::intrusive_ptr<c10d::Backend> NewNccl(const Rendezvous& rendezvous) {
   const Membership& membership = rendezvous.membership();
-  // A wait then ends with an error when its time is over, and not with the process.
+  // A wait that exceeds its limit then throws instead of ending the process.
   setenv("TORCH_NCCL_BLOCKING_WAIT", "1", /*replace=*/0);
   auto options = c10d::ProcessGroupNCCL::Options::create();
   options->timeout = PatienceOf(membership);
@@ -162,7 +162,7 @@ c10::intrusive_ptr<c10d::Backend> NewNccl(const Rendezvous& rendezvous) {
 #else
 c10::intrusive_ptr<c10d::Backend> NewNccl(const Rendezvous&) {
   throw InvalidInput("device", "DISTRIBUTED_UNSUPPORTED",
-                     "this build has no NCCL: several processes can train on CPUs only");
+                     "this build has no NCCL; several processes can train on CPUs only");
 }
 #endif
 
@@ -184,7 +184,7 @@ torch::Tensor ProcessGroup::Mean(const torch::Tensor& tensor) const {
   if (backends_ == nullptr) return tensor;
   const torch::NoGradGuard no_grad;
   const torch::Tensor sum = tensor.detach().clone(at::MemoryFormat::Contiguous);
-  backends_->AddUp({sum});
+  backends_->AllReduce({sum});
   return sum.mul_(1.0 / size());
 }
 
@@ -195,33 +195,33 @@ void ProcessGroup::Average(const std::vector<torch::Tensor>& tensors) const {
       1.0 / size());
 }
 
-void ProcessGroup::TakeFromFirst(const std::vector<torch::Tensor>& tensors) const {
+void ProcessGroup::Broadcast(const std::vector<torch::Tensor>& tensors) const {
   if (backends_ == nullptr) return;
   backends_->ForEachBucket(
       tensors, [](c10d::Backend& backend, auto& joined) { return backend.broadcast(joined); }, 1);
 }
 
-bool ProcessGroup::AgreesWithFirst(const std::string& text) const {
+bool ProcessGroup::EqualsFirst(const std::string& text) const {
   if (backends_ == nullptr) return true;
   const std::string mine = Sha256Hex(text);
   const torch::Tensor digest =
       at::from_blob(const_cast<char*>(mine.data()), {static_cast<int64_t>(mine.size())}, at::kByte)
           .clone();
   const torch::Tensor first = digest.clone();
-  TakeFromFirst({first});
+  Broadcast({first});
   return at::equal(digest, first);
 }
 
 bool ProcessGroup::Any(bool mine) const {
   if (backends_ == nullptr) return mine;
   const torch::Tensor count = at::full({1}, mine ? 1 : 0, at::kLong);
-  backends_->AddUp({count});
+  backends_->AllReduce({count});
   return count.item<int64_t>() > 0;
 }
 
 void ProcessGroup::Wait() const { Any(false); }
 
-#else  // without Gloo, no Rendezvous can be made, and every process is alone
+#else  // without Gloo, Rendezvous throws, so every process is alone
 
 struct ProcessGroup::Backends {
   int rank = 0;
@@ -232,8 +232,8 @@ ProcessGroup::ProcessGroup() = default;
 ProcessGroup::ProcessGroup(const Rendezvous*, const torch::Device&) {}
 torch::Tensor ProcessGroup::Mean(const torch::Tensor& tensor) const { return tensor; }
 void ProcessGroup::Average(const std::vector<torch::Tensor>&) const {}
-void ProcessGroup::TakeFromFirst(const std::vector<torch::Tensor>&) const {}
-bool ProcessGroup::AgreesWithFirst(const std::string&) const { return true; }
+void ProcessGroup::Broadcast(const std::vector<torch::Tensor>&) const {}
+bool ProcessGroup::EqualsFirst(const std::string&) const { return true; }
 bool ProcessGroup::Any(bool mine) const { return mine; }
 void ProcessGroup::Wait() const {}
 

@@ -1,11 +1,11 @@
-// What the processes that train one network compute together (model/README.md, "several
-// processes"): LibTorch's c10d, by Gloo for tensors on the CPU and NCCL for those on a GPU.
+// Collective operations of the processes that train one network (model/README.md, "several
+// processes"): LibTorch's c10d, with Gloo for tensors on the CPU and NCCL for tensors on a GPU.
 //
-// All processes of a group call the same operations in the same order. A group of one needs nobody:
-// it gives back what it was given, to the last bit. Every operation throws PeerLost (rendezvous.h)
-// when another process is gone or does not answer in time; the group is of no use after that.
+// All processes of a group call the same operations in the same order. In a group of one every
+// operation returns its input unchanged. Every operation throws PeerLost (rendezvous.h) if another
+// process has ended or does not answer in time; the group cannot be used after that.
 //
-// One thread.
+// Thread-safety: belongs to one thread.
 #pragma once
 
 #include <torch/types.h>
@@ -22,9 +22,9 @@ class ProcessGroup {
  public:
   // This process alone.
   ProcessGroup();
-  // Waits until all are there. `rendezvous`, null for this process alone, outlives the group.
-  // Throws PeerLost, and InvalidInput (field "device", DISTRIBUTED_UNSUPPORTED) where tensors are
-  // to be on a GPU and the build has no NCCL. From then on this process ignores SIGPIPE.
+  // Waits for all processes. `rendezvous` must outlive the group; null: this process alone. Throws
+  // PeerLost, and InvalidInput (field "device", DISTRIBUTED_UNSUPPORTED) for a GPU in a build without
+  // NCCL. With several processes, the process ignores SIGPIPE from then on.
   ProcessGroup(const Rendezvous* rendezvous, const torch::Device& device);
   ~ProcessGroup();
   ProcessGroup(const ProcessGroup&) = delete;
@@ -33,24 +33,24 @@ class ProcessGroup {
   int rank() const;
   int size() const;
 
-  // The mean over all processes, on each of them the same bits. Of floating point, without gradient
-  // where there are others.
+  // The mean over all processes, equal to the bit on each. tensor: floating point. With several
+  // processes the result has no gradient.
   torch::Tensor Mean(const torch::Tensor& tensor) const;
 
-  // Replaces each tensor by its mean over all processes. As Mean, for many and large ones: they
-  // travel together.
+  // Replaces each tensor by its mean over all processes. For many tensors: it joins them to few
+  // messages.
   void Average(const std::vector<torch::Tensor>& tensors) const;
 
-  // Replaces each tensor by rank 0's, which has it in the same shape and type.
-  void TakeFromFirst(const std::vector<torch::Tensor>& tensors) const;
+  // Replaces each tensor by that of rank 0, which has the same shape and type.
+  void Broadcast(const std::vector<torch::Tensor>& tensors) const;
 
-  // Whether `text` is rank 0's.
-  bool AgreesWithFirst(const std::string& text) const;
+  // Whether `text` equals that of rank 0.
+  bool EqualsFirst(const std::string& text) const;
 
-  // Whether any process says so.
+  // Whether `mine` is true in any process.
   bool Any(bool mine) const;
 
-  // Returns when all have called it.
+  // Returns when all processes have called it.
   void Wait() const;
 
  private:

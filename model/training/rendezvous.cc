@@ -16,17 +16,17 @@
 namespace proad::model {
 namespace {
 
-constexpr char kHome[] = "127.0.0.1";
+constexpr char kLoopback[] = "127.0.0.1";
 constexpr char kEnd[] = "end";
-constexpr std::chrono::milliseconds kLook{100};  // between two looks at whether the end has come
+constexpr std::chrono::milliseconds kPoll{100};  // of AwaitEnd
 
-// c10d's own socket would listen at every address of the machine.
-int ListenAtHome(int port) {
+// A listening socket at loopback alone; c10d's own socket listens at every address.
+int ListenAtLoopback(int port) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
-  inet_pton(AF_INET, kHome, &address.sin_addr);
+  inet_pton(AF_INET, kLoopback, &address.sin_addr);
   const int yes = 1;
   if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
       bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
@@ -44,20 +44,20 @@ int PortOf(int fd) {
   return ntohs(address.sin_port);
 }
 
-std::unique_ptr<Rendezvous::Store> Meet(Membership membership) {
+std::unique_ptr<Rendezvous::Store> Connect(Membership membership) {
 #if !PROAD_WITH_GLOO
   throw InvalidInput("world_size", "DISTRIBUTED_UNSUPPORTED",
-                     "this build trains in one process; for more it must be built with Gloo's "
-                     "headers (Debian's libgloo-dev)");
+                     "this build trains in one process only; build with Gloo's headers (Debian's "
+                     "libgloo-dev) for more");
 #endif
   c10d::TCPStoreOptions options;
   options.isServer = membership.rank == 0;
   options.waitWorkers = false;
   options.timeout =
       std::chrono::milliseconds(static_cast<int64_t>(membership.patience_seconds * 1000));
-  if (options.isServer && membership.address == kHome) {
-    options.masterListenFd = ListenAtHome(membership.port);
-    options.useLibUV = false;  // which would not take a socket
+  if (options.isServer && membership.address == kLoopback) {
+    options.masterListenFd = ListenAtLoopback(membership.port);
+    options.useLibUV = false;  // libuv does not accept an existing socket
     membership.port = PortOf(*options.masterListenFd);
   }
   options.port = static_cast<uint16_t>(membership.port);
@@ -67,14 +67,14 @@ std::unique_ptr<Rendezvous::Store> Meet(Membership membership) {
     store->membership = std::move(membership);
     return store;
   } catch (const c10::Error& error) {
-    throw PeerLost("the processes of this training cannot meet at " + membership.address + ":" +
+    throw PeerLost("the processes of this training cannot connect at " + membership.address + ":" +
                    std::to_string(membership.port) + ": " + error.what_without_backtrace());
   }
 }
 
 }  // namespace
 
-Rendezvous::Rendezvous(const Membership& membership) : store_(Meet(membership)) {}
+Rendezvous::Rendezvous(const Membership& membership) : store_(Connect(membership)) {}
 Rendezvous::~Rendezvous() = default;
 
 const Membership& Rendezvous::membership() const { return store_->membership; }
@@ -83,9 +83,9 @@ void Rendezvous::AnnounceEnd() { store_->store->set(kEnd, std::vector<uint8_t>{1
 
 void Rendezvous::AwaitEnd() {
   try {
-    while (!store_->store->check({kEnd})) std::this_thread::sleep_for(kLook);
+    while (!store_->store->check({kEnd})) std::this_thread::sleep_for(kPoll);
   } catch (const c10::Error& error) {
-    throw PeerLost(std::string("rank 0 of this training is gone: ") +
+    throw PeerLost(std::string("rank 0 of this training has ended: ") +
                    error.what_without_backtrace());
   }
 }

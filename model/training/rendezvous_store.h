@@ -1,4 +1,4 @@
-// What a Rendezvous is made of, for process_group.cc.
+// The LibTorch part of a Rendezvous, for rendezvous.cc and process_group.cc. Thread-safety: as Rendezvous.
 #pragma once
 
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>

@@ -1,6 +1,6 @@
-// How long something takes.
+// Measures elapsed time with the steady clock.
 //
-// No LibTorch. One thread.
+// No LibTorch. Thread-safety: belongs to one thread.
 #pragma once
 
 #include <chrono>

@@ -9,15 +9,11 @@
 #include <utility>
 
 #include "model/files/error.h"
-#include "model/files/sha256.h"
-#include "model/files/tensor_file.h"
 #include "model/network/checkpoint.h"
-#include "model/network/device.h"
 #include "model/network/frozen_pro_ad.h"
 #include "model/network/import_version.h"
 #include "model/network/pro_ad.h"
 #include "model/network/probe.h"
-#include "model/network/weight_import.h"
 #include "model/spec/calibration.h"
 #include "model/spec/preset.h"
 #include "model/spec/shuffle.h"
@@ -28,6 +24,7 @@
 #include "model/training/initial_weights.h"
 #include "model/training/process_group.h"
 #include "model/training/stopwatch.h"
+#include "model/training/train_subject.h"
 #include "model/training/trainer.h"
 #include "model/training/training_state.h"
 
@@ -36,11 +33,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A rate over the last seconds.
+// A rate over the last kMemory seconds.
 class Speed {
  public:
   void Add(double amount, double seconds) {
-    constexpr double kMemory = 5;  // seconds
+    constexpr double kMemory = 5;
     const double keep = std::max(0.0, 1 - seconds / kMemory);
     amount_ = amount_ * keep + amount;
     seconds_ = seconds_ * keep + seconds;
@@ -52,53 +49,8 @@ class Speed {
   double seconds_ = 0;
 };
 
-// The network that a run trains, with its frozen encoder.
-struct Subject {
-  ProAd model{nullptr};
-  Preprocessing preprocessing;
-  EncoderIdentity encoder;
-  std::string init_from;  // "name@version"
-};
-
-void CopyWeights(const ProAd& from, ProAd& to) {
-  const torch::NoGradGuard no_grad;
-  const auto source = from->TrainableParameters();
-  for (auto& parameter : to->TrainableParameters())
-    parameter.value().copy_(source[parameter.key()]);
-}
-
-// The weights to start from, of a version of the same network and encoder.
-void StartFrom(const fs::path& version, Subject& subject) {
-  const Checkpoint start = LoadCheckpoint(version);
-  if (!(start.manifest.config == subject.model->config()) ||
-      start.manifest.encoder.sha256 != subject.encoder.sha256) {
-    throw InvalidInput("init_from", "INIT_FROM_MISMATCH",
-                       "init_from " + start.manifest.name + "@" + start.manifest.version +
-                           " has another network or another encoder than the job; the same preset, "
-                           "overrides and encoder are needed");
-  }
-  CopyWeights(start.model, subject.model);
-  subject.init_from = start.manifest.name + "@" + start.manifest.version;
-}
-
-Subject MakeSubject(const TrainSpec& spec) {
-  Subject subject;
-  Network network = NetworkOf(spec.preset, spec.recipe);
-  const ImportedEncoder encoder =
-      ImportEncoder(ReadTensorFile(spec.encoder_file), network.config.encoder);
-  network.config.encoder = encoder.config;
-  subject.preprocessing = network.preprocessing;
-  subject.encoder = {spec.encoder_file.filename(), Sha256File(spec.encoder_file),
-                     NameOf(encoder.dialect)};
-  at::manual_seed(DeriveSeed(spec.recipe.seed, kInitialWeightsStream));
-  subject.model = ProAd(network.config);
-  LoadEncoder(*subject.model->encoder, encoder);
-  if (!spec.init_from.empty()) StartFrom(spec.init_from, subject);
-  return subject;
-}
-
-// What maps of good parts look like gives the colours their range: cold is half of all pixels, hot
-// twice what is the hottest place of a good part in the median.
+// The colour range of the maps: from the median pixel of a good map to twice the median of the good
+// maps' maxima.
 MapRange RangeOf(std::vector<MapFigures> good, const std::string& preset) {
   if (good.empty()) return PresetMapRange(preset);
   const auto median = [&good](double MapFigures::*member) {
@@ -122,15 +74,6 @@ std::map<std::string, double> MetricTable(const std::optional<Evaluation>& evalu
   return table;
 }
 
-// The one that this process is to compute on: of several on one machine each has its own GPU.
-torch::Device DeviceOf(const TrainSpec& spec, const Rendezvous* processes) {
-  if (processes == nullptr || !spec.device.starts_with("cuda")) {
-    return torch::Device(ResolveDevice(spec.device));
-  }
-  const int number = processes->membership().local_rank;
-  return torch::Device(ResolveDevice("cuda:" + std::to_string(number)));
-}
-
 class Run {
  public:
   Run(const TrainSpec& spec, const TrainContext& context, TrainObserver& observer)
@@ -143,12 +86,12 @@ class Run {
   TrainOutcome operator()() {
     Enter(TrainPhase::kPreparing);
     data_ = OpenTrainData(spec_, context_.limits);
-    subject_ = MakeSubject(spec_);
+    subject_ = NewTrainSubject(spec_);
     subject_.model->to(device_);
     progress_.device = subject_.model->prototypes.device().str();
 
     Enter(TrainPhase::kEncoding);
-    EncodePictures();
+    EncodeImages();
     Enter(TrainPhase::kTraining);
     TrainModel();
     if (processes_.rank() != 0) return std::move(outcome_);
@@ -175,23 +118,23 @@ class Run {
   void Report() {
     if (progress_.phase == TrainPhase::kEvaluating) {
       progress_.eta_seconds =
-          static_cast<double>(progress_.total - progress_.done) * seconds_a_picture_;
+          static_cast<double>(progress_.total - progress_.done) * seconds_per_image_;
     }
     observer_.OnProgress(progress_);
   }
 
-  // Runs `each` over pictures; those that cannot be read are left out where that is allowed.
+  // Calls `each` for each image. Unreadable images are left out if the specification allows it.
   template <typename Each>
-  void ForEachPicture(const std::vector<Sample>& samples, const Each& each) {
+  void ForEachImage(const std::vector<Sample>& samples, const Each& each) {
     for (const Sample& sample : samples) {
-      if (!TryPicture(sample, each)) data_.skipped.push_back(sample.name);
+      if (!TryImage(sample, each)) data_.skipped.push_back(sample.name);
       ++progress_.done;
       ReportOrStop();
     }
   }
 
   template <typename Each>
-  bool TryPicture(const Sample& sample, const Each& each) {
+  bool TryImage(const Sample& sample, const Each& each) {
     try {
       each(sample);
       return true;
@@ -201,7 +144,7 @@ class Run {
     }
   }
 
-  void EncodePictures() {
+  void EncodeImages() {
     features_ = std::make_unique<FeatureCache>(
         subject_.model, subject_.preprocessing, subject_.encoder.sha256,
         FeatureCache::Options{.keep = true,
@@ -211,18 +154,18 @@ class Run {
     const Stopwatch watch;
     if (processes_.size() > 1) EncodeShare();
     progress_.total = static_cast<int64_t>(data_.train.size());
-    ForEachPicture(data_.train, [this](const Sample& sample) { features_->Add(sample); });
-    seconds_a_picture_ =
+    ForEachImage(data_.train, [this](const Sample& sample) { features_->Add(sample); });
+    seconds_per_image_ =
         watch.Seconds() / static_cast<double>(std::max<size_t>(1, data_.train.size()));
     progress_.train_images = features_->size();
   }
 
-  // Every process encodes its part onto the disk that they share, and then finds all.
+  // Each process writes the features of its share to the common disk, where all then find them.
   void EncodeShare() {
     const auto size = static_cast<size_t>(processes_.size());
     progress_.total = static_cast<int64_t>(data_.train.size());
     for (auto i = static_cast<size_t>(processes_.rank()); i < data_.train.size(); i += size) {
-      TryPicture(data_.train[i], [this](const Sample& sample) { features_->Store(sample); });
+      TryImage(data_.train[i], [this](const Sample& sample) { features_->Store(sample); });
       progress_.done = std::min(progress_.done + processes_.size(), progress_.total);
       ReportOrStop();
     }
@@ -230,7 +173,7 @@ class Run {
     progress_.done = 0;
   }
 
-  // Brings the trainer, and with it those of all processes, to the last checkpoint.
+  // Restores the trainers of all processes from the last checkpoint.
   TrainingPosition Begin(Trainer& trainer) {
     TrainingPosition position{0, 0, data_.fingerprint};
     if (processes_.rank() == 0) {
@@ -238,17 +181,17 @@ class Run {
       if (position.data_fingerprint != data_.fingerprint) {
         throw DatasetChanged(
             "dataset",
-            "the dataset's pictures are not those that the job started with; bring "
-            "them back, or start a new job");
+            "the dataset's images are not those that the job started with; restore "
+            "them, or start a new job");
       }
     }
-    if (!processes_.AgreesWithFirst(data_.fingerprint + " " + std::to_string(features_->size()))) {
+    if (!processes_.EqualsFirst(data_.fingerprint + " " + std::to_string(features_->size()))) {
       throw InvalidInput("dataset", "DATASET_DIFFERS",
                          "process " + std::to_string(processes_.rank()) +
-                             " of this training finds other pictures than process 0; all must see "
+                             " of this training finds other images than process 0; all must have "
                              "the same dataset");
     }
-    trainer.Unite();
+    trainer.CopyFromFirst();
     position.step = trainer.step();
     return position;
   }
@@ -306,21 +249,21 @@ class Run {
       const auto left =
           static_cast<double>((progress_.steps - progress_.step) * spec_.recipe.batch_size);
       progress_.eta_seconds = left / progress_.images_per_second +
-                              static_cast<double>(PicturesToMeasure()) * seconds_a_picture_;
+                              static_cast<double>(ImagesToMeasure()) * seconds_per_image_;
     }
     Report();
   }
 
-  int64_t PicturesToMeasure() const {
-    auto pictures = static_cast<int64_t>(data_.held_out.size());
-    if (!CanEvaluate(data_.dataset)) return pictures;
-    return pictures + std::count_if(data_.dataset.samples.begin(), data_.dataset.samples.end(),
-                                    [](const Sample& s) { return s.split == Split::kTest; });
+  int64_t ImagesToMeasure() const {
+    auto images = static_cast<int64_t>(data_.held_out.size());
+    if (!CanEvaluate(data_.dataset)) return images;
+    return images + std::count_if(data_.dataset.samples.begin(), data_.dataset.samples.end(),
+                                  [](const Sample& s) { return s.split == Split::kTest; });
   }
 
   void MeasureModel() {
     const FrozenProAd frozen(subject_.model, subject_.preprocessing);
-    progress_.total = PicturesToMeasure();
+    progress_.total = ImagesToMeasure();
     ReportOrStop();
     Calibrate(frozen);
     if (CanEvaluate(data_.dataset)) {
@@ -333,7 +276,7 @@ class Run {
 
   void Calibrate(const FrozenProAd& frozen) {
     std::map<std::string, std::vector<double>> scores;
-    ForEachPicture(data_.held_out, [&](const Sample& sample) {
+    ForEachImage(data_.held_out, [&](const Sample& sample) {
       const MapFigures figures =
           ScoreSamples(frozen, subject_.preprocessing, {sample}, context_.limits)[0];
       scores[sample.category].push_back(figures.score);
@@ -357,7 +300,7 @@ class Run {
         skipped);
   }
 
-  // Asks the gate, with the active version measured on the same pictures.
+  // Judges the gate, with the active version evaluated on the same images.
   void Compare() {
     if (!spec_.gate) return;
     const Evaluation none;
@@ -381,14 +324,14 @@ class Run {
     const fs::path versions = context_.store / spec_.model_name;
     std::error_code error;
     fs::create_directories(versions, error);
-    if (error) throw FileError(versions, "make the model's directory", error.value());
+    if (error) throw FileError(versions, "create the model's directory", error.value());
     RemoveStale(versions);
     Manifest manifest = FindPublished(versions).value_or(Manifest{});
     while (manifest.version.empty()) {
       try {
         Manifest next = NewManifest();
         next.version = NextVersion(versions);
-        manifest = SaveCheckpoint(subject_.model, next, ProbePicture(), versions / next.version);
+        manifest = SaveCheckpoint(subject_.model, next, ProbeImage(), versions / next.version);
       } catch (const VersionExists&) {
         // Another job of this model took the number first: try the next one.
       }
@@ -398,14 +341,14 @@ class Run {
     fs::remove_all(context_.directory / "features", error);
   }
 
-  // What a run before this one has published, when it was killed right after.
+  // The version that an earlier run of this job published before it was killed.
   std::optional<Manifest> FindPublished(const fs::path& versions) const {
     for (const std::string& version : ListNames(versions)) {
       try {
         Manifest manifest = ReadManifest(versions / version);
         if (manifest.parent_job == context_.job_id) return manifest;
       } catch (const std::runtime_error&) {
-        // Some other version, which is damaged: not this run's to complain about.
+        // A damaged version of another job.
       }
     }
     return std::nullopt;
@@ -436,9 +379,9 @@ class Run {
   const ProcessGroup processes_;
   TrainProgress progress_;
   TrainData data_;
-  Subject subject_;
+  TrainSubject subject_;
   std::unique_ptr<FeatureCache> features_;
-  double seconds_a_picture_ = 0;  // to encode
+  double seconds_per_image_ = 0;  // of encoding
   std::vector<MapFigures> good_maps_;
   TrainOutcome outcome_;
 };

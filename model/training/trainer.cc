@@ -46,9 +46,9 @@ Trainer::Trainer(const ProAd& model, const Recipe& recipe, FeatureCache& feature
   at::globalContext().setAllowTF32CuBLAS(recipe.precision == Precision::kTf32);
   if (recipe.batch_size % processes.size() != 0) {
     throw InvalidInput("world_size", "BATCH_NOT_DIVISIBLE",
-                       "the batch of " + std::to_string(recipe.batch_size) +
-                           " cannot be split between " + std::to_string(processes.size()) +
-                           " processes");
+                       "a batch of " + std::to_string(recipe.batch_size) +
+                           " images cannot be divided equally among " +
+                           std::to_string(processes.size()) + " processes");
   }
   model_->set_dropout(recipe.dropout, {.number = processes.rank(), .of = processes.size()});
 }
@@ -65,13 +65,13 @@ Trainer::StepFigures Trainer::Step() {
   return figures;
 }
 
-void Trainer::Unite() {
+void Trainer::CopyFromFirst() {
   if (processes_.size() == 1) return;
   std::vector<torch::Tensor> tensors;
   for (const auto& parameter : model_->TrainableParameters()) tensors.push_back(parameter.value());
   const auto state = optimizer_.State();
   for (const auto& [name, tensor] : state) tensors.push_back(tensor);
-  processes_.TakeFromFirst(tensors);
+  processes_.Broadcast(tensors);
   optimizer_.Load(state);
   order_epoch_ = -1;
 }

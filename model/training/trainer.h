@@ -1,8 +1,8 @@
-// Makes the loss smaller, one batch at a time (sections 3.5 and 4.1).
+// Trains a network, one batch per step (paper, sections 3.5 and 4.1).
 //
-// Every random choice is a function of the recipe's seed and of the step: a training that is killed
-// and goes on from a saved state ends in the same weights, bit for bit on a CPU with as many
-// threads. One thread.
+// Every random choice is a function of the recipe's seed and of the step. A training that continues
+// from a saved state therefore ends with the same weights, equal to the bit on a CPU with the same
+// number of threads. Thread-safety: belongs to one thread.
 #pragma once
 
 #include <cstdint>
@@ -22,29 +22,29 @@ namespace proad::model {
 
 class Trainer : public Resumable {
  public:
-  // Changes the trainable parameters of `model`, and shares `features` and `processes`, which
-  // outlive it; all pictures in it are trained on. Of several processes, which must have the same
-  // model, recipe and features, each trains on its share of every batch, and all make the same
-  // steps. Throws InvalidInput where the recipe does not suit the pictures or the number of
-  // processes, or (field "overrides.precision", PRECISION_UNSUPPORTED) the device.
+  // Trains the trainable parameters of `model` on all images in `features`. `features` and
+  // `processes` must outlive the trainer. Several processes must have the same model, recipe and
+  // features; each computes its share of every batch, and all make the same steps. Throws
+  // InvalidInput if the recipe does not fit the number of images or processes, or (field
+  // "overrides.precision", PRECISION_UNSUPPORTED) the device.
   Trainer(const ProAd& model, const Recipe& recipe, FeatureCache& features,
           const ProcessGroup& processes = Alone());
 
   const Length& length() const { return length_; }
-  int64_t step() const { return optimizer_.steps(); }  // done
+  int64_t step() const { return optimizer_.steps(); }  // number of steps done
 
   struct StepFigures {
     double loss = 0;  // before the step
     double learning_rate = 0;
   };
 
-  // Trains on the next batch. Throws NonFiniteLoss; the weights are then those of the step before.
-  // Of several processes, all must call it; throws as ProcessGroup.
+  // Trains on the next batch. All processes must call it. Throws NonFiniteLoss, and as ProcessGroup;
+  // then the weights are those of the previous step.
   StepFigures Step();
 
-  // Takes weights and state from rank 0, so that all begin alike whatever they were built on. To be
-  // called by all processes after rank 0 has its own, and before the first step.
-  void Unite();
+  // Copies weights and optimizer state from rank 0 to all processes. All processes call it before the
+  // first step, after rank 0 has restored its state.
+  void CopyFromFirst();
 
   void Save(const std::filesystem::path& file) const override;
   void Load(const std::filesystem::path& file) override;
@@ -61,8 +61,8 @@ class Trainer : public Resumable {
   const Length length_;
   const Schedule schedule_;
   StableAdamW optimizer_;
-  int64_t order_epoch_ = -1;    // whose order `order_` is
-  std::vector<int64_t> order_;  // pictures of that epoch
+  int64_t order_epoch_ = -1;    // the epoch of order_
+  std::vector<int64_t> order_;  // numbers of the images of that epoch
 };
 
 }  // namespace proad::model

@@ -16,12 +16,12 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr char kStatePrefix[] = "state-";
-// What the names of tensors in such a file begin with.
+// Prefixes of the tensor names in a state file.
 constexpr std::string_view kWeights = "model.";
 constexpr std::string_view kOptimizer = "optimizer.";
 constexpr std::string_view kOthers = "other.";
 
-// Files of checkpoints that hold no more, and what a crash left of one that was being written.
+// Removes older state files and partly written ones.
 void RemoveOthers(const fs::path& directory, const std::string& kept) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(directory, error)) {
@@ -36,7 +36,7 @@ TensorView ViewOf(const torch::Tensor& tensor) {
           {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()}};
 }
 
-// Undefined where the file has the tensor in another type.
+// Undefined if the file has the tensor in another type.
 torch::Tensor CopyOf(const TensorView& view) {
   torch::Tensor tensor = at::empty(view.shape, view.dtype == DType::kI64 ? at::kLong : at::kFloat);
   if (view.data.size() != tensor.nbytes()) return {};
@@ -44,7 +44,7 @@ torch::Tensor CopyOf(const TensorView& view) {
   return tensor;
 }
 
-// The tensors whose names begin with `prefix`, by what follows it.
+// The tensors whose names begin with `prefix`, by the rest of their names.
 NamedTensors CopyAll(const TensorFile& file, std::string_view prefix) {
   NamedTensors tensors;
   for (const auto& [name, view] : file.tensors) {
@@ -66,7 +66,7 @@ void SaveTraining(const fs::path& directory, const Resumable& run,
                   const TrainingPosition& position) {
   std::error_code error;
   fs::create_directories(directory, error);
-  if (error) throw FileError(directory, "make the directory of checkpoints", error.value());
+  if (error) throw FileError(directory, "create the directory of checkpoints", error.value());
   const std::string name = kStatePrefix + std::to_string(position.step) + ".safetensors";
   run.Save(directory / name);
   SetLastCheckpoint(directory, {position, directory / name});
@@ -98,7 +98,7 @@ NamedTensors ReadState(const fs::path& file,
     const auto found = weights.find(parameter.key());
     if (found == weights.end() || !found->second.defined() ||
         found->second.sizes() != parameter.value().sizes()) {
-      throw CorruptFile(file, "holds no tensor model." + parameter.key() + " of this network");
+      throw CorruptFile(file, "has no tensor model." + parameter.key() + " of this network");
     }
   }
   NamedTensors state = CopyAll(stored, kOptimizer);

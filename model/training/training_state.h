@@ -1,9 +1,9 @@
-// The last checkpoint of a run, so that it can go on after any end.
+// The last checkpoint of a training run, from which a later run continues.
 //
-// Kept as checkmark.h says. The file comes first and the pointer is replaced in one step, so there
-// is always a whole checkpoint, or none yet.
+// last_checkpoint.h has the format. The state file is written before the pointer is replaced
+// atomically, so the pointer always names a complete checkpoint.
 //
-// One thread, one process at a time.
+// Thread-safety: one thread and one process at a time per directory.
 #pragma once
 
 #include <c10/util/Exception.h>  // ordered_dict.h needs it and does not include it
@@ -20,39 +20,39 @@
 
 namespace proad::model {
 
-// What a run is in the middle of.
+// A computation whose state can be saved and restored.
 class Resumable {
  public:
   virtual ~Resumable() = default;
 
-  // Writes everything that the steps to come depend on, whole and flushed. Throws FileError.
+  // Writes all state that later steps depend on, completely and synced. Throws FileError.
   virtual void Save(const std::filesystem::path& file) const = 0;
 
-  // Goes on from there. Throws FileError, or CorruptFile for a file that Save did not write for
-  // the same run; nothing is changed then.
+  // Restores the state. Throws FileError, or CorruptFile for a file that Save did not write for the
+  // same run; then nothing has changed.
   virtual void Load(const std::filesystem::path& file) = 0;
 };
 
-// Brings `run` to the last checkpoint; absent when there is none. Throws FileError, and CorruptFile
-// naming the file that is damaged.
+// Restores `run` from the last checkpoint; nullopt if there is none. Throws FileError, and
+// CorruptFile that names the damaged file.
 std::optional<TrainingPosition> RestoreTraining(const std::filesystem::path& directory,
                                                 Resumable& run);
 
-// Makes `run`'s state the last checkpoint and removes the one before. Throws FileError, for example
-// when the disk is full; the one before then holds.
+// Saves the state of `run` as the last checkpoint and removes the previous one. Throws FileError, for
+// example if the disk is full; then the previous checkpoint is still the last.
 void SaveTraining(const std::filesystem::path& directory, const Resumable& run,
                   const TrainingPosition& position);
 
 using NamedTensors = std::map<std::string, torch::Tensor>;
 
-// Writes `parameters`, what `optimizer` knows of them, and `others`, float32 or int64, whole and
-// flushed. Throws FileError.
+// Writes `parameters`, the state of `optimizer`, and `others` (float32 or int64), completely and
+// synced. Throws FileError.
 void WriteState(const std::filesystem::path& file,
                 const torch::OrderedDict<std::string, torch::Tensor>& parameters,
                 const StableAdamW& optimizer, const NamedTensors& others = {});
 
-// Copies such a file into `parameters` and `optimizer`, and returns the others, on the CPU. Throws
-// FileError, or CorruptFile where the file is for other parameters; nothing is changed then.
+// Copies such a file into `parameters` and `optimizer`, and returns the others on the CPU. Throws
+// FileError, or CorruptFile if the file has other parameters; then nothing has changed.
 NamedTensors ReadState(const std::filesystem::path& file,
                        torch::OrderedDict<std::string, torch::Tensor> parameters,
                        StableAdamW& optimizer);

@@ -67,7 +67,7 @@ class CheckpointTest : public ::testing::Test {
   // A published version to look at or to spoil.
   fs::path Saved() {
     const fs::path directory = store_ / "small" / "1";
-    SaveCheckpoint(NewModel(), SmallManifest(), ProbePicture(), directory);
+    SaveCheckpoint(NewModel(), SmallManifest(), ProbeImage(), directory);
     return directory;
   }
 
@@ -109,7 +109,7 @@ TEST_F(CheckpointTest, ComesBackBitForBit) {
   manifest.metrics["image_auroc"] = 0.1 + 0.2;
   manifest.categories["pcb"] = {.threshold = 0.3, .false_reject_budget = 0.01, .images = 7};
   const fs::path directory = store_ / "small" / "1";
-  const Manifest written = SaveCheckpoint(model, manifest, ProbePicture(), directory);
+  const Manifest written = SaveCheckpoint(model, manifest, ProbeImage(), directory);
   Checkpoint loaded = LoadCheckpoint(directory);
 
   EXPECT_EQ(loaded.manifest, written);
@@ -148,7 +148,7 @@ TEST_F(CheckpointTest, KeepsTheEncodersPrecision) {
   for (const auto& [type, stored] : types) {
     const fs::path directory = store_ / "small" / std::to_string(++version);
     const ProAd model = NewModel(type);
-    SaveCheckpoint(model, SmallManifest(), ProbePicture(), directory);
+    SaveCheckpoint(model, SmallManifest(), ProbeImage(), directory);
     for (const auto& [name, view] : ReadSafetensors(directory / kEncoderFile).tensors) {
       EXPECT_EQ(NameOf(view.dtype), NameOf(stored)) << name;
     }
@@ -163,9 +163,9 @@ TEST_F(CheckpointTest, KeepsTheEncodersPrecision) {
 TEST_F(CheckpointTest, SameWeightsGiveTheSameBytes) {
   const ProAd model = NewModel();
   const Manifest first =
-      SaveCheckpoint(model, SmallManifest(), ProbePicture(), store_ / "small" / "1");
+      SaveCheckpoint(model, SmallManifest(), ProbeImage(), store_ / "small" / "1");
   const Manifest second =
-      SaveCheckpoint(model, SmallManifest(), ProbePicture(), store_ / "small" / "2");
+      SaveCheckpoint(model, SmallManifest(), ProbeImage(), store_ / "small" / "2");
   EXPECT_EQ(first.files, second.files);
   EXPECT_EQ(first.hash, second.hash);
 }
@@ -174,7 +174,7 @@ TEST_F(CheckpointTest, NeverReplacesAVersion) {
   const fs::path directory = Saved();
   const std::string before = ReadFile(directory / kModelFile);
   try {
-    SaveCheckpoint(NewModel(), SmallManifest(), ProbePicture(), directory);
+    SaveCheckpoint(NewModel(), SmallManifest(), ProbeImage(), directory);
     FAIL() << "a published version was replaced";
   } catch (const InvalidInput& error) {
     EXPECT_EQ(error.reason(), "ALREADY_EXISTS");
@@ -192,7 +192,7 @@ TEST_F(CheckpointTest, LeavesNothingWhereTheProbeCannotBeScored) {
     broken->prototypes.fill_(std::numeric_limits<float>::quiet_NaN());
   }
   try {
-    SaveCheckpoint(broken, SmallManifest(), ProbePicture(), store_ / "small" / "1");
+    SaveCheckpoint(broken, SmallManifest(), ProbeImage(), store_ / "small" / "1");
     FAIL() << "a network that scores NaN was published";
   } catch (const InvalidInput& error) {
     EXPECT_EQ(error.reason(), "PROBE_NOT_FINITE");

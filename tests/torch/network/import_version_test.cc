@@ -102,7 +102,7 @@ TEST_F(ImportVersionTest, MakesAVersionOfTheShippedWeights) {
   }
   ASSERT_TRUE(manifest.probe.has_value());
   EXPECT_NEAR(ProbeScore(FrozenProAd(loaded.model, manifest.preprocessing), manifest.preprocessing,
-                         ProbePicture()),
+                         ProbeImage()),
               manifest.probe->score, 1e-5);
 }
 

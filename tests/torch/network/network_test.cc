@@ -153,7 +153,7 @@ TEST(ProAdTest, ShapeErrorsNameWhatWasExpected) {
   EXPECT_THAT(ErrorOf([&] {
                 GroupMeans({torch::zeros({1}), torch::zeros({1}), torch::zeros({1})}, 2);
               }),
-              HasSubstr("3 layers cannot be cut into 2 equal groups"));
+              HasSubstr("3 layers cannot be divided into 2 equal groups"));
 }
 
 TEST(ProAdTest, NormalizesBytesChannelByChannel) {

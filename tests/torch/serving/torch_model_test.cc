@@ -66,7 +66,7 @@ class TorchModelTest : public ::testing::Test {
   static std::vector<model::PreparedImage> Pictures(const ServableModel& loaded) {
     const model::Preprocessing& preprocessing = loaded.manifest().preprocessing;
     model::PreparedImage probe =
-        model::Prepare(model::DecodeImage(model::ProbePicture()), preprocessing);
+        model::Prepare(model::DecodeImage(model::ProbeImage()), preprocessing);
     model::PreparedImage mirrored = probe, grey = probe;
     std::reverse(mirrored.pixels.begin(), mirrored.pixels.end());
     std::fill(grey.pixels.begin(), grey.pixels.end(), uint8_t{90});

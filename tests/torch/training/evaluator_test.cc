@@ -361,7 +361,7 @@ TEST_F(EvaluatorTest, AVersionIsReadFromItsDirectory) {
   model->eval();
   const std::filesystem::path version = folder_ / "store/small/1";
   std::filesystem::create_directories(folder_ / "store");
-  SaveCheckpoint(model, SmallManifest(), ProbePicture(), version);
+  SaveCheckpoint(model, SmallManifest(), ProbeImage(), version);
   const FrozenProAd frozen(model, SmallPreprocessing());
   EXPECT_EQ(EvaluateVersion(version, "cpu", Open(), {}),
             Evaluate(frozen, SmallPreprocessing(), Open(), {}));

@@ -163,9 +163,9 @@ TEST_F(LossTest, ShapeErrorsNameWhatWasExpected) {
   };
   const torch::Tensor features = Features(1);
   EXPECT_THAT(error_of({{}, {}}), HasSubstr("0 encoder groups and 0 decoder groups"));
-  EXPECT_THAT(
-      error_of({{features, features}, {features}}),
-      AllOf(HasSubstr("2 encoder groups and 1 decoder groups"), HasSubstr("as many of each")));
+  EXPECT_THAT(error_of({{features, features}, {features}}),
+              AllOf(HasSubstr("2 encoder groups and 1 decoder groups"),
+                    HasSubstr("the same number of both")));
   EXPECT_THAT(error_of({{features, features}, {features, features.narrow(3, 0, 4)}}),
               AllOf(HasSubstr("group 1 must be [B, h, w, C]"), HasSubstr("[2, 3, 4, 4]")));
   EXPECT_THAT(error_of({{features}, {features}}, -1.0),

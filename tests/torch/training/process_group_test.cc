@@ -49,9 +49,9 @@ TEST(ProcessGroup, OneAloneGivesBackWhatItIsGiven) {
   EXPECT_TRUE(alone.Mean(tensor).is_same(tensor));
   const torch::Tensor before = tensor.clone();
   alone.Average({tensor});
-  alone.TakeFromFirst({tensor});
+  alone.Broadcast({tensor});
   EXPECT_TRUE(at::equal(tensor, before));
-  EXPECT_TRUE(alone.AgreesWithFirst("anything"));
+  EXPECT_TRUE(alone.EqualsFirst("anything"));
   EXPECT_FALSE(alone.Any(false));
   EXPECT_TRUE(alone.Any(true));
   EXPECT_EQ(alone.size(), 1);
@@ -77,7 +77,7 @@ TEST(ProcessGroup, TakesWhatTheFirstHas) {
   Together([](ProcessGroup& group, Rendezvous&) {
     torch::Tensor weights = at::full({2, 2}, group.rank() + 5.0).set_requires_grad(true);
     const torch::Tensor steps = at::full({1}, group.rank() + 7, at::kLong);
-    group.TakeFromFirst({weights, steps});
+    group.Broadcast({weights, steps});
     EXPECT_TRUE(at::equal(weights, at::full({2, 2}, 5.0)));
     EXPECT_EQ(steps.item<int64_t>(), 7);
     EXPECT_TRUE(weights.requires_grad());
@@ -86,8 +86,8 @@ TEST(ProcessGroup, TakesWhatTheFirstHas) {
 
 TEST(ProcessGroup, AgreesOnTextsAndStops) {
   Together([](ProcessGroup& group, Rendezvous&) {
-    EXPECT_TRUE(group.AgreesWithFirst("same"));
-    EXPECT_EQ(group.AgreesWithFirst(group.rank() == 2 ? "other" : "same"), group.rank() != 2);
+    EXPECT_TRUE(group.EqualsFirst("same"));
+    EXPECT_EQ(group.EqualsFirst(group.rank() == 2 ? "other" : "same"), group.rank() != 2);
     EXPECT_TRUE(group.Any(group.rank() == 1));
     EXPECT_FALSE(group.Any(false));
   });
