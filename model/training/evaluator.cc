@@ -94,16 +94,15 @@ ScoredImage Score(const FrozenProAd& model, const Sample& sample, PreparedImage&
   const Scored scored = model.Detect(pixels);
   const at::Tensor map = scored.maps[0].to(at::kCPU, at::kFloat).contiguous();
   const float* const values = map.const_data_ptr<float>();
-  ScoredImage picture{.score = scored.scores[0].to(at::kFloat).item<float>(),
-                      .map = {values, values + map.numel()}};
+  ScoredImage result{.score = scored.scores[0].to(at::kFloat).item<float>(),
+                     .map = {values, values + map.numel()}};
   const auto is_finite = [](float value) { return std::isfinite(value); };
-  if (!is_finite(picture.score) ||
-      !std::all_of(picture.map.begin(), picture.map.end(), is_finite)) {
+  if (!is_finite(result.score) || !std::all_of(result.map.begin(), result.map.end(), is_finite)) {
     throw NonFiniteScore("scores",
-                         "picture " + sample.name + " is scored " + std::to_string(picture.score) +
-                             ", or its map has such a value; a sound network gives finite ones");
+                         "the score " + std::to_string(result.score) + " of image " + sample.name +
+                             " or a value of its map is not finite; finite values are expected");
   }
-  return picture;
+  return result;
 }
 
 // The metrics of one category.
@@ -111,10 +110,10 @@ class CategoryFigures {
  public:
   explicit CategoryFigures(bool pixels) : count_pixels_(pixels) {}
 
-  void Add(const Sample& sample, const ScoredImage& picture, std::span<const uint8_t> mask) {
-    (sample.good ? good_ : defective_).push_back(picture.score);
+  void Add(const Sample& sample, const ScoredImage& result, std::span<const uint8_t> mask) {
+    (sample.good ? good_ : defective_).push_back(result.score);
     if (!count_pixels_ || (!sample.good && mask.empty())) return;
-    pixels_.Add(picture.map, mask, kMapSide, kMapSide);
+    pixels_.Add(result.map, mask, kMapSide, kMapSide);
     ++pixel_images_;
   }
 
