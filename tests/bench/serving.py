@@ -67,7 +67,7 @@ def bench(address: str, *arguments: Any) -> Report:
 
 
 def detect(address: str) -> list[Report]:
-    """Every picture of the sample, one after the other, as `proad detect` does it: calls that may be repeated are."""
+    """Inspects every image of the sample, one after the other, with `proad detect`, which retries calls."""
     return [row for row in rows(address, "detect", SAMPLE, "--concurrency", 1) if "file" in row]
 
 
@@ -281,7 +281,7 @@ class Bench:
             after = detect(server.address)
         lost = sum("verdict" not in row for row in calm + beside + after)
         self.say("hostile", f"{attack.dropped} connections dropped, {attack.nonsense} of nonsense, {len(attack.silent)} "
-                 f"silent, {attack.sent >> 20} MiB of messages without end: pictures that another client, which "
+                 f"silent, {attack.sent >> 20} MiB of messages that never end: images that another client, which "
                  "repeats calls, has no answer to", lost, f"{lost} of {len(beside)}", "none", lost == 0)
         growth = peak.mib - before
         self.say("hostile", f"resident memory more than before, server.max_memory {limit} MiB", growth,
@@ -328,7 +328,7 @@ class Swapper(threading.Thread):
 
 
 class Scores:
-    """Asks for one picture again and again, and keeps which scores each version gave it."""
+    """Inspects one image repeatedly and records the scores of each version."""
 
     def __init__(self, address: str) -> None:
         self.by_version: dict[str, set[float]] = {}
