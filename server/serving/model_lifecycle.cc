@@ -203,7 +203,7 @@ absl::Status ModelLifecycle::SetThresholds(const std::string& name, const std::s
   if (!present.ok()) return present.status();
   Recalibrations merged = recalibrations;
   if (*present != nullptr) merged.insert((*present)->begin(), (*present)->end());
-  const absl::Status written =
+  absl::Status written =
       WriteRecalibrations(RecalibrationFile(*directory), listed->manifest->hash, merged);
   if (!written.ok()) return written;
   scanner_.ScanThresholds();

@@ -259,7 +259,7 @@ absl::StatusOr<VersionPointer> ModelStore::ReadPointer(const std::string& name) 
 
 absl::StatusOr<VersionPointer> ModelStore::CheckedPointer(
     const std::string& name, const std::vector<std::string>& versions) const {
-  const absl::StatusOr<VersionPointer> pointer = ReadPointer(name);
+  absl::StatusOr<VersionPointer> pointer = ReadPointer(name);
   if (!pointer.ok()) return pointer;
   const std::string& version = pointer->active.version;
   if (version.empty()) {

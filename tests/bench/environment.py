@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import pathlib
+import subprocess
 import sys
+from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PROAD_BINARY_DIR", ROOT / "build" / "release"))
@@ -17,7 +19,7 @@ FACTORY4 = ROOT.parent / "shared" / "datasets" / "factory4"
 DATASET = FACTORY4 if FACTORY4.is_dir() else SAMPLE
 ENCODER = ROOT / "model" / "weights" / "encoder-pyramid.safetensors"
 
-FOLDERS = {"proad": "client", "proad-server": "server", "proad-trainer": "server"}  # others: tests/bench
+FOLDERS = {"proad": "client", "proad-server": "server", "proad-trainer": "server", "resize_tool": "tests/unit"}  # others: tests/bench
 
 _VENV = pathlib.Path(os.environ.get("PROAD_DEPS", ROOT / ".deps")) / "venv"
 if pathlib.Path(sys.prefix).resolve() != _VENV.resolve():
@@ -35,3 +37,11 @@ def program(name: str, build: pathlib.Path = BUILD) -> pathlib.Path:
     if not path.exists():
         sys.exit(f"{path} is missing; run: cmake --preset {build.name} && cmake --build {build} --target {name}")
     return path
+
+
+def run_program(command: list[Any], **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """Runs a program of the project, which prints its own errors. Exits when it fails."""
+    done = subprocess.run([str(word) for word in command], check=False, **options)
+    if done.returncode != 0:
+        sys.exit(f"{command[0]} {command[1]} exited with {done.returncode}")
+    return done

@@ -1,11 +1,10 @@
-// Ranks the pixels of many maps, category by category as model/training/evaluator.h does, and tells time and
-// the highest memory beyond what the process had at its start.
+// Ranks the pixels of many maps, category by category as model/training/evaluator.h, and prints the
+// time and the peak memory above that at the start of the process.
 //
-//   evaluation_bench [MAPS [CATEGORIES [MEBIBYTES]]]     115000 maps in 30 categories without words
+//   evaluation_bench [MAPS [CATEGORIES [MEBIBYTES]]]     default: 115000 maps in 30 categories
 //
-// The categories differ in size as a real dataset's do: the largest has twice the mean. Two of five
-// maps have a mask. Exits 1 when more than MEBIBYTES were needed, or a figure is not what such maps
-// must give.
+// The largest category has twice the mean size, as in real datasets. Two of five maps have a mask.
+// Exits 1 if it needed more than MEBIBYTES or a metric differs from the expected value.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -26,12 +25,12 @@ namespace {
 constexpr int kSide = 256;
 constexpr size_t kPixels = size_t{kSide} * kSide;
 
-// Scores that hardly ever repeat, as a network's: between 0 and 1, a defect's higher by a half.
+// Scores with few repeated values, as a network's: between 0 and 1, those of defects 0.5 higher.
 class MapMaker {
  public:
   struct Map {
     std::span<const float> scores;
-    std::span<const uint8_t> mask;  // empty for a good picture
+    std::span<const uint8_t> mask;  // empty for a good image
   };
 
   MapMaker() : scores_(kPixels), mask_(kPixels) {}
@@ -53,7 +52,7 @@ class MapMaker {
     return static_cast<float>(state_ >> 40) * 0x1p-24f;
   }
 
-  // 4 to 43 pixels a side: about a hundredth of the picture, as in Real-IAD.
+  // 4 to 43 pixels a side: about a hundredth of the image, as in Real-IAD.
   void AddRegion() {
     const auto side = [this] { return 4 + static_cast<int>(Uniform() * 40); };
     const int width = side();

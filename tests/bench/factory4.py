@@ -18,12 +18,11 @@ import argparse
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 from typing import Any
 
-from environment import BUILD, DATASET, ENCODER, ROOT, program  # first: it selects the Python
+from environment import BUILD, DATASET, ENCODER, ROOT, program, run_program  # first: it selects the Python
 
 import torch  # noqa: E402
 
@@ -89,8 +88,8 @@ def train(options: argparse.Namespace, folder: pathlib.Path, seed: int) -> Figur
         (job / "spec.json").write_text(json.dumps(specification(options, seed), indent=2) + "\n", encoding="utf-8")
         (folder / "store").mkdir(exist_ok=True)
         print(f"training with seed {seed}", file=sys.stderr)
-        subprocess.run([program("proad-trainer", options.build), "train", "--job", job, "--store", folder / "store"],
-                       check=True, env={**os.environ, "OMP_NUM_THREADS": str(options.threads)})
+        run_program([program("proad-trainer", options.build), "train", "--job", job, "--store", folder / "store"],
+                    env={**os.environ, "OMP_NUM_THREADS": str(options.threads)})
     result = json.loads((job / "result.json").read_text(encoding="utf-8"))
     return {(metric["name"], metric["category"]): metric["value"] for metric in result["evaluation"]["metrics"]}
 

@@ -1,6 +1,5 @@
-// Runs the frozen network on one batch, again and again, as peers.py asks: for every line of
-// standard input, one forward, answered by one line, "MILLISECONDS CPU_MILLISECONDS SCORE...". The
-// end of input ends it.
+// Times the frozen network on one batch, for peers.py. Each line of standard input runs it once and
+// prints one line, "MILLISECONDS CPU_MILLISECONDS SCORE...". Ends at the end of the input.
 //
 //   forward_bench PRESET ENCODER.safetensors WEIGHTS.safetensors PIXELS.safetensors THREADS
 

@@ -1,9 +1,9 @@
-// Two servers of this build, to see what the road of an image costs when the model costs nothing:
-// the whole server over a model that answers at once, and a bare gRPC service that does.
+// Two servers that show the cost of an image without a model: the complete server with a model that
+// answers at once, and a bare gRPC service that answers at once.
 //
-//   overhead_server      prints "server=HOST:PORT echo=HOST:PORT"; the end of input ends it
+//   overhead_server      prints "server=HOST:PORT echo=HOST:PORT"; ends at the end of its input
 //
-// Answers of both are as small as answers get: a score and a verdict.
+// Both answer with a score and a verdict alone.
 
 #include <grpcpp/grpcpp.h>
 #include <proad/v1/detection.grpc.pb.h>

@@ -1,4 +1,4 @@
-// What a picture costs on its way through the server, apart from the network. One thread.
+// The cost of an image in the server without the network: decoding, preprocessing, heatmap. One thread.
 //
 //   build/release/tests/bench/picture_bench
 #include <benchmark/benchmark.h>
@@ -20,7 +20,7 @@ const Preprocessing kWhole;
 const Preprocessing kPaper{.resize_height = 448, .resize_width = 448};
 constexpr MapRange kRange;
 
-// A picture with texture, as a camera sees it: noise alone would be all that a codec does.
+// An image with texture, like a photograph. Codecs would spend most of their time on pure noise.
 Image Scene(int width, int height) {
   Image image = test::Pattern(width, height);
   const Image noise = test::Noise(width, height);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the decoder with Pillow on all image files below some folders.
 
-    tests/bench/picture_suites.py FOLDER... [--tool build/release/tests/unit/resize_tool]
+    tests/bench/picture_suites.py FOLDER... [--build build/release]
 
 For every PNG, JPEG, BMP, TIFF and WebP file: an image that the decoder accepts must equal Pillow's within 2 levels, and
 a file that Pillow refuses as damaged must be refused. Prints the exceptions and the counts; exit status 1 if there are
@@ -20,10 +20,11 @@ import subprocess
 import sys
 import warnings
 
-import numpy as np
-from PIL import Image
+from environment import BUILD, program  # first: it selects the Python
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+import numpy as np  # noqa: E402
+from PIL import Image  # noqa: E402
+
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".dib", ".tif", ".tiff", ".webp"}
 MAX_BYTES = 32 << 20
 MAX_PIXELS = 64_000_000
@@ -70,12 +71,10 @@ def pillow(data: bytes) -> np.ndarray | str:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compares the decoder with Pillow on folders of images")
     parser.add_argument("folders", type=pathlib.Path, nargs="+", metavar="FOLDER")
-    parser.add_argument("--tool", type=pathlib.Path, default=ROOT / "build/release/tests/unit/resize_tool")
+    parser.add_argument("--build", type=pathlib.Path, default=BUILD)
     options = parser.parse_args()
-    if not options.tool.exists():
-        parser.error(f"{options.tool} is missing; build it with: ninja -C build/release resize_tool")
     warnings.simplefilter("ignore")
-    decoder = Decoder(options.tool)
+    decoder = Decoder(program("resize_tool", options.build))
     files = [file for folder in options.folders for file in sorted(folder.rglob("*"))
              if file.suffix.lower() in ENDINGS and file.is_file() and 0 < file.stat().st_size <= MAX_BYTES]
     accepted = exceptions = 0

@@ -18,19 +18,19 @@ import subprocess
 import sys
 import tempfile
 
-from environment import BUILD, ENCODER, SAMPLE, program
+from environment import BUILD, ENCODER, SAMPLE, program, run_program
 
 
 def train(options: argparse.Namespace, folder: pathlib.Path, processes: int) -> float:
     """Images per second, of the steps between the first and the last report."""
     trainer = program("proad-trainer", options.build)
     job = folder / "job"
-    subprocess.run(
+    run_program(
         [trainer, "plan", "--job", job, "--name", "bench", "--dataset", options.dataset.resolve(), "--encoder-file",
          ENCODER, "--world-size", str(processes), "--set",
-         f"steps={options.steps}", *options.set], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run([trainer, "train", "--job", job, "--store", folder / "store", "--checkpoint-seconds", "3600"],
-                   check=True, env={**os.environ, "OMP_NUM_THREADS": str(options.threads)})
+         f"steps={options.steps}", *options.set], stdout=subprocess.DEVNULL)
+    run_program([trainer, "train", "--job", job, "--store", folder / "store", "--checkpoint-seconds", "3600"],
+                env={**os.environ, "OMP_NUM_THREADS": str(options.threads)})
     batch = json.loads((job / "spec.json").read_text())["train"]["recipe"]["batch_size"]
     records = [json.loads(line) for line in (job / "progress.jsonl").read_text().splitlines()]
     steps = [record for record in records if record["phase"] == "training" and record["step"] > 0]

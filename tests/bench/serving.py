@@ -41,6 +41,7 @@ from environment import BUILD, ROOT, program  # first: it selects the Python
 
 os.environ.setdefault("PROAD_SOURCE_DIR", str(ROOT))
 os.environ.setdefault("PROAD_BINARY_DIR", str(BUILD))
+from memory import Peak, resident  # noqa: E402
 from real_server import MODEL, PROAD, SAMPLE, SOURCE, RealServer, run  # noqa: E402
 from stubs import detection_pb2, detection_pb2_grpc, model_pb2, model_pb2_grpc  # noqa: E402
 
@@ -50,6 +51,8 @@ import safetensors.numpy  # noqa: E402
 from attack import Attack  # noqa: E402
 
 Report = dict[str, Any]
+
+MIB = 1 << 20
 
 CONFIG = "log:\n  level: warning\nshutdown:\n  lame_duck: 0s\ntraining:\n  enabled: false\n"
 
@@ -67,18 +70,12 @@ def bench(address: str, *arguments: Any) -> Report:
 
 
 def detect(address: str) -> list[Report]:
-    """Every picture of the sample, one after the other, as `proad detect` does it: calls that may be repeated are."""
+    """Inspects every image of the sample, one after the other, with `proad detect`, which retries calls."""
     return [row for row in rows(address, "detect", SAMPLE, "--concurrency", 1) if "file" in row]
 
 
 def median_milliseconds(answers: list[Report]) -> float:
     return statistics.median(answer["milliseconds"] for answer in answers)
-
-
-def resident(pid: int) -> float:
-    """MiB."""
-    text = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    return int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) / 1024
 
 
 def metric(server: RealServer, name: str) -> float:
@@ -88,28 +85,6 @@ def metric(server: RealServer, name: str) -> float:
         connection.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
         text = b"".join(iter(lambda: connection.recv(1 << 16), b"")).decode()
     return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
-
-
-class Peak:
-    """The highest resident memory of a process while it is watched."""
-
-    def __init__(self, pid: int) -> None:
-        self.mib = resident(pid)
-        self._pid = pid
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-
-    def __enter__(self) -> Peak:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.05):
-            self.mib = max(self.mib, resident(self._pid))
 
 
 class Bench:
@@ -194,7 +169,7 @@ class Bench:
                         beyond.append(bench(server.address, SAMPLE, "--rate",
                                             factor * saturated[-1]["images_per_second"], "--duration",
                                             f"{1.5 * self.options.seconds}s", "--warmup", "2s", "--deadline", "1s"))
-                self.say_overload(factor, saturated, beyond, peak.mib / calm.mib - 1)
+                self.say_overload(factor, saturated, beyond, peak.bytes / calm.bytes - 1)
 
     def say_overload(self, factor: int, saturated: list[Report], beyond: list[Report], growth: float) -> None:
         answered, at_best = (sum(report["images_per_second"] for report in reports) for reports in (beyond, saturated))
@@ -260,7 +235,7 @@ class Bench:
             for _ in range(self.options.cycles):
                 models.LoadModel(model_pb2.LoadModelRequest(model=f"{MODEL}@2"), timeout=60)
                 models.UnloadModel(model_pb2.UnloadModelRequest(model=f"{MODEL}@2"), timeout=60)
-                sizes.append(resident(server.process.pid))
+                sizes.append(resident(server.process.pid) / MIB)
         half = len(sizes) // 2
         growth = sizes[-1] - sizes[half]
         self.say("memory", f"resident after {half} and {len(sizes)} loads", growth,
@@ -270,7 +245,7 @@ class Bench:
         limit = 512
         with RealServer(CONFIG + f"server:\n  max_memory: {limit}MiB\n") as server:
             calm = detect(server.address) + detect(server.address)
-            before = resident(server.process.pid)
+            before = resident(server.process.pid) / MIB
             attack = Attack(int(server.address.rsplit(":", 1)[1]))
             beside = []
             with Peak(server.process.pid) as peak:
@@ -281,9 +256,9 @@ class Bench:
             after = detect(server.address)
         lost = sum("verdict" not in row for row in calm + beside + after)
         self.say("hostile", f"{attack.dropped} connections dropped, {attack.nonsense} of nonsense, {len(attack.silent)} "
-                 f"silent, {attack.sent >> 20} MiB of messages without end: pictures that another client, which "
+                 f"silent, {attack.sent >> 20} MiB of messages that never end: images that another client, which "
                  "repeats calls, has no answer to", lost, f"{lost} of {len(beside)}", "none", lost == 0)
-        growth = peak.mib - before
+        growth = peak.bytes / MIB - before
         self.say("hostile", f"resident memory more than before, server.max_memory {limit} MiB", growth,
                  f"{growth:+.0f} MiB", f"at most {2 * limit}", growth <= 2 * limit)
         for name, answers in (("during", beside), ("after", after)):
@@ -328,7 +303,7 @@ class Swapper(threading.Thread):
 
 
 class Scores:
-    """Asks for one picture again and again, and keeps which scores each version gave it."""
+    """Inspects one image repeatedly and records the scores of each version."""
 
     def __init__(self, address: str) -> None:
         self.by_version: dict[str, set[float]] = {}

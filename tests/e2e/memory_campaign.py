@@ -31,6 +31,7 @@ from collections.abc import Callable
 os.environ.setdefault("PROAD_SOURCE_DIR", str(pathlib.Path(__file__).resolve().parents[2]))
 os.environ.setdefault("PROAD_BINARY_DIR", os.environ["PROAD_SOURCE_DIR"] + "/build/release")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from memory import Peak, resident  # noqa: E402
 from real_server import SERVER, RealServer, run  # noqa: E402
 from stubs import detection_pb2, detection_pb2_grpc  # noqa: E402
 
@@ -72,34 +73,6 @@ def small_image() -> bytes:
     file = io.BytesIO()
     PIL.Image.new("RGB", (64, 64), (90, 90, 90)).save(file, "PNG")
     return file.getvalue()
-
-
-def resident(pid: int) -> int:
-    """Bytes."""
-    text = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-    return int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) * 1024
-
-
-class Peak:
-    """The highest resident memory of a process while it is watched."""
-
-    def __init__(self, pid: int) -> None:
-        self.bytes = resident(pid)
-        self._pid = pid
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-
-    def __enter__(self) -> Peak:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.01):
-            self.bytes = max(self.bytes, resident(self._pid))
 
 
 class Campaign:

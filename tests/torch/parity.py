@@ -82,7 +82,7 @@ class Network(Tool):
                                       "weights": weights}))
 
 
-def test_picture(batch: int, height: int, width: int, seed: int) -> torch.Tensor:
+def random_images(batch: int, height: int, width: int, seed: int) -> torch.Tensor:
     """uint8 [B, H, W, 3] with smooth shapes and fine grain."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(batch, 3, 9, 9, generator=generator)
@@ -91,7 +91,7 @@ def test_picture(batch: int, height: int, width: int, seed: int) -> torch.Tensor
     return ((smooth + grain).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-def picture(path: pathlib.Path, height: int, width: int) -> torch.Tensor:
+def image_pixels(path: pathlib.Path, height: int, width: int) -> torch.Tensor:
     """A file's pixels at the network's size: uint8 [1, H, W, 3]."""
     image = Image.open(path).convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
     return torch.from_numpy(numpy.array(image))[None]

@@ -1,10 +1,9 @@
-// What the tools beside this file share: they take one job a line from their standard input, and
-// answer each with one line, "ok" and a result, or "error" and what is wrong. A job is words of the
-// form name=value.
+// The protocol of the tools in this folder: each line of standard input is a job of words
+// name=value; the answer is one line, "ok" and a result, or "error" and a message.
 //
-// Options of ModelConfig, for every tool: preset decoder_layers groups input_height input_width
+// Every tool takes the options of ModelConfig: preset decoder_layers groups input_height input_width
 // position_resize=official|lineage, and adaptive_noisy_bottleneck, dynamic_decoder,
-// prototype_constraint = 0|1. For one thread.
+// prototype_constraint = 0|1. Thread-safety: belongs to one thread.
 #pragma once
 
 #include <torch/types.h>

@@ -50,7 +50,7 @@ TEST_P(AnomalyMapOnDevice, OneProductEqualsTheSteps) {
   }
 }
 
-TEST_P(AnomalyMapOnDevice, AFlatMapLosesAtTheBorderWhatTheGaussianReachesOutside) {
+TEST_P(AnomalyMapOnDevice, FlatMapDecreasesAtTheBorder) {
   const ModelConfig config = ConfigOf(392, 392);
   const torch::Tensor map =
       AnomalyMap(config, device()).Smooth(torch::ones({1, 28, 28}, device()))[0].cpu();
@@ -59,7 +59,7 @@ TEST_P(AnomalyMapOnDevice, AFlatMapLosesAtTheBorderWhatTheGaussianReachesOutside
   EXPECT_NEAR(map[0][0].item<double>(), 0.368, 1e-3);
 }
 
-TEST_P(AnomalyMapOnDevice, RowsAndColumnsKeepTheirPlaces) {
+TEST_P(AnomalyMapOnDevice, KeepsRowsAndColumns) {
   const ModelConfig config = ConfigOf(56, 140);
   torch::Tensor distances = torch::zeros({1, 4, 10});
   distances[0][3][2] = 1.0;  // bottom, left
@@ -78,14 +78,14 @@ TEST_P(AnomalyMapOnDevice, DistancesAreMeansOverGroups) {
   EXPECT_NEAR(PatchDistances({{x, x}, {y, -x}}).item<double>(), 1.5, 1e-6);
 }
 
-TEST_P(AnomalyMapOnDevice, ZeroVectorsAreAsFarAsOrthogonalOnes) {
+TEST_P(AnomalyMapOnDevice, ZeroVectorsHaveDistanceOne) {
   const torch::Tensor zero = torch::zeros({1, 2, 3, 8}, device());
   const torch::Tensor one = torch::ones({1, 2, 3, 8}, device());
   EXPECT_LE(MaxDifference(PatchDistances({{zero, one}, {one, zero}}), torch::ones({1, 2, 3})),
             1e-6);
 }
 
-TEST_P(AnomalyMapOnDevice, TheScoreIsTheMeanOfTheTopPercent) {
+TEST_P(AnomalyMapOnDevice, ScoreIsTheMeanOfTheTopPercent) {
   EXPECT_EQ(kScorePixels, 655);
   at::manual_seed(2);
   torch::Tensor maps = torch::rand({2, 256, 256});
@@ -98,7 +98,7 @@ TEST_P(AnomalyMapOnDevice, TheScoreIsTheMeanOfTheTopPercent) {
   EXPECT_NEAR(scores[1].item<double>(), 0.25, 1e-6);
 }
 
-TEST(AnomalyMapTest, ShapeErrorsNameWhatWasExpected) {
+TEST(AnomalyMapTest, ShapeErrorsNameTheExpectedShape) {
   const auto error = [](const auto& call) {
     try {
       call();

@@ -59,7 +59,7 @@ torch::Tensor Pixels(const fs::path& path, const Preprocessing& preprocessing) {
       .clone();
 }
 
-TEST(ShippedWeights, GiveTheScoresOfTheReference) {
+TEST(ShippedWeights, GiveTheReferenceScores) {
   const auto scores = ReferenceScores();
   ASSERT_EQ(scores.size(), 16U);
   at::set_num_threads(1);  // other tests run beside this one

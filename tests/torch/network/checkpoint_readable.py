@@ -53,7 +53,7 @@ def main() -> None:
         config = reference.PRESETS["proad-tiny"]
         weights = {name: tensor.float() for file in ("encoder", "model")
                    for name, tensor in load_file(version / f"{file}.safetensors").items()}
-        pixels = parity.picture(version / manifest["probe"]["file"], config.height, config.width_px)
+        pixels = parity.image_pixels(version / manifest["probe"]["file"], config.height, config.width_px)
         score = reference.forward(weights, config, reference.normalise(pixels)).score.item()
         comparison.add("manifest", "probe score", abs(manifest["probe"]["score"] / score - 1), 1e-4)
     comparison.finish()

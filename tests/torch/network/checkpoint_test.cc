@@ -103,7 +103,7 @@ class CheckpointTest : public ::testing::Test {
   fs::path store_;
 };
 
-TEST_F(CheckpointTest, ComesBackBitForBit) {
+TEST_F(CheckpointTest, LoadsTheSavedBits) {
   const ProAd model = NewModel();
   Manifest manifest = SmallManifest();
   manifest.metrics["image_auroc"] = 0.1 + 0.2;
@@ -141,7 +141,7 @@ TEST_F(CheckpointTest, RecordsTheScoreOfItsProbe) {
   EXPECT_GT(loaded.manifest.probe->score, 0);
 }
 
-TEST_F(CheckpointTest, KeepsTheEncodersPrecision) {
+TEST_F(CheckpointTest, KeepsThePrecisionOfTheEncoder) {
   const std::vector<std::pair<at::ScalarType, DType>> types = {
       {at::kHalf, DType::kF16}, {at::kBFloat16, DType::kBF16}, {at::kFloat, DType::kF32}};
   int version = 0;
@@ -182,9 +182,9 @@ TEST_F(CheckpointTest, NeverReplacesAVersion) {
   EXPECT_EQ(ReadFile(directory / kModelFile), before);
 }
 
-TEST_F(CheckpointTest, LeavesNothingWhereTheProbeCannotBeScored) {
-  const std::vector<uint8_t> no_picture = {'n', 'o'};
-  EXPECT_THROW(SaveCheckpoint(NewModel(), SmallManifest(), no_picture, store_ / "small" / "1"),
+TEST_F(CheckpointTest, WritesNothingIfTheProbeCannotBeScored) {
+  const std::vector<uint8_t> not_an_image = {'n', 'o'};
+  EXPECT_THROW(SaveCheckpoint(NewModel(), SmallManifest(), not_an_image, store_ / "small" / "1"),
                InvalidInput);
   ProAd broken = NewModel();
   {
@@ -202,7 +202,7 @@ TEST_F(CheckpointTest, LeavesNothingWhereTheProbeCannotBeScored) {
 
 // ---------------------------------------------------------------- damage on the disk
 
-TEST_F(CheckpointTest, SeesOneFlippedBitInAnyFile) {
+TEST_F(CheckpointTest, DetectsAFlippedBitInAnyFile) {
   const fs::path directory = Saved();
   for (const char* file : {kModelFile, kEncoderFile, kProbeFile}) {
     const std::string good = ReadFile(directory / file);
@@ -215,7 +215,7 @@ TEST_F(CheckpointTest, SeesOneFlippedBitInAnyFile) {
   EXPECT_NO_THROW(LoadCheckpoint(directory));
 }
 
-TEST_F(CheckpointTest, SeesATruncatedFile) {
+TEST_F(CheckpointTest, DetectsATruncatedFile) {
   const fs::path directory = Saved();
   for (const char* file : {kModelFile, kEncoderFile, kProbeFile, kManifestFile}) {
     const std::string good = ReadFile(directory / file);
@@ -225,7 +225,7 @@ TEST_F(CheckpointTest, SeesATruncatedFile) {
   }
 }
 
-TEST_F(CheckpointTest, SeesAMissingFile) {
+TEST_F(CheckpointTest, DetectsAMissingFile) {
   const fs::path directory = Saved();
   for (const char* file : {kModelFile, kEncoderFile, kProbeFile, kManifestFile}) {
     const std::string good = ReadFile(directory / file);
@@ -240,7 +240,7 @@ TEST_F(CheckpointTest, SeesAMissingFile) {
   }
 }
 
-TEST_F(CheckpointTest, SeesFilesThatWereSwapped) {
+TEST_F(CheckpointTest, DetectsSwappedFiles) {
   const fs::path directory = Saved();
   fs::rename(directory / kModelFile, directory / "other");
   fs::rename(directory / kEncoderFile, directory / kModelFile);
@@ -248,7 +248,7 @@ TEST_F(CheckpointTest, SeesFilesThatWereSwapped) {
   ExpectCorrupt(directory, {".safetensors"});
 }
 
-TEST_F(CheckpointTest, SeesAManifestThatListsNoWeights) {
+TEST_F(CheckpointTest, DetectsAManifestWithoutWeights) {
   const fs::path directory = store_ / "empty" / "1";
   WriteVersion(directory, SmallManifest(),
                [](const fs::path& staging) { WriteFile(staging / kEncoderFile, "not looked at"); });
@@ -257,7 +257,7 @@ TEST_F(CheckpointTest, SeesAManifestThatListsNoWeights) {
 
 // ---------------------------------------------------------------- right digests, wrong contents
 
-TEST_F(CheckpointTest, SeesTensorsThatDoNotFit) {
+TEST_F(CheckpointTest, DetectsTensorsThatDoNotFit) {
   struct Case {
     std::function<void(Manifest&, NamedTensors& model, NamedTensors& encoder)> change;
     std::vector<std::string> words;

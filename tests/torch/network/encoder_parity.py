@@ -76,7 +76,7 @@ def compare_taps(bench: Bench, case: str, dialect: str, file: pathlib.Path, imag
 
 
 def images_of(size: tuple[int, int], batch: int) -> torch.Tensor:
-    return reference.normalise(parity.test_picture(batch, *size, seed=size[1]))
+    return reference.normalise(parity.random_images(batch, *size, seed=size[1]))
 
 
 def hugging_face(bench: Bench, width: int, heads: int, image_size: int, files: tuple[str, ...],

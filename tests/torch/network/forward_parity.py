@@ -49,7 +49,7 @@ def check(comparison: parity.Comparison, network: parity.Network, directory: pat
     trainable = reference.random_trainable(config, generator)
     save_file(encoder, directory / "encoder.safetensors")
     save_file(trainable, directory / "weights.safetensors")
-    pixels = parity.test_picture(batch, config.height, config.width_px, seed=batch)
+    pixels = parity.random_images(batch, config.height, config.width_px, seed=batch)
     expected = reference.forward(encoder | trainable, config, reference.normalise(pixels))
     computed, _ = network.run(
         {"pixels": pixels}, directory / "encoder.safetensors", directory / "weights.safetensors", preset=config.preset, decoder_layers=config.decoder_layers,

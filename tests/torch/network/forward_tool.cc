@@ -1,13 +1,13 @@
-// Runs the network on files of pictures and writes everything that it computed, for the scripts
-// beside this file to compare with other implementations. See tool_job.h for how it is driven. The
-// result of a job is the encoder's dialect, or the directory of the version that it made:
+// Runs the network on files of images and writes all its tensors, which the scripts in this folder
+// compare with other implementations. tool_job.h has the protocol. The result of a job is the naming
+// scheme of the encoder's file, or the directory of the new version:
 //
 //   encoder=FILE input=FILE output=FILE preset=NAME [weights=FILE] [option of ModelConfig ...]
 //   store=DIRECTORY encoder=FILE weights=FILE preset=NAME
 //
 // input: safetensors with "pixels" uint8 [B, H, W, 3] or "images", normalised float [B, 3, H, W].
-// output: safetensors with tap.<i>, and with weights encoder_group.<g>, decoder_group.<g> [B, h, w,
-// C], map, score, and for pixels also frozen_map and frozen_score.
+// output: safetensors with tap.<i>; with weights also encoder_group.<g> and decoder_group.<g>
+// [B, h, w, C], map and score; for pixels also frozen_map and frozen_score.
 
 #include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>

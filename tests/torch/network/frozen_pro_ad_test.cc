@@ -52,7 +52,7 @@ void ExpectSame(const ModelConfig& config, torch::Device device) {
 class FrozenOnDevice : public OnEveryDevice {};
 INSTANTIATE_TEST_SUITE_P(, FrozenOnDevice, ::testing::Values("cpu", "cuda"), DeviceName);
 
-TEST_P(FrozenOnDevice, EqualsTheNetworkAsWrittenForEveryGrouping) {
+TEST_P(FrozenOnDevice, EqualsTheNetworkForEveryGrouping) {
   for (const int groups : {1, 2, 8}) {
     SCOPED_TRACE(groups);
     ModelConfig config = SmallConfig();
@@ -61,7 +61,7 @@ TEST_P(FrozenOnDevice, EqualsTheNetworkAsWrittenForEveryGrouping) {
   }
 }
 
-TEST_P(FrozenOnDevice, EqualsItForEveryAblation) {
+TEST_P(FrozenOnDevice, EqualsTheNetworkForEveryAblation) {
   for (int switches = 0; switches < 8; ++switches) {
     SCOPED_TRACE(switches);
     ModelConfig config = SmallConfig();
@@ -72,7 +72,7 @@ TEST_P(FrozenOnDevice, EqualsItForEveryAblation) {
   }
 }
 
-TEST_P(FrozenOnDevice, EqualsItForOtherShapes) {
+TEST_P(FrozenOnDevice, EqualsTheNetworkForOtherShapes) {
   ModelConfig few_layers = SmallConfig();
   few_layers.decoder_layers = 2;
   few_layers.encoder.taps = {0, 8};
@@ -91,19 +91,19 @@ TEST_P(FrozenOnDevice, EqualsItForOtherShapes) {
   ExpectSame(stored_grid, device());
 }
 
-TEST_P(FrozenOnDevice, EqualsItForThePresetsThatAreShipped) {
+TEST_P(FrozenOnDevice, EqualsTheNetworkForShippedPresets) {
   ExpectSame(PresetConfig("proad-tiny"), device());
   ExpectSame(PresetConfig("proad-pyramid"), device());
 }
 
-TEST_P(FrozenOnDevice, EqualsItForAPyramidThatIsNotSquare) {
+TEST_P(FrozenOnDevice, EqualsTheNetworkForANonSquarePyramid) {
   ModelConfig config = PresetConfig("proad-pyramid");
   config.input_height = 84;
   config.input_width = 126;
   ExpectSame(config, device());
 }
 
-TEST_P(FrozenOnDevice, KeepsWhatItWasMadeFrom) {
+TEST_P(FrozenOnDevice, CopiesTheWeights) {
   ProAd model = RandomModel(SmallConfig(), device());
   const torch::Tensor pixels = RandomPixels(SmallConfig(), 2);
   const FrozenProAd frozen(model, {});
@@ -117,7 +117,7 @@ TEST_P(FrozenOnDevice, KeepsWhatItWasMadeFrom) {
   EXPECT_TRUE(at::equal(before.maps, after.maps));
 }
 
-TEST_P(FrozenOnDevice, AScoreDoesNotDependOnTheBatchAroundIt) {
+TEST_P(FrozenOnDevice, ScoreDoesNotDependOnTheBatch) {
   ProAd model = RandomModel(SmallConfig(), device());
   const FrozenProAd frozen(model, {});
   torch::Tensor pixels = RandomPixels(SmallConfig(), 5);
@@ -134,7 +134,7 @@ TEST_P(FrozenOnDevice, AScoreDoesNotDependOnTheBatchAroundIt) {
   }
 }
 
-TEST(FrozenProAdTest, AScoreDoesNotDependOnTheNumberOfThreads) {
+TEST(FrozenProAdTest, ScoreDoesNotDependOnTheNumberOfThreads) {
   const ModelConfig config = PresetConfig("proad-tiny");
   ProAd model = RandomModel(config);
   const FrozenProAd frozen(model, {});
@@ -150,7 +150,7 @@ TEST(FrozenProAdTest, AScoreDoesNotDependOnTheNumberOfThreads) {
   at::set_num_threads(threads);
 }
 
-TEST(FrozenProAdTest, SeveralThreadsMayUseItAtOnce) {
+TEST(FrozenProAdTest, SeveralThreadsCanUseIt) {
   const ModelConfig config = SmallConfig();
   const FrozenProAd frozen(RandomModel(config), {});
   const torch::Tensor pixels = RandomPixels(config, 4);
@@ -170,7 +170,7 @@ TEST(FrozenProAdTest, SeveralThreadsMayUseItAtOnce) {
   }
 }
 
-TEST_P(FrozenOnDevice, FlatPicturesAndZeroDenominatorsStayFinite) {
+TEST_P(FrozenOnDevice, FlatImagesAndZeroDenominatorsGiveFiniteScores) {
   const ModelConfig config = SmallConfig();
   ProAd model = RandomModel(config, device());
   {
@@ -191,7 +191,7 @@ TEST_P(FrozenOnDevice, FlatPicturesAndZeroDenominatorsStayFinite) {
   }
 }
 
-TEST(FrozenProAdTest, ShapeErrorsNameWhatWasExpected) {
+TEST(FrozenProAdTest, ShapeErrorsNameTheExpectedShape) {
   const FrozenProAd frozen(RandomModel(SmallConfig()), {});
   const auto error = [&](const torch::Tensor& pixels) {
     try {

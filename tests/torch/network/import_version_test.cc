@@ -106,7 +106,7 @@ TEST_F(ImportVersionTest, MakesAVersionOfTheShippedWeights) {
               manifest.probe->score, 1e-5);
 }
 
-TEST_F(ImportVersionTest, NumbersVersionsOnwards) {
+TEST_F(ImportVersionTest, NumbersVersionsConsecutively) {
   ImportOptions options = Shipped();
   EXPECT_EQ(ImportVersion(options).manifest.version, "1");
   options.version = "9";
@@ -124,7 +124,7 @@ TEST_F(ImportVersionTest, NumbersVersionsOnwards) {
   }
 }
 
-TEST_F(ImportVersionTest, TakesWhatTheCallerChooses) {
+TEST_F(ImportVersionTest, UsesTheOptionsOfTheCaller) {
   ImportOptions options = Shipped();
   options.map_range = MapRange{0.0f, 0.5f};
   options.position_resize = PositionResize::kLineage;
@@ -133,13 +133,13 @@ TEST_F(ImportVersionTest, TakesWhatTheCallerChooses) {
   EXPECT_EQ(manifest.config.encoder.position_resize, PositionResize::kLineage);
 }
 
-TEST_F(ImportVersionTest, TakesOverWhatAVersionOfTheSameWeightsKnows) {
+TEST_F(ImportVersionTest, TakesOverTheManifestOfTheSameWeights) {
   Manifest known = ImportVersion(Shipped()).manifest;
   known.map_range = {0.01f, 0.3f};
   known.calibration = Calibration{.threshold = 0.12, .false_reject_budget = 0.05, .images = 30};
   known.categories["brick"] = {.threshold = 0.08, .false_reject_budget = 0.05, .images = 20};
   known.metrics["image_auroc/brick"] = 0.875;
-  known.data_fingerprint = "of the pictures";
+  known.data_fingerprint = "of the images";
   known.parent_job = "a job elsewhere";
   known.training = TrainingRecord{.recipe = FindRecipe("quick"), .steps = 200, .images = 240};
 
@@ -179,7 +179,7 @@ TEST_F(ImportVersionTest, RefusesTheManifestOfOtherWeights) {
   EXPECT_EQ(ImportVersion(options).manifest.files.at(kEncoderFile), known.files.at(kEncoderFile));
 }
 
-TEST_F(ImportVersionTest, WarnsOfAnEncoderThatNobodyKnows) {
+TEST_F(ImportVersionTest, WarnsOfAnUnknownEncoder) {
   const ModelConfig config = PresetConfig("proad-tiny");
   const fs::path file = root_ / "own.safetensors";
   WriteSafetensors(file, ToFile(OfficialTensors(config)).tensors);
@@ -189,7 +189,7 @@ TEST_F(ImportVersionTest, WarnsOfAnEncoderThatNobodyKnows) {
   EXPECT_THAT(imported.warnings, ElementsAre(HasSubstr(imported.manifest.encoder.sha256)));
 }
 
-TEST_F(ImportVersionTest, RefusesWhatCannotBeAVersion) {
+TEST_F(ImportVersionTest, RefusesInvalidVersions) {
   ImportOptions options = Shipped();
   options.name = "../elsewhere";
   ExpectRefused(options, "name", "'../elsewhere'");
@@ -210,7 +210,7 @@ TEST_F(ImportVersionTest, RefusesWhatCannotBeAVersion) {
   ExpectRefused(options, "map_range", "low");
 }
 
-TEST_F(ImportVersionTest, NamesAFileThatCannotBeRead) {
+TEST_F(ImportVersionTest, NamesAnUnreadableFile) {
   ImportOptions options = Shipped();
   options.weights_file = root_ / "absent.safetensors";
   try {

@@ -60,7 +60,7 @@ TEST(ProAdTest, BaseHasTheParametersOfTheCountedTable) {
   EXPECT_EQ(encoder, 10 * 7'089'408 + 768 * (588 + 1) + 768 + 1370 * 768 + 4 * 768);
 }
 
-TEST(ProAdTest, NamesAreThoseOfTheCheckpoint) {
+TEST(ProAdTest, ParameterNamesAreThoseOfTheCheckpoint) {
   ModelConfig config = SmallConfig();
   config.encoder.blocks = 1;
   config.encoder.taps = {0};
@@ -91,7 +91,7 @@ TEST(ProAdTest, NamesAreThoseOfTheCheckpoint) {
                   "blocks.0.mlp.fc2.weight", "blocks.0.mlp.fc2.bias", "blocks.0.ls2.gamma"));
 }
 
-TEST(ProAdTest, StartsFromTheStatedInitialisation) {
+TEST(ProAdTest, InitialisesAsStated) {
   at::manual_seed(1);
   ModelConfig config = SmallConfig();
   config.encoder.width = 192;
@@ -115,7 +115,7 @@ TEST(ProAdTest, StartsFromTheStatedInitialisation) {
   }
 }
 
-TEST(ProAdTest, RefusesAnImpossibleConfiguration) {
+TEST(ProAdTest, RefusesAnInvalidConfiguration) {
   ModelConfig config = SmallConfig();
   config.groups = 3;
   EXPECT_THROW(ProAd{config}, InvalidInput);
@@ -123,7 +123,7 @@ TEST(ProAdTest, RefusesAnImpossibleConfiguration) {
 
 // ---------------------------------------------------------------- shapes
 
-TEST(ProAdTest, ShapeErrorsNameWhatWasExpected) {
+TEST(ProAdTest, ShapeErrorsNameTheExpectedShape) {
   ProAd model = RandomModel(SmallConfig());
   EXPECT_THAT(ErrorOf([&] {
                 model(torch::zeros({1, 3, 56, 56}));
@@ -219,7 +219,7 @@ TEST(PositionsTest, BothVariantsAreTheirCubicKernels) {
             0.01);
 }
 
-TEST(PositionsTest, TheStoredGridIsLeftAlone) {
+TEST(PositionsTest, KeepsAGridOfTheStoredSize) {
   const torch::Tensor stored = torch::randn({1, 1 + 16, 3});
   for (const PositionResize how : {PositionResize::kOfficial, PositionResize::kLineage}) {
     EXPECT_TRUE(at::equal(InterpolatePositions(stored, 4, 4, how), stored));
@@ -228,7 +228,7 @@ TEST(PositionsTest, TheStoredGridIsLeftAlone) {
   }
 }
 
-TEST(PositionsTest, LineageKeepsTheSizeWhereARatioOfSizesWouldLoseOne) {
+TEST(PositionsTest, LineageKeepsTheSizeDespiteRounding) {
   const torch::Tensor stored = torch::randn({1, 1 + 37 * 37, 1});
   for (int n = 1; n <= 60; ++n) {
     EXPECT_EQ(InterpolatePositions(stored, n, 37, PositionResize::kLineage).size(1), 1 + n * 37);

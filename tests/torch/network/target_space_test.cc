@@ -25,7 +25,7 @@ TeacherFeatures Features(double louder = 1) {
 
 torch::Tensor Distances(const torch::Tensor& tokens) { return at::cdist(tokens[0], tokens[0]); }
 
-TEST(TargetSpaceTest, TargetsHaveMeanZeroAndVarianceOneBesideTheAnchor) {
+TEST(TargetSpaceTest, TargetsHaveMeanZeroAndVarianceOne) {
   const TargetSpace space(Features(), 8);
   EXPECT_EQ(space.dimensions(), 8);
   const torch::Tensor targets = space(Features());
@@ -38,7 +38,7 @@ TEST(TargetSpaceTest, TargetsHaveMeanZeroAndVarianceOneBesideTheAnchor) {
   EXPECT_NEAR(space.anchor(), 2 * std::sqrt(7.0), 1e-5);
 }
 
-TEST(TargetSpaceTest, NothingIsLostWhereTheStudentIsWideEnough) {
+TEST(TargetSpaceTest, KeepsAllVarianceIfTheStudentIsWideEnough) {
   EXPECT_NEAR(TargetSpace(Features(), 10).kept(), 1, 1e-6);
   EXPECT_LT(TargetSpace(Features(), 7).kept(), 0.99);
   const torch::Tensor wide = TargetSpace(Features(), 20)(Features());
@@ -46,7 +46,7 @@ TEST(TargetSpaceTest, NothingIsLostWhereTheStudentIsWideEnough) {
   EXPECT_EQ(wide.narrow(2, 13, 6).abs().max().item<double>(), 0) << "but for the anchor";
 }
 
-TEST(TargetSpaceTest, DistancesAreThoseOfTheFeatures) {
+TEST(TargetSpaceTest, KeepsTheDistancesOfTheFeatures) {
   const TeacherFeatures one_kind = {{at::randn({1, 60, 7})}, {1}};
   const torch::Tensor expected = Distances(one_kind.kinds[0]);
   const torch::Tensor found = Distances(TargetSpace(one_kind, 8)(one_kind));
@@ -54,7 +54,7 @@ TEST(TargetSpaceTest, DistancesAreThoseOfTheFeatures) {
   EXPECT_LT(MaxDifference(found, expected * ratio), 1e-2);
 }
 
-TEST(TargetSpaceTest, KindsCountByTheirWeightAlone) {
+TEST(TargetSpaceTest, KindsCountByTheirWeight) {
   const torch::Tensor plain = TargetSpace(Features(), 10)(Features());
   // Directions may differ in sign; distances do not.
   EXPECT_LT(MaxDifference(Distances(plain), Distances(TargetSpace(Features(50), 10)(Features(50)))),
@@ -64,12 +64,12 @@ TEST(TargetSpaceTest, KindsCountByTheirWeightAlone) {
   EXPECT_GT(MaxDifference(Distances(plain), Distances(TargetSpace(weighted, 10)(weighted))), 0.1);
 }
 
-TEST(TargetSpaceTest, IsTheSameAfterAFile) {
+TEST(TargetSpaceTest, EqualsItselfAfterAFile) {
   const TargetSpace space(Features(), 8);
   EXPECT_EQ(MaxDifference(TargetSpace(space.Stored())(Features()), space(Features())), 0);
 }
 
-TEST(TargetSpaceTest, NoOutlierRules) {
+TEST(TargetSpaceTest, LimitsTheLengthOfOutliers) {
   const TargetSpace space(Features(), 8);
   EXPECT_LE(space(Features(1e6)).narrow(2, 0, 7).norm(2, {2}).max().item<double>(),
             4.001 * std::sqrt(7.0));

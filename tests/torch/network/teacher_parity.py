@@ -58,7 +58,7 @@ def squeezenet(weights: parity.Tensors, rgb: torch.Tensor) -> dict[int, torch.Te
 
 
 def pooled(features: torch.Tensor, stride: int, side: int) -> torch.Tensor:
-    """Means over patches, from a picture in which every half pixel has the features of the nearest position."""
+    """Means over patches of an image in which each half pixel has the features of the nearest position."""
     centres = torch.arange(features.shape[-1]) * stride + stride - 0.5
     half_pixels = torch.arange(2 * side) / 2 + 0.25
     nearest = (half_pixels[:, None] - centres[None]).abs().argmin(1)
@@ -103,7 +103,7 @@ def check_encoder(comparison: parity.Comparison, tool: parity.Tool, directory: p
     encoder = reference.random_encoder(config, torch.Generator().manual_seed(5))
     file = directory / "teacher.safetensors"
     save_file(encoder, file)
-    rgb = parity.test_picture(2, side, side, seed=1)
+    rgb = parity.random_images(2, side, side, seed=1)
     expected = reference.group_means(reference.encode(encoder, config, reference.normalise(rgb)), config)
     images = rgb.permute(0, 3, 1, 2).float() / 255
     computed, _ = tool.run_on({"images": images}, {"job": "teach", "teacher": file, "groups": config.groups,

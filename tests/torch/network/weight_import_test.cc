@@ -45,7 +45,7 @@ void ExpectEqual(const torch::Tensor& actual, const torch::Tensor& expected,
   EXPECT_TRUE(actual.to(at::kFloat).equal(expected)) << name;
 }
 
-TEST(ImportEncoder, TakesOfficialNames) {
+TEST(ImportEncoder, ReadsOfficialNames) {
   const NamedTensors tensors = OfficialTensors();
   ProAd model = SmallModel();
   const ImportedEncoder encoder = ImportEncoder(ToFile(tensors), SmallConfig().encoder);
@@ -73,7 +73,7 @@ TEST(ImportEncoder, JoinsQueryKeyAndValueOfHuggingFace) {
 }
 
 // The names that a Hugging Face model has in memory, and those inside its image classifier.
-TEST(ImportEncoder, TakesOtherNamesOfHuggingFace) {
+TEST(ImportEncoder, ReadsOtherNamesOfHuggingFace) {
   const EncoderConfig config = SmallConfig().encoder;
   const NamedTensors on_disk = EncoderTensors(NamesOf(kHuggingFace), config);
   const std::vector<std::pair<std::string, std::string>> renamed = {
@@ -104,7 +104,7 @@ TEST(ImportEncoder, TakesOtherNamesOfHuggingFace) {
 }
 
 // timm has added the class token's position to the token; the sum must come out the same.
-TEST(ImportEncoder, GivesTimmItsClassSlotBack) {
+TEST(ImportEncoder, AddsTheClassPositionThatTimmLacks) {
   const NamedTensors tensors = EncoderTensors(NamesOf("reg_token"), SmallConfig().encoder);
   const ImportedEncoder encoder = ImportEncoder(ToFile(tensors), SmallConfig().encoder);
   EXPECT_EQ(encoder.dialect, WeightDialect::kTimm);
@@ -116,7 +116,7 @@ TEST(ImportEncoder, GivesTimmItsClassSlotBack) {
   ExpectEqual(encoder.tensors.at("register_tokens"), tensors.at("reg_token"), "register_tokens");
 }
 
-TEST(ImportEncoder, LeavesOutWhatTheNetworkDoesNotRun) {
+TEST(ImportEncoder, IgnoresTensorsThatTheNetworkDoesNotUse) {
   NamedTensors tensors = OfficialTensors();
   tensors["mask_token"] = at::zeros({1, 8});
   tensors["norm.weight"] = at::ones({8});
@@ -144,7 +144,7 @@ TEST(ImportEncoder, ConvertsHalfPrecision) {
   }
 }
 
-TEST(ImportEncoder, TakesThePositionGridFromTheFile) {
+TEST(ImportEncoder, ReadsThePositionGridFromTheFile) {
   ModelConfig config = SmallConfig();
   config.encoder.position_grid = 5;
   const NamedTensors tensors = OfficialTensors(config);
@@ -181,7 +181,7 @@ std::string Message(const std::function<void()>& call) {
   return "";
 }
 
-TEST(ImportEncoder, NamesWhatIsWrong) {
+TEST(ImportEncoder, ErrorsNameTheTensor) {
   const std::vector<Refusal> refusals = {
       {"missing",
        [](NamedTensors& t) { t.erase("blocks.1.ls1.gamma"); },
@@ -253,7 +253,7 @@ TEST(ImportEncoder, RefusesATensorUnderTwoNames) {
               HasSubstr("unknown tensor 'encoder.layer.0.attention.q_proj.bias'"));
 }
 
-TEST(ImportEncoder, ListsOnlySoManyProblems) {
+TEST(ImportEncoder, LimitsTheListOfProblems) {
   NamedTensors tensors = {{"register_tokens", at::zeros({1, 4, 8})}};
   const std::string message =
       Message([&] { ImportEncoder(ToFile(tensors), SmallConfig().encoder); });
@@ -273,7 +273,7 @@ void ExpectUnknownEncoder(const NamedTensors& tensors, const std::string& words)
   }
 }
 
-TEST(ImportEncoder, SaysWhatAFileOfUnknownNamesIs) {
+TEST(ImportEncoder, DescribesAFileWithUnknownNames) {
   NamedTensors without_registers = OfficialTensors();
   without_registers.erase("register_tokens");
   ExpectUnknownEncoder(without_registers, "without registers");
@@ -282,7 +282,7 @@ TEST(ImportEncoder, SaysWhatAFileOfUnknownNamesIs) {
   ExpectUnknownEncoder({}, "register_tokens");
 }
 
-TEST(ImportEncoder, SaysWhichPresetFits) {
+TEST(ImportEncoder, NamesThePresetThatFits) {
   try {
     ImportEncoder(ToFile({{"register_tokens", at::zeros({1, 4, 384})},
                           {"cls_token", at::zeros({1, 1, 384})}}),
@@ -296,7 +296,7 @@ TEST(ImportEncoder, SaysWhichPresetFits) {
   }
 }
 
-TEST(ImportEncoder, TakesAPyramid) {
+TEST(ImportEncoder, ReadsAPyramid) {
   const EncoderConfig config = PresetConfig("proad-pyramid").encoder;
   const NamedTensors tensors = EncoderTensors(NamesOf("squeezenet.conv1.weight"), config);
   const ImportedEncoder imported = ImportEncoder(ToFile(tensors), config);
@@ -319,7 +319,7 @@ TEST(ImportEncoder, TakesAPyramid) {
   EXPECT_THAT(Message([&] { ImportEncoder(ToFile(before), config); }), HasSubstr("'directions'"));
 }
 
-TEST(ImportEncoder, TellsAPyramidFromAVisionTransformer) {
+TEST(ImportEncoder, DistinguishesAPyramidFromAVisionTransformer) {
   const EncoderConfig pyramid = PresetConfig("proad-pyramid").encoder;
   const EncoderConfig tiny = PresetConfig("proad-tiny").encoder;
   const NamedTensors of_pyramid = EncoderTensors(NamesOf("squeezenet.conv1.weight"), pyramid);
@@ -349,7 +349,7 @@ TEST(LoadTrainable, CopiesEveryTensor) {
   EXPECT_TRUE(target->prototypes.requires_grad()) << "loaded weights can be trained on";
 }
 
-TEST(LoadTrainable, NamesWhatIsWrongAndLeavesTheModelAsItWas) {
+TEST(LoadTrainable, ErrorsNameTheTensorAndDoNotChangeTheModel) {
   const std::vector<Refusal> refusals = {
       {"missing",
        [](NamedTensors& t) { t.erase("decoder.1.attn.k.bias"); },
@@ -391,7 +391,7 @@ TEST(LoadTrainable, NamesWhatIsWrongAndLeavesTheModelAsItWas) {
   }
 }
 
-TEST(LoadTrainable, SaysWhichPresetFits) {
+TEST(LoadTrainable, NamesThePresetThatFits) {
   ProAd model = SmallModel();
   try {
     LoadTrainable(model, ToFile({{"prototypes", at::zeros({405, 192})}}));

@@ -63,7 +63,7 @@ class TorchModelTest : public ::testing::Test {
   absl::StatusOr<ModelHandle> Load() { return (*loader_)(directory_); }
 
   // Pictures of the model's input size; the first is the probe's.
-  static std::vector<model::PreparedImage> Pictures(const ServableModel& loaded) {
+  static std::vector<model::PreparedImage> Images(const ServableModel& loaded) {
     const model::Preprocessing& preprocessing = loaded.manifest().preprocessing;
     model::PreparedImage probe =
         model::Prepare(model::DecodeImage(model::ProbeImage()), preprocessing);
@@ -86,8 +86,8 @@ ModelLoader* TorchModelTest::loader_ = nullptr;
 TEST_F(TorchModelTest, ScoresAsItDidWhenItWasPublished) {
   const auto loaded = Load();
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  const auto pictures = Pictures(**loaded);
-  const std::array<const model::PreparedImage*, 1> batch = {&pictures[0]};
+  const auto images = Images(**loaded);
+  const std::array<const model::PreparedImage*, 1> batch = {&images[0]};
   const std::array<bool, 1> want_map = {true};
   const auto inferences = (*loaded)->Infer(batch, want_map, 0);
   ASSERT_TRUE(inferences.ok()) << inferences.status();
@@ -107,9 +107,9 @@ TEST_F(TorchModelTest, ScoresAsItDidWhenItWasPublished) {
 TEST_F(TorchModelTest, ABatchGivesEachImageItsOwnAnswer) {
   const auto loaded = Load();
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  const auto pictures = Pictures(**loaded);
+  const auto images = Images(**loaded);
   std::vector<const model::PreparedImage*> batch;
-  for (const model::PreparedImage& picture : pictures) batch.push_back(&picture);
+  for (const model::PreparedImage& image : images) batch.push_back(&image);
   const std::array<bool, 3> want_map = {false, true, true};
   const auto together = (*loaded)->Infer(batch, want_map, 0);
   ASSERT_TRUE(together.ok()) << together.status();
@@ -125,15 +125,15 @@ TEST_F(TorchModelTest, ABatchGivesEachImageItsOwnAnswer) {
     }
   }
   EXPECT_GT(std::abs(together->at(0).score - together->at(2).score), 1e-3)
-      << "the pictures must differ for this to mean anything";
+      << "the images must differ; otherwise the test shows nothing";
 }
 
 TEST_F(TorchModelTest, ABatchAloneHasAllCoresUnlessTheOptionsSayOtherwise) {
   const auto threads_after_one = [this](const ModelLoader& load) {
     const auto loaded = load(directory_);
     EXPECT_TRUE(loaded.ok()) << loaded.status();
-    const auto pictures = Pictures(**loaded);
-    const std::array<const model::PreparedImage*, 1> batch = {&pictures[0]};
+    const auto images = Images(**loaded);
+    const std::array<const model::PreparedImage*, 1> batch = {&images[0]};
     const std::array<bool, 1> want_map = {false};
     EXPECT_TRUE((*loaded)->Infer(batch, want_map, 0).ok());
     return at::get_num_threads();
@@ -145,8 +145,8 @@ TEST_F(TorchModelTest, ABatchAloneHasAllCoresUnlessTheOptionsSayOtherwise) {
 TEST_F(TorchModelTest, BatchesThatShareTheCoresAnswerAsOneAlone) {
   const auto loaded = MakeTorchModelLoader({}, "cpu", 4)(directory_);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  const auto pictures = Pictures(**loaded);
-  const std::array<const model::PreparedImage*, 1> batch = {&pictures[0]};
+  const auto images = Images(**loaded);
+  const std::array<const model::PreparedImage*, 1> batch = {&images[0]};
   const std::array<bool, 1> want_map = {false};
   const double alone = (*loaded)->Infer(batch, want_map, 0).value()[0].score;
   std::vector<std::thread> threads;
@@ -198,9 +198,9 @@ TEST_F(TorchModelTest, MissingFilesAreNamed) {
 TEST_F(TorchModelTest, AnImageOfAnotherSizeFailsTheBatchOnly) {
   const auto loaded = Load();
   ASSERT_TRUE(loaded.ok()) << loaded.status();
-  const auto pictures = Pictures(**loaded);
+  const auto images = Images(**loaded);
   const model::PreparedImage small{8, 8, std::vector<uint8_t>(8 * 8 * 3)};
-  const std::array<const model::PreparedImage*, 2> batch = {&pictures[0], &small};
+  const std::array<const model::PreparedImage*, 2> batch = {&images[0], &small};
   const std::array<bool, 2> want_map = {false, false};
   const absl::Status status = (*loaded)->Infer(batch, want_map, 0).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);

@@ -90,7 +90,7 @@ class DistillerTest : public ::testing::Test {
   TempDirectory directory_;
 };
 
-TEST_F(DistillerTest, TheStudentLearnsWhatTheTeacherSees) {
+TEST_F(DistillerTest, StudentLearnsTheTeachersFeatures) {
   DistilOptions options = SmallOptions();
   options.steps = 150;
   Lesson lesson(options);
@@ -99,14 +99,14 @@ TEST_F(DistillerTest, TheStudentLearnsWhatTheTeacherSees) {
   EXPECT_LT(std::accumulate(losses.end() - 10, losses.end(), 0.0) / 10, 0.5);
 }
 
-TEST_F(DistillerTest, TwoRunsOfOneSeedAreTheSame) {
+TEST_F(DistillerTest, EqualSeedsGiveEqualRuns) {
   EXPECT_EQ(Lesson().Losses(5), Lesson().Losses(5));
   DistilOptions other = SmallOptions();
   other.seed = 4;
   EXPECT_NE(Lesson().Losses(1), Lesson(other).Losses(1));
 }
 
-TEST_F(DistillerTest, ARunThatIsSavedGoesOnToTheSameWeights) {
+TEST_F(DistillerTest, SavedRunContinuesToTheSameWeights) {
   Lesson whole;
   const std::vector<double> losses = whole.Losses(8);
   Lesson first;
@@ -122,7 +122,7 @@ TEST_F(DistillerTest, ARunThatIsSavedGoesOnToTheSameWeights) {
   }
 }
 
-TEST_F(DistillerTest, AnExamTeachesNothing) {
+TEST_F(DistillerTest, EvaluateDoesNotChangeTheStudent) {
   Lesson lesson, other;
   lesson.Losses(3);
   other.Losses(3);
@@ -133,7 +133,7 @@ TEST_F(DistillerTest, AnExamTeachesNothing) {
   EXPECT_EQ(lesson.Losses(2), other.Losses(2));
 }
 
-TEST_F(DistillerTest, AStateOfAnotherStudentIsRefused) {
+TEST_F(DistillerTest, RefusesTheStateOfAnotherStudent) {
   Lesson lesson;
   lesson.Losses(1);
   lesson.distiller->Save(directory_ / "state");
@@ -144,7 +144,7 @@ TEST_F(DistillerTest, AStateOfAnotherStudentIsRefused) {
   EXPECT_THROW(other.Load(directory_ / "state"), CorruptFile);
 }
 
-TEST_F(DistillerTest, ALossThatIsNotFiniteStopsBeforeTheWeights) {
+TEST_F(DistillerTest, NonFiniteLossDoesNotChangeTheWeights) {
   Lesson lesson;
   lesson.Losses(1);
   const torch::NoGradGuard no_grad;
@@ -157,7 +157,7 @@ TEST_F(DistillerTest, ALossThatIsNotFiniteStopsBeforeTheWeights) {
   EXPECT_EQ(MaxDifference(lesson.student->register_tokens, before), 0);
 }
 
-TEST_F(DistillerTest, ImpossibleOptionsAreNamed) {
+TEST_F(DistillerTest, ErrorsNameInvalidOptions) {
   const auto refused = [](const DistilOptions& options) -> std::string {
     try {
       Lesson lesson(options);
@@ -177,7 +177,7 @@ TEST_F(DistillerTest, ImpossibleOptionsAreNamed) {
   EXPECT_EQ(refused(options), "groups");
 }
 
-TEST_F(DistillerTest, Bfloat16LearnsTheSame) {
+TEST_F(DistillerTest, Bfloat16ReachesASimilarLoss) {
   DistilOptions mixed = SmallOptions();
   mixed.precision = Precision::kBf16;
   EXPECT_NEAR(Lesson(mixed).Losses(60).back(), Lesson().Losses(60).back(), 0.05);

@@ -40,11 +40,11 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-constexpr int kWidth = 120;  // of the pictures
+constexpr int kWidth = 120;  // of the images
 constexpr int kHeight = 90;
 constexpr double kTolerance = 1e-5;
 
-// The picture's defect: a bright rectangle, a different one for every seed.
+// The image's defect: a bright rectangle that depends on the seed.
 Box DefectOf(uint32_t seed) {
   return {.x = static_cast<int>(10 + seed * 7 % 60), .y = 20, .width = 30, .height = 40};
 }
@@ -108,7 +108,7 @@ class EvaluatorTest : public ::testing::Test {
 
   Dataset Open() const { return OpenDataset(root()); }
 
-  // What Detect says of all pictures to test on, in one batch.
+  // The scores of Detect for all test images in one batch.
   Scored Detect(const Dataset& dataset) const {
     const c10::InferenceMode inference;
     std::vector<at::Tensor> batch;
@@ -148,7 +148,7 @@ class EvaluatorTest : public ::testing::Test {
   const FrozenProAd model_{testing::RandomModel(testing::SmallConfig()), preprocessing_};
 };
 
-TEST_F(EvaluatorTest, ScoresAreThoseOfServing) {
+TEST_F(EvaluatorTest, ScoresEqualThoseOfServing) {
   const Dataset dataset = Open();
   const Evaluation evaluation = Evaluate(model_, preprocessing_, dataset, {});
   const Scored expected = Detect(dataset);
@@ -166,7 +166,7 @@ TEST_F(EvaluatorTest, ScoresAreThoseOfServing) {
   EXPECT_NE(evaluation.samples[0].score, evaluation.samples[1].score);
 }
 
-TEST_F(EvaluatorTest, FiguresOfImagesAreRankedByCategoryAndAveraged) {
+TEST_F(EvaluatorTest, ImageMetricsAreByCategoryAndAveraged) {
   const Evaluation evaluation = Evaluate(model_, preprocessing_, Open(), {});
   double sum = 0;
   for (const std::string category : {"a", "b"}) {
@@ -194,8 +194,8 @@ TEST_F(EvaluatorTest, FiguresOfImagesAreRankedByCategoryAndAveraged) {
   EXPECT_EQ(evaluation.metrics[0].category, "") << "means come first";
 }
 
-TEST_F(EvaluatorTest, FiguresOfPixelsAreOfThePicturesWhoseMasksAreKnown) {
-  // A defective picture without a mask beside those that have one.
+TEST_F(EvaluatorTest, PixelMetricsCountImagesWithMasks) {
+  // One defective image without a mask, and others with one.
   Dataset dataset = Open();
   const auto unmasked =
       std::find_if(dataset.samples.begin(), dataset.samples.end(),
@@ -228,7 +228,7 @@ TEST_F(EvaluatorTest, FiguresOfPixelsAreOfThePicturesWhoseMasksAreKnown) {
     for (const char* category : {"a", ""}) {
       const Metric* metric = evaluation.Find(name, category);
       ASSERT_NE(metric, nullptr) << name;
-      // Maps of a batch and of one picture differ in their last bits.
+      // Maps of a batch and of one image differ in their last bits.
       EXPECT_NEAR(metric->value, value, 1e-4) << name;
       EXPECT_EQ(metric->images, 3) << name;
     }
@@ -240,7 +240,7 @@ TEST_F(EvaluatorTest, FiguresOfPixelsAreOfThePicturesWhoseMasksAreKnown) {
   EXPECT_EQ(images.samples, evaluation.samples);
 }
 
-TEST_F(EvaluatorTest, OneKindAloneHasScoresAndNoFigures) {
+TEST_F(EvaluatorTest, OneKindOfImagesHasScoresAndNoMetrics) {
   Dataset dataset = Open();
   std::erase_if(dataset.samples, [](const Sample& sample) { return !sample.good; });
   const Evaluation evaluation = Evaluate(model_, preprocessing_, dataset, {});
@@ -251,10 +251,10 @@ TEST_F(EvaluatorTest, OneKindAloneHasScoresAndNoFigures) {
   EXPECT_EQ(Evaluate(model_, preprocessing_, dataset, {}), Evaluation{});
 }
 
-TEST_F(EvaluatorTest, AnUnreadablePictureIsNamedOrSkipped) {
+TEST_F(EvaluatorTest, NamesOrSkipsAnUnreadableImage) {
   const std::string png = Png(Picture(3, false));
   for (const auto& [bytes, words] : std::vector<std::pair<std::string, std::string>>{
-           {"", "empty"}, {png.substr(0, png.size() / 2), ""}, {"no picture", ""}}) {
+           {"", "empty"}, {png.substr(0, png.size() / 2), ""}, {"no image", ""}}) {
     ::proad::testing::WriteFile(root(), Name("a", "crack", 3), bytes);
     EXPECT_THAT(Refused(), AllOf(HasSubstr("UNREADABLE_IMAGE"), HasSubstr("a/test/crack/3.png"),
                                  HasSubstr(words)));
@@ -274,7 +274,7 @@ TEST_F(EvaluatorTest, AnUnreadablePictureIsNamedOrSkipped) {
   }
 }
 
-TEST_F(EvaluatorTest, AFileThatIsGoneIsNamedOrSkipped) {
+TEST_F(EvaluatorTest, NamesOrSkipsAMissingFile) {
   const Dataset dataset = Open();
   std::filesystem::remove(root() / Name("b", "good", 5));
   try {
@@ -288,12 +288,12 @@ TEST_F(EvaluatorTest, AFileThatIsGoneIsNamedOrSkipped) {
   EXPECT_THAT(skipped, ElementsAre(Name("b", "good", 5)));
 }
 
-TEST_F(EvaluatorTest, ABadMaskIsNamedUnlessNobodyLooksAtIt) {
+TEST_F(EvaluatorTest, NamesABadMaskIfPixelsCount) {
   const std::string mask = "a/ground_truth/crack/3_mask.png";
   ::proad::testing::WriteFile(root(), mask, Png(Mask(3, kWidth + 1)));
   EXPECT_THAT(Refused(), AllOf(HasSubstr("MASK_SIZE_MISMATCH"), HasSubstr(mask),
                                HasSubstr("121x90"), HasSubstr("120x90")));
-  ::proad::testing::WriteFile(root(), mask, "no picture");
+  ::proad::testing::WriteFile(root(), mask, "no image");
   EXPECT_THAT(Refused(), AllOf(HasSubstr("UNREADABLE_IMAGE"), HasSubstr(mask)));
   EXPECT_THAT(Evaluate(model_, preprocessing_, Open(), {.pixels = false}).samples, SizeIs(8));
   std::vector<std::string> skipped;
@@ -307,7 +307,7 @@ TEST_F(EvaluatorTest, LimitsHold) {
   EXPECT_THAT(Refused(options), AllOf(HasSubstr("UNREADABLE_IMAGE"), HasSubstr("119")));
 }
 
-TEST_F(EvaluatorTest, StopsWhenItIsAsked) {
+TEST_F(EvaluatorTest, StopsOnRequest) {
   std::vector<int64_t> told;
   const EvaluationProgress progress = [&](int64_t done) {
     told.push_back(done);
@@ -320,7 +320,7 @@ TEST_F(EvaluatorTest, StopsWhenItIsAsked) {
   EXPECT_THAT(told, ElementsAre(1, 2, 3));
 }
 
-TEST_F(EvaluatorTest, AScoreThatIsNoNumberIsAnErrorWithItsPicture) {
+TEST_F(EvaluatorTest, NonFiniteScoreIsAnErrorThatNamesTheImage) {
   const ProAd broken = testing::RandomModel(testing::SmallConfig());
   {
     const torch::NoGradGuard no_grad;
@@ -337,7 +337,7 @@ TEST_F(EvaluatorTest, AScoreThatIsNoNumberIsAnErrorWithItsPicture) {
   }
 }
 
-TEST_F(EvaluatorTest, MapsTellTheirMedianAndMaximum) {
+TEST_F(EvaluatorTest, ReturnsMedianAndMaximumOfMaps) {
   Dataset dataset = Open();
   std::erase_if(dataset.samples, [](const Sample& s) { return s.split != Split::kTest; });
   std::reverse(dataset.samples.begin(), dataset.samples.end());
@@ -355,7 +355,7 @@ TEST_F(EvaluatorTest, MapsTellTheirMedianAndMaximum) {
   }
 }
 
-TEST_F(EvaluatorTest, AVersionIsReadFromItsDirectory) {
+TEST_F(EvaluatorTest, EvaluatesAVersionFromItsDirectory) {
   ProAd model(SmallConfig());
   LoadEncoder(*model->encoder, ImportEncoder(ToFile(OfficialTensors()), SmallConfig().encoder));
   model->eval();

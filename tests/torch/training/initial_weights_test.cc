@@ -21,10 +21,10 @@ using testing::RandomModel;
 using testing::RelativeDifference;
 using testing::SmallConfig;
 
-// Some pictures in one shade of grey each, and their features.
+// Images of one grey level each, and their features.
 class InitialWeights : public ::testing::Test {
  protected:
-  static constexpr int kPictures = 12;
+  static constexpr int kImages = 12;
 
   InitialWeights() : model_(RandomModel(SmallConfig())) {
     Preprocessing preprocessing;
@@ -32,7 +32,7 @@ class InitialWeights : public ::testing::Test {
     preprocessing.resize_width = preprocessing.crop_width = SmallConfig().input_width;
     features_ =
         std::make_unique<FeatureCache>(model_, preprocessing, "encoder", FeatureCache::Options{});
-    for (int i = 0; i < kPictures; ++i) {
+    for (int i = 0; i < kImages; ++i) {
       const std::string name = std::to_string(i) + ".bmp";
       WriteFile(directory_.path(), name, SmallBmp(static_cast<uint8_t>(20 * i + 5), 90, 60));
       features_->Add(Sample{.path = directory_ / name, .name = name, .category = "grey"});
@@ -40,8 +40,8 @@ class InitialWeights : public ::testing::Test {
   }
 
   torch::Tensor Fused() {
-    std::vector<int64_t> all(kPictures);
-    for (int i = 0; i < kPictures; ++i) all[i] = i;
+    std::vector<int64_t> all(kImages);
+    for (int i = 0; i < kImages; ++i) all[i] = i;
     return at::stack(features_->Batch(all)).mean(0);
   }
 
@@ -68,7 +68,7 @@ class InitialWeights : public ::testing::Test {
   std::unique_ptr<FeatureCache> features_;
 };
 
-TEST_F(InitialWeights, TheBottleneckIsTheProjectionOntoThePrincipalDirections) {
+TEST_F(InitialWeights, BottleneckIsTheProjectionOntoThePrincipalDirections) {
   ProAd model = Fresh();
   // Only the weights of the projection: what else is random would show beside it.
   const torch::NoGradGuard no_grad;
@@ -88,8 +88,8 @@ TEST_F(InitialWeights, TheBottleneckIsTheProjectionOntoThePrincipalDirections) {
   EXPECT_LE(RelativeDifference(bottleneck.Image(fused).flatten(0, 1), expected), 1e-4);
 }
 
-TEST_F(InitialWeights, PrototypesOfNeighboursAreAlike) {
-  // Of a grid that is fine enough; the directions do not ask for the pictures' own.
+TEST_F(InitialWeights, PrototypesOfNeighboursAreSimilar) {
+  // A fine grid; the directions do not depend on the images' own grid.
   ModelConfig config = SmallConfig();
   config.input_height = config.input_width = 280;
   ProAd model(config);
@@ -105,7 +105,7 @@ TEST_F(InitialWeights, PrototypesOfNeighboursAreAlike) {
   EXPECT_GT(beside, 0);
 }
 
-TEST_F(InitialWeights, TrainingIsFurtherFromTheFirstStepOn) {
+TEST_F(InitialWeights, TrainingStartsWithASmallerLoss) {
   ProAd random = Fresh();
   const double from_random = FirstLoss(random);
   ProAd principal = Fresh();
@@ -113,7 +113,7 @@ TEST_F(InitialWeights, TrainingIsFurtherFromTheFirstStepOn) {
   EXPECT_LT(FirstLoss(principal), from_random / 2);
 }
 
-TEST_F(InitialWeights, TheSameSeedStartsFromTheSameWeights) {
+TEST_F(InitialWeights, EqualSeedsGiveEqualWeights) {
   ProAd first = Fresh(), second = Fresh();
   for (ProAd* model : {&first, &second}) {
     at::manual_seed(2);

@@ -44,13 +44,13 @@ class LossTest : public ::testing::Test {
   void SetUp() override { at::set_num_threads(1); }
 };
 
-TEST_F(LossTest, IsOneMinusTheCosineOfWholePictures) {
-  // Two pictures of 1 x 2 patches with two channels.
+TEST_F(LossTest, IsOneMinusTheCosineOfWholeImages) {
+  // Two images of 1 x 2 patches with two channels.
   const torch::Tensor encoder = at::tensor({1.0, 0.0, 0.0, 1.0, 1.0, 2.0, 3.0, 4.0}, at::kDouble);
   const torch::Tensor decoder = at::tensor({1.0, 0.0, 1.0, 0.0, 2.0, 4.0, 6.0, 8.0}, at::kDouble);
   const std::vector<int64_t> shape = {2, 1, 2, 2};
-  // The first picture's cosine is 1 / (sqrt 2 sqrt 2), though its patches have cosines of 1 and 0;
-  // the second picture is the same but for its size.
+  // The first image's cosine is 1 / (sqrt 2 sqrt 2), though its patches have cosines of 1 and 0;
+  // the second image is the same at another scale.
   EXPECT_NEAR(Loss(encoder.view(shape), decoder.view(shape)), (0.5 + 0.0) / 2, 1e-12);
 }
 
@@ -60,26 +60,26 @@ TEST_F(LossTest, IsTheMeanOfTheGroups) {
               1e-12);
 }
 
-TEST_F(LossTest, RunsFromNothingLostToEverythingOpposite) {
+TEST_F(LossTest, IsZeroForEqualAndTwoForOppositeFeatures) {
   const torch::Tensor features = Features(1);
   EXPECT_NEAR(Loss(features, 3 * features), 0.0, 1e-12);
   EXPECT_NEAR(Loss(features, -features), 2.0, 1e-12);
 }
 
-TEST_F(LossTest, MiningLeavesTheValueToTheLastBit) {
+TEST_F(LossTest, MiningDoesNotChangeTheValue) {
   const torch::Tensor encoder = Features(1).to(at::kFloat);
   const torch::Tensor decoder = Features(2).to(at::kFloat);
   EXPECT_EQ(Loss(encoder, decoder, 3.0), Loss(encoder, decoder, 0.0));
 }
 
-TEST_F(LossTest, MiningMultipliesTheGradientPatchByPatch) {
+TEST_F(LossTest, MiningMultipliesTheGradientOfEachPatch) {
   const torch::Tensor encoder = Features(1), decoder = Features(2);
   const torch::Tensor plain = GradientOf(encoder, decoder, 0.0);
   const torch::Tensor mined = GradientOf(encoder, decoder, 3.0);
   const torch::Tensor distance =
       1 - (encoder * decoder).sum(3) / (encoder.square().sum(3) * decoder.square().sum(3)).sqrt();
   const torch::Tensor factor = (distance / distance.mean()).pow(3);
-  // The factors must differ between patches and between pictures for this to show anything.
+  // The factors must differ between patches and between images; otherwise the test shows nothing.
   EXPECT_GT(factor.max().item<double>(), 10 * factor.min().item<double>());
   EXPECT_LE(RelativeDifference(mined, plain * factor.unsqueeze(3)), 1e-12);
 }
@@ -95,7 +95,7 @@ TEST_F(LossTest, WithoutMiningTheGradientIsThatOfTheValue) {
   EXPECT_NEAR((gradient * direction).sum().item<double>(), slope, 1e-8);
 }
 
-TEST_F(LossTest, HalfPrecisionIsComparedInFloat) {
+TEST_F(LossTest, ComparesHalfPrecisionInFloat) {
   const torch::Tensor encoder = Features(1).to(at::kBFloat16);
   const torch::Tensor decoder = Features(2).to(at::kBFloat16);
   const torch::Tensor loss = ReconstructionLoss({{encoder}, {decoder}});
@@ -103,7 +103,7 @@ TEST_F(LossTest, HalfPrecisionIsComparedInFloat) {
   EXPECT_NEAR(loss.item<double>(), Loss(encoder.to(at::kDouble), decoder.to(at::kDouble)), 1e-6);
 }
 
-TEST_F(LossTest, FeaturesOfZeroAndPerfectOnesStayFinite) {
+TEST_F(LossTest, ZeroAndEqualFeaturesGiveFiniteGradients) {
   const torch::Tensor features = Features(1).to(at::kFloat);
   const torch::Tensor zero = at::zeros_like(features);
   EXPECT_EQ(Loss(features, zero), 1.0);
@@ -117,13 +117,13 @@ TEST_F(LossTest, FeaturesOfZeroAndPerfectOnesStayFinite) {
   EXPECT_TRUE(GradientOf(features, one_patch_of_zero, 3.0).isfinite().all().item<bool>());
 }
 
-TEST_F(LossTest, ANetworkThatIsNotFiniteGivesALossThatIsNotFinite) {
+TEST_F(LossTest, NonFiniteNetworkGivesANonFiniteLoss) {
   torch::Tensor decoder = Features(2);
   decoder[1][0][0][0] = std::numeric_limits<double>::quiet_NaN();
   EXPECT_TRUE(std::isnan(Loss(Features(1), decoder)));
 }
 
-TEST_F(LossTest, GradientReachesEverythingTrainableAndNothingOfTheEncoder) {
+TEST_F(LossTest, GradientReachesAllTrainableParametersAndNotTheEncoder) {
   const ModelConfig config = SmallConfig();
   ProAd model = RandomModel(config);
   model->train();
@@ -151,7 +151,7 @@ TEST_F(LossTest, GradientReachesEverythingTrainableAndNothingOfTheEncoder) {
     EXPECT_FALSE(group.grad().defined());
 }
 
-TEST_F(LossTest, ShapeErrorsNameWhatWasExpected) {
+TEST_F(LossTest, ShapeErrorsNameTheExpectedShape) {
   const auto error_of = [](const Reconstruction& reconstruction,
                            double tau = kDefaultTau) -> std::string {
     try {

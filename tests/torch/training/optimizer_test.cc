@@ -65,7 +65,7 @@ class OptimizerTest : public ::testing::Test {
 
 // ---------------------------------------------------------------- the rule
 
-TEST_F(OptimizerTest, FirstStepGoesAgainstTheSignOfTheGradient) {
+TEST_F(OptimizerTest, FirstStepFollowsTheNegativeSignOfTheGradient) {
   Parameters parameters = Single({1.0, 1.0, 1.0});
   StableAdamW optimizer(parameters, {.weight_decay = 0.0});
   SetGradient(parameters, {5.0, -1e-3, 0.0});
@@ -77,7 +77,7 @@ TEST_F(OptimizerTest, FirstStepGoesAgainstTheSignOfTheGradient) {
   EXPECT_EQ(optimizer.steps(), 1);
 }
 
-TEST_F(OptimizerTest, DecayShrinksEvenWhatHasNoSlope) {
+TEST_F(OptimizerTest, DecayShrinksParametersWithZeroGradient) {
   Parameters parameters = Single({2.0});
   StableAdamW optimizer(parameters, {.weight_decay = 0.5});
   SetGradient(parameters, {0.0});
@@ -85,7 +85,7 @@ TEST_F(OptimizerTest, DecayShrinksEvenWhatHasNoSlope) {
   EXPECT_NEAR(Value(parameters, 0), 2.0 * (1 - 0.1 * 0.5), 1e-12);
 }
 
-TEST_F(OptimizerTest, ASuddenGradientIsScaledDown) {
+TEST_F(OptimizerTest, ScalesTheUpdateOfASuddenGradientDown) {
   Parameters parameters = Single({0.0});
   StableAdamW optimizer(parameters, {.weight_decay = 0.0});
   SetGradient(parameters, {1.0});
@@ -99,7 +99,7 @@ TEST_F(OptimizerTest, ASuddenGradientIsScaledDown) {
   EXPECT_NEAR(Value(parameters, 0), -0.1 - 0.1 / (1 - 0.9 * 0.9) / (100 / d) * m / d, 1e-7);
 }
 
-TEST_F(OptimizerTest, TheLargestSecondMomentIsKept) {
+TEST_F(OptimizerTest, KeepsTheLargestSecondMoment) {
   Parameters parameters = Single({0.0});
   StableAdamW optimizer(parameters, {});
   SetGradient(parameters, {10.0});
@@ -113,7 +113,7 @@ TEST_F(OptimizerTest, TheLargestSecondMomentIsKept) {
   EXPECT_LT(state.at("p.v").item<double>(), state.at("p.u").item<double>());
 }
 
-TEST_F(OptimizerTest, AParameterWithoutGradientIsNamedAndNothingMoves) {
+TEST_F(OptimizerTest, NamesAParameterWithoutGradientAndChangesNone) {
   Parameters parameters = Single({1.0});
   parameters.insert("forgotten", at::ones({2}).requires_grad_());
   StableAdamW optimizer(parameters, {});
@@ -157,7 +157,7 @@ TEST_F(OptimizerTest, ClippingReportsAGradientThatIsNotFinite) {
   EXPECT_FALSE(std::isfinite(optimizer.ClipGradients(0.1)));
 }
 
-TEST_F(OptimizerTest, ZeroGradientsForgetsThem) {
+TEST_F(OptimizerTest, ZeroGradientsClearsThem) {
   Parameters parameters = Single({0.0});
   StableAdamW optimizer(parameters, {});
   SetGradient(parameters, {1.0});
@@ -167,7 +167,7 @@ TEST_F(OptimizerTest, ZeroGradientsForgetsThem) {
 
 // ---------------------------------------------------------------- a network's steps
 
-// A network in training, with dropout, on pictures of its own.
+// A network in training, with dropout, on its own images.
 class Training {
  public:
   Training() : model_(RandomModel(SmallConfig())) {
@@ -220,7 +220,7 @@ void ExpectIdentical(const State& actual, const State& expected) {
   for (const auto& [name, tensor] : expected) EXPECT_TRUE(actual.at(name).equal(tensor)) << name;
 }
 
-TEST_F(OptimizerTest, TheSeedDecidesARunWithDropout) {
+TEST_F(OptimizerTest, EqualSeedsGiveEqualRunsWithDropout) {
   Training first, second, other;
   const std::vector<float> losses = first.Run(3, /*seed=*/1);
   EXPECT_EQ(second.Run(3, /*seed=*/1), losses);
@@ -229,7 +229,7 @@ TEST_F(OptimizerTest, TheSeedDecidesARunWithDropout) {
   EXPECT_FALSE(other.Weights().at("prototypes").equal(first.Weights().at("prototypes")));
 }
 
-TEST_F(OptimizerTest, StateGoesOnToTheLastBit) {
+TEST_F(OptimizerTest, RestoredStateContinuesBitForBit) {
   Training undisturbed, stopped;
   undisturbed.Run(2, /*seed=*/1);
   stopped.Run(2, /*seed=*/1);
@@ -246,7 +246,7 @@ TEST_F(OptimizerTest, StateGoesOnToTheLastBit) {
   ExpectIdentical(resumed.optimizer().State(), undisturbed.optimizer().State());
 }
 
-TEST_F(OptimizerTest, AStateThatDoesNotFitIsRefusedWhole) {
+TEST_F(OptimizerTest, RefusesAStateThatDoesNotFitAndChangesNothing) {
   Parameters parameters = Single({0.0, 0.0});
   StableAdamW optimizer(parameters, {});
   SetGradient(parameters, {1.0, 2.0});
@@ -275,7 +275,7 @@ TEST_F(OptimizerTest, AStateThatDoesNotFitIsRefusedWhole) {
 
 // ---------------------------------------------------------------- the schedule
 
-TEST(ScheduleTest, RisesInALineAndFallsInHalfACosine) {
+TEST(ScheduleTest, WarmsUpLinearlyAndFollowsHalfACosine) {
   const Schedule schedule(
       {.learning_rate = 1e-3, .final_ratio = 0.1, .warmup_steps = 5, .total_steps = 13});
   const double middle = 0.55e-3;  // half way between base and final
@@ -316,7 +316,7 @@ TEST(ScheduleTest, ShortWarmUps) {
   EXPECT_EQ(at(0, 1, 0), 2.0);
 }
 
-TEST(ScheduleTest, ImpossibleOptionsAreNamed) {
+TEST(ScheduleTest, ErrorsNameInvalidOptions) {
   constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
   const std::pair<Schedule::Options, std::vector<std::string>> cases[] = {
       {{.learning_rate = -1.0}, {"learning_rate SCHEDULE_INVALID", "is -1", "from 0"}},

@@ -43,7 +43,7 @@ void Together(const std::function<void(ProcessGroup&, Rendezvous&)>& each,
   for (std::thread& thread : threads) thread.join();
 }
 
-TEST(ProcessGroup, OneAloneGivesBackWhatItIsGiven) {
+TEST(ProcessGroup, GroupOfOneReturnsItsInput) {
   const ProcessGroup alone;
   const torch::Tensor tensor = at::randn({5});
   EXPECT_TRUE(alone.Mean(tensor).is_same(tensor));
@@ -57,7 +57,7 @@ TEST(ProcessGroup, OneAloneGivesBackWhatItIsGiven) {
   EXPECT_EQ(alone.size(), 1);
 }
 
-TEST(ProcessGroup, AveragesManyTensorsOnAll) {
+TEST(ProcessGroup, AveragesManyTensorsOnAllProcesses) {
   Together([](ProcessGroup& group, Rendezvous&) {
     const double mine = group.rank();  // 0, 1, 2: mean 1
     // Two that fit into a bucket, one that does not, one of another type.
@@ -73,7 +73,7 @@ TEST(ProcessGroup, AveragesManyTensorsOnAll) {
   });
 }
 
-TEST(ProcessGroup, TakesWhatTheFirstHas) {
+TEST(ProcessGroup, BroadcastsTheTensorsOfRankZero) {
   Together([](ProcessGroup& group, Rendezvous&) {
     torch::Tensor weights = at::full({2, 2}, group.rank() + 5.0).set_requires_grad(true);
     const torch::Tensor steps = at::full({1}, group.rank() + 7, at::kLong);
@@ -84,7 +84,7 @@ TEST(ProcessGroup, TakesWhatTheFirstHas) {
   });
 }
 
-TEST(ProcessGroup, AgreesOnTextsAndStops) {
+TEST(ProcessGroup, ComparesTextsAndCombinesStops) {
   Together([](ProcessGroup& group, Rendezvous&) {
     EXPECT_TRUE(group.EqualsFirst("same"));
     EXPECT_EQ(group.EqualsFirst(group.rank() == 2 ? "other" : "same"), group.rank() != 2);
@@ -93,7 +93,7 @@ TEST(ProcessGroup, AgreesOnTextsAndStops) {
   });
 }
 
-TEST(ProcessGroup, TheEndIsAwaited) {
+TEST(ProcessGroup, WaitsForTheEndOfRankZero) {
   Together([](ProcessGroup& group, Rendezvous& rendezvous) {
     if (group.rank() == 0) {
       rendezvous.AnnounceEnd();
@@ -105,7 +105,7 @@ TEST(ProcessGroup, TheEndIsAwaited) {
   });
 }
 
-TEST(ProcessGroup, OneThatLeavesIsMissed) {
+TEST(ProcessGroup, ReportsAProcessThatEnds) {
   Together([](ProcessGroup& group, Rendezvous&) {
     if (group.rank() == 2) return;
     EXPECT_THROW(group.Average({at::ones({5})}), PeerLost);
@@ -114,7 +114,7 @@ TEST(ProcessGroup, OneThatLeavesIsMissed) {
 
 // Gloo may write to a peer that is gone before it notices: a matter of microseconds, so the test
 // does not wait for that to happen but writes to a pipe without a reader.
-TEST(ProcessGroup, AWriteToOneThatIsGoneIsAnErrorAndNoSignal) {
+TEST(ProcessGroup, WriteToAnEndedProcessIsAnErrorWithoutSignal) {
   std::signal(SIGPIPE, SIG_DFL);
   Together([](ProcessGroup&, Rendezvous&) {});
   int ends[2];
@@ -125,12 +125,12 @@ TEST(ProcessGroup, AWriteToOneThatIsGoneIsAnErrorAndNoSignal) {
   close(ends[1]);
 }
 
-TEST(ProcessGroup, OneThatNeverComesIsMissed) {
+TEST(ProcessGroup, ReportsAProcessThatNeverConnects) {
   Rendezvous first({.size = 2, .patience_seconds = 1});
   EXPECT_THROW(ProcessGroup(&first, at::kCPU), PeerLost);
 }
 
-TEST(ProcessGroup, AFirstThatIsNotThereIsMissed) {
+TEST(ProcessGroup, ReportsAMissingRankZero) {
   int port = 0;
   {
     const Rendezvous gone({.size = 2});
@@ -139,7 +139,7 @@ TEST(ProcessGroup, AFirstThatIsNotThereIsMissed) {
   EXPECT_THROW(Rendezvous({.rank = 1, .size = 2, .port = port, .patience_seconds = 1}), PeerLost);
 }
 
-// Groups of E_g and D_g of a batch, the pictures unlike each other so that their means differ.
+// Groups of E_g and D_g of a batch; the images differ, so their means differ too.
 Reconstruction Batch() {
   at::manual_seed(7);
   Reconstruction batch;
@@ -163,7 +163,7 @@ Reconstruction Rows(const Reconstruction& batch, int64_t first, int64_t count) {
   return rows;
 }
 
-TEST(ProcessGroup, LossAndGradientsOfSharesAreThoseOfTheWhole) {
+TEST(ProcessGroup, SharesGiveLossAndGradientsOfTheWholeBatch) {
   const Reconstruction batch = Batch();
   const Reconstruction whole = Rows(batch, 0, 2 * kSize);
   const torch::Tensor loss = ReconstructionLoss(whole);
@@ -179,7 +179,7 @@ TEST(ProcessGroup, LossAndGradientsOfSharesAreThoseOfTheWhole) {
     mine.backward();
     EXPECT_NEAR(group.Mean(mine).item<double>(), loss.item<double>(), 1e-6);
     for (size_t g = 0; g < 2; ++g) {
-      // A mean over kSize shares: each picture's part of it is a kSize-th of its share's gradient.
+      // A mean over kSize shares: each image's gradient is 1 / kSize of that in its share.
       const torch::Tensor part = share.decoder_groups[g].grad() / kSize;
       const torch::Tensor of_whole = whole.decoder_groups[g].grad().narrow(0, 2 * group.rank(), 2);
       EXPECT_TRUE(at::allclose(part, of_whole, 1e-5, 1e-8)) << group.rank();

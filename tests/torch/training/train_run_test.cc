@@ -138,7 +138,7 @@ class TrainRunTest : public ::testing::Test {
   TrainContext context_;
 };
 
-TEST_F(TrainRunTest, EndsInAVersionWithItsFigures) {
+TEST_F(TrainRunTest, PublishesAVersionWithMetrics) {
   Watcher watcher;
   const TrainOutcome outcome = Train(spec_, context_, watcher);
   EXPECT_THAT(watcher.phases,
@@ -169,7 +169,7 @@ TEST_F(TrainRunTest, EndsInAVersionWithItsFigures) {
   EXPECT_EQ(manifest.metrics.at("aupro"), outcome.evaluation->Find("aupro", "")->value);
 }
 
-TEST_F(TrainRunTest, StoppedAnywhereItEndsInTheSameBytes) {
+TEST_F(TrainRunTest, StoppedRunEndsWithTheSameBytes) {
   RunToEnd();
   const std::string bytes = ModelBytes("1");
   context_ = ContextOf("job-2");
@@ -191,7 +191,7 @@ TEST_F(TrainRunTest, StoppedAnywhereItEndsInTheSameBytes) {
   EXPECT_EQ(ModelBytes("2"), bytes);
 }
 
-TEST_F(TrainRunTest, KilledAtAnyReportItEndsInTheSameBytesAndPublishesOnce) {
+TEST_F(TrainRunTest, KilledRunEndsWithTheSameBytesAndPublishesOnce) {
   Watcher undisturbed;
   Train(spec_, context_, undisturbed);
   const std::string bytes = ModelBytes("1");
@@ -212,7 +212,7 @@ TEST_F(TrainRunTest, KilledAtAnyReportItEndsInTheSameBytesAndPublishesOnce) {
   EXPECT_EQ(ListNames(directory_ / "store/boards").size(), versions);
 }
 
-TEST_F(TrainRunTest, TheGateHasTheActiveVersionMeasuredOnTheSamePictures) {
+TEST_F(TrainRunTest, GateEvaluatesTheActiveVersionOnTheSameImages) {
   spec_.gate = Gate{};
   spec_.gate->minimums = {{"image_auroc", "oak", 0.0}};
   EXPECT_TRUE(RunToEnd().gate->passed);
@@ -234,7 +234,7 @@ TEST_F(TrainRunTest, TheGateHasTheActiveVersionMeasuredOnTheSamePictures) {
   EXPECT_EQ(refused.version, "3") << "published all the same";
 }
 
-TEST_F(TrainRunTest, StartsFromTheWeightsOfAnotherVersion) {
+TEST_F(TrainRunTest, StartsFromTheWeightsOfAVersion) {
   RunToEnd();
   context_ = ContextOf("job-2");
   spec_.init_from = directory_ / "store/boards/1";
@@ -255,7 +255,7 @@ TEST_F(TrainRunTest, StartsFromTheWeightsOfAnotherVersion) {
   EXPECT_THROW(Train(spec_, context_, other), InvalidInput);
 }
 
-TEST_F(TrainRunTest, WithoutATestSplitThereIsAVersionAndNoFigures) {
+TEST_F(TrainRunTest, WithoutATestSplitPublishesWithoutMetrics) {
   fs::remove_all(directory_ / "data/ash/test");
   fs::remove_all(directory_ / "data/oak/test");
   fs::remove_all(directory_ / "data/ash/ground_truth");
@@ -267,9 +267,9 @@ TEST_F(TrainRunTest, WithoutATestSplitThereIsAVersionAndNoFigures) {
   EXPECT_EQ(outcome.calibration.size(), 2u);
 }
 
-TEST_F(TrainRunTest, UnreadablePicturesFailTheRunOrAreCounted) {
+TEST_F(TrainRunTest, UnreadableImagesFailTheRunOrAreCounted) {
   WriteFile(directory_ / "data", "oak/train/good/empty ünd spaced.png", "");
-  WriteFile(directory_ / "data", "ash/train/good/text.png", "no picture");
+  WriteFile(directory_ / "data", "ash/train/good/text.png", "no image");
   EXPECT_THAT(Refusal(), AllOf(HasSubstr("UNREADABLE_IMAGE"), HasSubstr("spaced.png"),
                                HasSubstr("text.png"), HasSubstr("skip_unreadable")));
   spec_.skip_unreadable = true;
@@ -277,7 +277,7 @@ TEST_F(TrainRunTest, UnreadablePicturesFailTheRunOrAreCounted) {
               ElementsAre("ash/train/good/text.png", "oak/train/good/empty ünd spaced.png"));
 }
 
-TEST_F(TrainRunTest, OtherPicturesThanItBeganWithAreRefused) {
+TEST_F(TrainRunTest, RefusesToContinueWithOtherImages) {
   Watcher watcher;
   watcher.stop = [](const TrainProgress& p) { return p.step >= 4; };
   EXPECT_THROW(Train(spec_, context_, watcher), Interrupted);
@@ -285,7 +285,7 @@ TEST_F(TrainRunTest, OtherPicturesThanItBeganWithAreRefused) {
   EXPECT_THAT(Refusal(), HasSubstr("DATASET_CHANGED"));
 }
 
-TEST_F(TrainRunTest, ABatchLargerThanTheDatasetIsRefused) {
+TEST_F(TrainRunTest, RefusesABatchLargerThanTheDataset) {
   spec_.recipe.batch_size = 64;
   EXPECT_THAT(Refusal(), AllOf(HasSubstr("TOO_FEW_IMAGES"), HasSubstr("16")));
 }

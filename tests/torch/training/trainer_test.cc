@@ -42,13 +42,13 @@ Recipe SmallRecipe() {
   return recipe;
 }
 
-// Ten pictures in one shade of grey each, a network and what trains it.
+// Ten images of one grey level each, a network and its trainer.
 class TrainerTest : public ::testing::Test {
  protected:
-  static constexpr int kPictures = 10;
+  static constexpr int kImages = 10;
 
   TrainerTest() {
-    for (int i = 0; i < kPictures; ++i) {
+    for (int i = 0; i < kImages; ++i) {
       const std::string name = std::to_string(i) + ".bmp";
       WriteFile(directory_.path(), name, SmallBmp(static_cast<uint8_t>(20 * i + 10), 90, 60));
       samples_.push_back(Sample{.path = directory_ / name, .name = name, .category = "grey"});
@@ -92,7 +92,7 @@ class TrainerTest : public ::testing::Test {
   std::vector<Sample> samples_;
 };
 
-TEST_F(TrainerTest, LearnsToRebuildWhatItSees) {
+TEST_F(TrainerTest, LearnsToReconstructTheImages) {
   Recipe recipe = SmallRecipe();
   recipe.steps = 40;
   Training training = Begin(recipe);
@@ -100,7 +100,7 @@ TEST_F(TrainerTest, LearnsToRebuildWhatItSees) {
   EXPECT_LT(losses.back(), losses.front() / 2);
 }
 
-TEST_F(TrainerTest, TheSameSeedEndsInTheSameBytes) {
+TEST_F(TrainerTest, EqualSeedsGiveEqualBytes) {
   Training first = Begin();
   Training second = Begin();
   EXPECT_EQ(Losses(*first.trainer, 12), Losses(*second.trainer, 12));
@@ -113,7 +113,7 @@ TEST_F(TrainerTest, TheSameSeedEndsInTheSameBytes) {
   EXPECT_NE(Bytes(first.model), Bytes(third.model));
 }
 
-TEST_F(TrainerTest, GoesOnFromEveryStepToTheSameBytes) {
+TEST_F(TrainerTest, ContinuesFromEveryStepToTheSameBytes) {
   Training undisturbed = Begin();
   const std::vector<double> losses = Losses(*undisturbed.trainer, 12);
   for (const int stop : {1, 2, 5, 11}) {
@@ -132,7 +132,7 @@ TEST_F(TrainerTest, GoesOnFromEveryStepToTheSameBytes) {
   }
 }
 
-TEST_F(TrainerTest, TheCacheChangesNothing) {
+TEST_F(TrainerTest, CacheDoesNotChangeTheResult) {
   Training in_memory = Begin();
   Training on_disk = Begin({.memory_bytes = 0, .directory = directory_ / "features"});
   Training without = Begin({.keep = false});
@@ -143,7 +143,7 @@ TEST_F(TrainerTest, TheCacheChangesNothing) {
   EXPECT_EQ(Bytes(without.model), Bytes(in_memory.model));
 }
 
-TEST_F(TrainerTest, FeaturesOnDiskAreFoundAgainByContent) {
+TEST_F(TrainerTest, FindsFeaturesOnDiskByContent) {
   const FeatureCache::Options options{.memory_bytes = 0, .directory = directory_ / "features"};
   const std::vector<double> losses = Losses(*Begin(options).trainer, 4);
   for (Sample& sample : samples_) {
@@ -155,11 +155,11 @@ TEST_F(TrainerTest, FeaturesOnDiskAreFoundAgainByContent) {
   for (const auto& entry : std::filesystem::recursive_directory_iterator(directory_ / "features")) {
     files += entry.is_regular_file() ? 1 : 0;
   }
-  EXPECT_EQ(files, kPictures);
+  EXPECT_EQ(files, kImages);
 }
 
-TEST_F(TrainerTest, AnUnreadablePictureIsNamed) {
-  WriteFile(directory_.path(), "broken one.bmp", "BM this is no picture");
+TEST_F(TrainerTest, NamesAnUnreadableImage) {
+  WriteFile(directory_.path(), "broken one.bmp", "BM this is no image");
   samples_.push_back(Sample{.path = directory_ / "broken one.bmp"});
   try {
     Begin();
@@ -170,7 +170,7 @@ TEST_F(TrainerTest, AnUnreadablePictureIsNamed) {
   }
 }
 
-TEST_F(TrainerTest, ANonFiniteLossStopsWithStepAndLearningRate) {
+TEST_F(TrainerTest, NonFiniteLossNamesStepAndLearningRate) {
   Training training = Begin();
   Losses(*training.trainer, 3);
   {
@@ -188,7 +188,7 @@ TEST_F(TrainerTest, ANonFiniteLossStopsWithStepAndLearningRate) {
   EXPECT_EQ(training.trainer->step(), 3);
 }
 
-TEST_F(TrainerTest, DamagedCheckpointsAreRefusedByName) {
+TEST_F(TrainerTest, RefusesADamagedCheckpointByName) {
   Training training = Begin();
   Losses(*training.trainer, 2);
   SaveTraining(directory_ / "run", *training.trainer, {2, 0, "data"});
@@ -204,7 +204,7 @@ TEST_F(TrainerTest, DamagedCheckpointsAreRefusedByName) {
   }
 }
 
-TEST_F(TrainerTest, HalfPrecisionProductsLearnToo) {
+TEST_F(TrainerTest, LearnsInBfloat16) {
   Recipe recipe = SmallRecipe();
   recipe.steps = 40;
   recipe.precision = Precision::kBf16;

@@ -79,7 +79,7 @@ def check_training(comparison: parity.Comparison, tool: parity.Tool, directory: 
     save_file(encoder, directory / "encoder.safetensors")
     save_file(trainable, directory / "weights.safetensors")
     images = torch.stack([
-        reference.normalise(parity.test_picture(BATCH, config.height, config.width_px, seed=step))
+        reference.normalise(parity.random_images(BATCH, config.height, config.width_px, seed=step))
         for step in range(STEPS)])
     computed, _ = tool.run_on({"images": images}, {
         "job": "train", "encoder": directory / "encoder.safetensors",

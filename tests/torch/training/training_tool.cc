@@ -1,12 +1,12 @@
-// Takes training steps and writes everything that they computed, for training_parity.py to compare
-// with another implementation. See tool_job.h for how it is driven. Jobs:
+// Takes training steps and writes their results, which training_parity.py compares with another
+// implementation. tool_job.h has the protocol. Jobs:
 //
 //   job=train encoder=FILE weights=FILE input=FILE output=FILE preset=NAME [tau=] [gradient_clip=]
-//   [dropout=]
-//       [seed=] learning_rate= final_ratio= warmup_steps= weight_decay= [option of ModelConfig ...]
-//     input: "images", normalised float [S, B, 3, H, W], one batch a step. output: loss, norm (of
-//     all gradients, before they are clipped) and learning_rate [S], gradient.<name> of the first
-//     step, before it is clipped, and weight.<name> after the last.
+//       [dropout=] [seed=] learning_rate= final_ratio= warmup_steps= weight_decay=
+//       [option of ModelConfig ...]
+//     input: "images", normalised float [S, B, 3, H, W], one batch per step. output: loss, norm (of
+//     all gradients before clipping) and learning_rate, each [S]; gradient.<name> of the first step
+//     before clipping; weight.<name> after the last step.
 //
 //   job=optimize input=FILE output=FILE weight_decay= type=F32|F64
 //     input: "learning_rate" F64 [S], parameter.<name> and gradient.<name> [S, ...], of the type.

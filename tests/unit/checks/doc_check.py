@@ -16,6 +16,8 @@ import sys
 import tempfile
 import urllib.parse
 
+from check_main import report_self_test, run_check
+
 SKIPPED_FOLDERS = {".git", ".deps", "build", "out", "node_modules", "__pycache__"}
 LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(\s*<?([^()\s>]+(?:\([^()]*\))?)>?(?:\s+\"[^\"]*\")?\s*\)")
 HTML_LINK = re.compile(r"<(?:a|img|source)\b[^>]*?\b(?:href|src)=\"([^\"]+)\"")
@@ -166,22 +168,8 @@ def self_test():
             found = findings(root)
             if len(found) != 1 or not found[0].startswith(f"README.md:{line}: ") or words not in found[0]:
                 failures.append(f"not found alone: {text!r}, line {line}, {words!r}; found {found}")
-    for failure in failures:
-        print(failure)
-    print(f"{len(PLANTED) + 1 - len(failures)} of {len(PLANTED) + 1} checks of the document check hold")
-    return 1 if failures else 0
-
-
-def main(arguments):
-    if arguments == ["--self-test"]:
-        return self_test()
-    root = pathlib.Path(arguments[0]) if arguments else pathlib.Path(__file__).resolve().parents[3]
-    found = findings(root)
-    for finding in found:
-        print(finding)
-    print(f"documents: {len(found)} dead references" if found else "documents: no dead reference")
-    return 1 if found else 0
+    return report_self_test(failures, len(PLANTED), "document check")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_check(sys.argv[1:], findings, self_test, "documents: {} dead references", "documents: no dead reference"))

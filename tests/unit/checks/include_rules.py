@@ -26,6 +26,8 @@ import re
 import sys
 import tempfile
 
+from check_main import report_self_test, run_check
+
 SOURCE_FOLDERS = ("model", "server", "client", "tests")
 SUFFIXES = {".h", ".cc", ".cu", ".cuh"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
@@ -336,22 +338,8 @@ def self_test():
                 write(name, CLEAN[name])
             else:
                 (root / name).unlink()
-    for failure in failures:
-        print(failure)
-    print(f"{len(PLANTED) + 1 - len(failures)} of {len(PLANTED) + 1} checks of the include rules hold")
-    return 1 if failures else 0
-
-
-def main(arguments):
-    if arguments == ["--self-test"]:
-        return self_test()
-    root = pathlib.Path(arguments[0]) if arguments else pathlib.Path(__file__).resolve().parents[3]
-    found = findings(root)
-    for finding in found:
-        print(finding)
-    print(f"include rules: {len(found)} broken" if found else "include rules: all kept")
-    return 1 if found else 0
+    return report_self_test(failures, len(PLANTED), "include rules")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_check(sys.argv[1:], findings, self_test, "include rules: {} broken", "include rules: all kept"))

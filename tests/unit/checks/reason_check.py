@@ -20,6 +20,8 @@ import re
 import sys
 import tempfile
 
+from check_main import report_self_test, run_check
+
 HEADER = "server/util/reasons.h"
 TABLE = "proto/proad/v1/errors.md"
 
@@ -242,22 +244,8 @@ def self_test():
             if not any(f.file == name and f.line == line and words in f.text for f in found):
                 failures.append(f"not found: {name}:{line} {words}; found {[str(f) for f in found]}")
             write(name, CLEAN[name])
-    for failure in failures:
-        print(failure)
-    print(f"{len(PLANTED) + 1 - len(failures)} of {len(PLANTED) + 1} checks of the reason check hold")
-    return 1 if failures else 0
-
-
-def main(arguments):
-    if arguments == ["--self-test"]:
-        return self_test()
-    root = pathlib.Path(arguments[0]) if arguments else pathlib.Path(__file__).resolve().parents[3]
-    found = findings(root)
-    for finding in found:
-        print(finding)
-    print(f"reasons: {len(found)} offences" if found else "reasons: all declared and documented")
-    return 1 if found else 0
+    return report_self_test(failures, len(PLANTED), "reason check")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_check(sys.argv[1:], findings, self_test, "reasons: {} offences", "reasons: all declared and documented"))
