@@ -26,6 +26,9 @@ namespace {
 
 class NullModel : public ServableModel {
  public:
+  // The hash of the stored version, which the server checks.
+  explicit NullModel(const std::string& hash) { manifest_.hash = hash; }
+
   const model::Manifest& manifest() const override { return manifest_; }
   int map_side() const override { return kFakeSide; }
 
@@ -36,7 +39,7 @@ class NullModel : public ServableModel {
   }
 
  private:
-  const model::Manifest manifest_ = FakeManifest("null");
+  model::Manifest manifest_ = FakeManifest("null");
 };
 
 class Echo : public v1::DetectionService::CallbackService {
@@ -64,11 +67,11 @@ int Run() {
   config.training.enabled = false;
   config.admission.max_images = 4096;
   std::filesystem::create_directories(config.store);
-  WriteFakeVersion(config.store, "null", "1");
+  const std::string hash = WriteFakeVersion(config.store, "null", "1").hash;
   auto server = Server::Start(
       Resolve(config, ThisMachine("cpu")),
-      [](const std::filesystem::path&) -> absl::StatusOr<ModelHandle> {
-        return std::make_shared<NullModel>();
+      [&hash](const std::filesystem::path&) -> absl::StatusOr<ModelHandle> {
+        return std::make_shared<NullModel>(hash);
       },
       [](const std::string&) -> absl::StatusOr<std::string> { return "cpu"; });
   if (!server.ok()) {

@@ -325,7 +325,7 @@ grpc::Status ScriptedModelService::RollbackModel(grpc::ServerContext*,
                                                  proad::v1::RollbackModelResponse* response) {
   if (request->name() != "proad-tiny") {
     return ToGrpc(MakeError(grpc::StatusCode::FAILED_PRECONDITION,
-                            absl::StrCat("no version of ", request->name(), " served before"),
+                            absl::StrCat("no version of ", request->name(), " was active before"),
                             "NO_VERSION_BEFORE"));
   }
   *response->mutable_active() = Summary("proad-tiny", "1", {}).model_version();

@@ -33,6 +33,8 @@ namespace proad::server {
 class ServerTest : public ::testing::Test {
  protected:
   ServerTest() {
+    const testing::TempDirectory other;
+    model_->SetHash(WriteFakeVersion(other.path(), "pcb", "1").hash);  // the same in every store
     config_.log_level = LogLevel::kOff;
     config_.store = store_.path();
     config_.endpoint.listen = "127.0.0.1:0";
@@ -103,7 +105,11 @@ class ServerTest : public ::testing::Test {
   testing::TempDirectory training_;
   Config config_;
   const std::shared_ptr<FakeModel> model_ = std::make_shared<FakeModel>(StoredManifest("pcb", "1"));
-  ModelLoader loader_ = [this](const std::filesystem::path&) { return ModelHandle(model_); };
+  // pcb@1 is model_.
+  ModelLoader loader_ = [this](const std::filesystem::path& directory) {
+    const bool is_model = directory.parent_path().filename() == "pcb";
+    return is_model ? ModelHandle(model_) : LoadFake(directory);
+  };
   Event ready_{"the server to be ready"};
   std::unique_ptr<Server> server_;
   std::shared_ptr<grpc::Channel> channel_;

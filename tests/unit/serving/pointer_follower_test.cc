@@ -2,6 +2,8 @@
 // pointers name later.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <filesystem>
@@ -315,11 +317,29 @@ TEST_F(PointerFollowerTest, TheStartPinsTheVersionThatServes) {
   EXPECT_EQ(Answering("pcb"), "pcb@3");
 }
 
+// While it exists, no file of the process can grow, as on a full disk.
+class FullDisk {
+ public:
+  FullDisk() {
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit none = {0, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &none);
+  }
+  ~FullDisk() { setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_ = {};
+};
+
 TEST_F(PointerFollowerTest, AVersionServesThoughThePointerCannotBeWritten) {
   fs::remove(root_ / "pcb/active");
-  fs::create_directories(root_ / "pcb/active/in the way");
-  Start();
+  {
+    const FullDisk full;
+    Start();
+  }
   EXPECT_EQ(Answering("pcb"), "pcb@3");
+  EXPECT_FALSE(fs::exists(root_ / "pcb/active"));
   EXPECT_FALSE(models_->follower.Follow(start_));
   EXPECT_EQ(Answering("pcb"), "pcb@3");
 }

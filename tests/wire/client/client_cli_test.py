@@ -324,7 +324,7 @@ class CommandLineTest(unittest.TestCase):
                 (("delete", "proad-tiny@1"), "proad-tiny@1 is deleted; 18.0 MB of disk space were freed")):
             done = self.proad("models", *words)
             self.assertEqual((done.returncode, done.stdout), (0, said + "\n"), done.stderr)
-        for words, hint in ((("rollback", "screws"), "served before"), (("delete", "proad-tiny@2"), "active version")):
+        for words, hint in ((("rollback", "screws"), "active before"), (("delete", "proad-tiny@2"), "active version")):
             done = self.proad("models", *words)
             self.assertEqual(done.returncode, 1)
             self.assertIn(hint, done.stderr)

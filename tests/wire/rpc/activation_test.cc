@@ -171,7 +171,7 @@ TEST_F(ActivationTest, RollbackModelBringsBackTheVersionBefore) {
   };
   v1::RollbackModelResponse response;
   ExpectRefused(roll_back("pcb", response),
-                {StatusCode::FAILED_PRECONDITION, "name", "no version of pcb served before"});
+                {StatusCode::FAILED_PRECONDITION, "name", "no version of pcb was active before"});
   ExpectRefused(roll_back("gravel", response), {StatusCode::NOT_FOUND, "model", "pcb"});
   ExpectRefused(roll_back("pcb@2", response), {StatusCode::INVALID_ARGUMENT, "name", "no model"});
   v1::ActivateModelResponse activated;

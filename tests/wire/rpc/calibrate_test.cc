@@ -21,7 +21,9 @@ class CalibrateTest : public TrainingTest {
     for (uint32_t i = 1; i <= 20; ++i) AddPart("train/good", i);
     AddPart("test/good", 10);
     AddPart("test/scratch", 200);
-    WriteFakeVersion(server_.config.store, "pcb", "1");
+    if (!std::filesystem::exists(server_.config.store / "pcb/1")) {
+      WriteFakeVersion(server_.config.store, "pcb", "1");
+    }
     TrainingTest::Start();
     server_.ready.Wait();
   }
@@ -99,7 +101,9 @@ TEST_F(CalibrateTest, DecidesFromTheNextRequestOn) {
 }
 
 TEST_F(CalibrateTest, AVersionThatDoesNotServeCanBeCalibratedFirst) {
-  WriteFakeVersion(server_.config.store, "pcb", "2");
+  for (const char* version : {"1", "2"}) {
+    WriteFakeVersion(server_.config.store, "pcb", version);
+  }
   testing::WriteText(server_.config.store / "pcb/active", "1\n");
   Start();
   v1::CalibrateRequest request = Request();

@@ -49,13 +49,9 @@ class HostileTest : public ::testing::Test {
     config.training.enabled = false;
     WriteFakeVersion(store_.path(), "pcb", "1");
     Event ready;
-    server_ = Server::Start(
-                  Resolve(config, ThisMachine("cpu")),
-                  [](const std::filesystem::path&) -> absl::StatusOr<ModelHandle> {
-                    return std::make_shared<FakeModel>(StoredManifest("pcb", "1"));
-                  },
-                  OnTheCpu, [&ready] { ready.Set(); })
-                  .value();
+    server_ = Server::Start(Resolve(config, ThisMachine("cpu")), LoadFake, OnTheCpu, [&ready] {
+                ready.Set();
+              }).value();
     ready.Wait();
     const std::string& address = server_->grpc_address();
     EXPECT_TRUE(absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port_));
