@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "model/files/sha256.h"
 #include "model/spec/recipe.h"
+#include "server/uploads/dataset_upload.h"
 #include "server/util/status_details.h"
 #include "tests/support/dataset_files.h"
 #include "tests/support/fake_store.h"
