@@ -330,7 +330,7 @@ TEST_F(TokenReload, WritesNoTokenIntoTheLog) {
   credentials_.reset();  // Waits for the reload, which counts before it logs.
   SetLogLevel(LogLevel::kOff);
   const std::string log = ::testing::internal::GetCapturedStderr();
-  EXPECT_THAT(log, HasSubstr("the new tokens are not taken"));
+  EXPECT_THAT(log, HasSubstr("the new tokens are not used"));
   EXPECT_THAT(log, HasSubstr("call refused"));
   EXPECT_THAT(log, Not(HasSubstr("proad_")));
 }
