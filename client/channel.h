@@ -4,6 +4,7 @@
 // group of servers; DetectionClient, ModelClient and TrainingClient can share it.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -11,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "client/request_size.h"
 #include "client/retry.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
@@ -32,8 +34,7 @@ struct ChannelOptions {
   // Token that every call sends. Null: none.
   std::shared_ptr<TokenFile> token;
   // Largest accepted response, in bytes. gRPC's default of 4 MiB is too small for the FLOAT32
-  // heatmap of an image with more than a million pixels. The size of requests is limited by the
-  // server only.
+  // heatmap of an image with more than a million pixels.
   int max_receive_bytes = 256 << 20;
   // Use the proxy that the environment names (http_proxy and similar variables). Off by default,
   // because such proxies are meant for web traffic and often cannot reach servers on the local
@@ -65,6 +66,8 @@ struct CallOptions {
   // Longest duration of a call with all its attempts. absl::InfiniteDuration(): no limit.
   absl::Duration deadline = absl::Seconds(30);
   RetryPolicy retry;
+  // Largest request of DetectionClient, in bytes. Raise it with server.max_message_bytes.
+  int64_t max_request_bytes = kDefaultMaxRequestBytes;
 };
 
 // Makes a call and repeats it as RetryDelay allows. One deadline holds for all attempts. Each call

@@ -6,8 +6,11 @@
 
 namespace proad::client {
 
-DetectStream::DetectStream(std::shared_ptr<proad::v1::DetectionService::Stub> stub)
-    : stub_(std::move(stub)), stream_(stub_->DetectStream(&context_)) {}
+DetectStream::DetectStream(std::shared_ptr<proad::v1::DetectionService::Stub> stub,
+                           int64_t max_request_bytes)
+    : stub_(std::move(stub)),
+      max_request_bytes_(max_request_bytes),
+      stream_(stub_->DetectStream(&context_)) {}
 
 DetectStream::~DetectStream() {
   if (ended_) return;
@@ -17,6 +20,8 @@ DetectStream::~DetectStream() {
 }
 
 absl::Status DetectStream::Send(proad::v1::DetectRequest request) {
+  const absl::Status size = CheckRequestSize(request, max_request_bytes_);
+  if (!size.ok()) return size;
   proad::v1::DetectStreamRequest message;
   *message.mutable_request() = std::move(request);
   if (stream_->Write(message)) return absl::OkStatus();

@@ -6,7 +6,7 @@
 //
 //   auto stream = client.OpenStream();
 //   std::jthread sender([&] {
-//     for (auto& request : requests) if (!stream->Send(request).ok()) break;
+//     for (auto& request : requests) if (absl::IsUnavailable(stream->Send(request))) break;
 //     stream->CloseSending();
 //   });
 //   while (auto answer = stream->Receive()) Use(*answer);
@@ -16,12 +16,14 @@
 // new stream: inspecting an image twice does no harm.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "client/request_size.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/sync_stream.h"
 #include "proad/v1/detection.grpc.pb.h"
@@ -38,7 +40,8 @@ struct StreamAnswer {
 // status. Cancel may be called from any thread. Answers can have another order than the requests.
 class DetectStream {
  public:
-  explicit DetectStream(std::shared_ptr<proad::v1::DetectionService::Stub> stub);
+  explicit DetectStream(std::shared_ptr<proad::v1::DetectionService::Stub> stub,
+                        int64_t max_request_bytes = kDefaultMaxRequestBytes);
   // Cancels the unanswered images. No other method may be running.
   ~DetectStream();
 
@@ -46,8 +49,11 @@ class DetectStream {
   DetectStream& operator=(const DetectStream&) = delete;
 
   // Sends one image. Blocks while the server reads nothing. request.request_id identifies the
-  // answer: set it to a value that is unique in the stream. UNAVAILABLE when the stream has ended:
-  // call Receive until it returns nullopt, then status() has the error.
+  // answer: set it to a value that is unique in the stream.
+  //   INVALID_ARGUMENT  the request is too large (request_size.h): it was not sent and gets no
+  //                     answer; the stream continues
+  //   UNAVAILABLE       the stream has ended: call Receive until it returns nullopt, then status()
+  //                     has the error
   absl::Status Send(proad::v1::DetectRequest request);
 
   // Announces that no more images follow. The stream ends after the last answer.
@@ -70,6 +76,7 @@ class DetectStream {
 
   // Declared before the call's members because the stub must outlive the call.
   const std::shared_ptr<proad::v1::DetectionService::Stub> stub_;
+  const int64_t max_request_bytes_;
   grpc::ClientContext context_;
   const std::unique_ptr<Stream> stream_;
   bool ended_ = false;   // used by the receiving thread only

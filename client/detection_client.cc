@@ -15,6 +15,8 @@ absl::StatusOr<proad::v1::DetectResponse> DetectionClient::Detect(
 
 absl::StatusOr<proad::v1::DetectResponse> DetectionClient::Detect(
     const proad::v1::DetectRequest& request, const CallOptions& call) const {
+  const absl::Status size = CheckRequestSize(request, call.max_request_bytes);
+  if (!size.ok()) return size;
   proad::v1::DetectResponse response;
   const absl::Status status = CallWithRetry(call, [&](grpc::ClientContext& context) {
     return stub_->Detect(&context, request, &response);
@@ -24,7 +26,7 @@ absl::StatusOr<proad::v1::DetectResponse> DetectionClient::Detect(
 }
 
 std::unique_ptr<DetectStream> DetectionClient::OpenStream() const {
-  return std::make_unique<DetectStream>(stub_);
+  return std::make_unique<DetectStream>(stub_, call_.max_request_bytes);
 }
 
 }  // namespace proad::client

@@ -27,8 +27,9 @@ class DetectionClient {
   // Uses a channel that other clients may share.
   explicit DetectionClient(const std::shared_ptr<grpc::Channel>& channel, CallOptions call = {});
 
-  // Inspects one image. Blocks. Repeats the call as RetryDelay allows: inspecting an image twice does
-  // no harm.
+  // Inspects one image. Blocks. Repeats the call as RetryDelay allows: inspecting an image twice
+  // does no harm. A request of more than CallOptions::max_request_bytes is refused with
+  // INVALID_ARGUMENT (client/request_size.h).
   absl::StatusOr<proad::v1::DetectResponse> Detect(const proad::v1::DetectRequest& request) const;
   // The same with another deadline or retry policy.
   absl::StatusOr<proad::v1::DetectResponse> Detect(const proad::v1::DetectRequest& request,

@@ -36,6 +36,7 @@ struct DetectOptions {
   bool fail_on_anomaly = false;
   bool labels_from_folders = false;
   int concurrency = 4;
+  int64_t max_request_bytes = kDefaultMaxRequestBytes;
 };
 
 bool WantsMaps(const DetectOptions& options) {
@@ -173,7 +174,8 @@ int RunDetect(const DetectOptions& options) {
     const absl::Status serving = WaitUntilServing(*channel, options.server.deadline);
     if (!serving.ok()) std::cerr << "proad detect: " << serving.message() << "\n";
   }
-  const DetectionClient client(*channel, {.deadline = options.server.deadline});
+  const DetectionClient client(*channel, {.deadline = options.server.deadline,
+                                          .max_request_bytes = options.max_request_bytes});
 
   std::vector<std::string> files;
   for (const InputImage& image : images) files.push_back(image.path.string());
@@ -234,6 +236,13 @@ void AddOutputOptions(CLI::App& command, DetectOptions& options) {
       "--labels-from-folders,--auroc", options.labels_from_folders,
       "print the image AUROC: images in folders named good, ok, pass or a synonym are good, all "
       "others defective (default: only in the layout CATEGORY/test/LABEL)");
+  command
+      .add_option("--max-request-bytes", options.max_request_bytes,
+                  "size of the largest request; larger images are reported and not sent. Raise it "
+                  "together with server.max_message_bytes")
+      ->type_name("BYTES")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   command.add_option("--concurrency", options.concurrency, "number of images inspected at a time")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();

@@ -5,7 +5,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "server/rpc/status.h"
-#include "server/rpc/train_convert.h"
+#include "server/rpc/train_job_message.h"
 
 namespace proad::server {
 namespace {

@@ -100,6 +100,17 @@ class CommandLineTest(unittest.TestCase):
         self.assertIn("FAILED", done.stdout)
         self.assertIn("encoded: not a picture", done.stdout)
 
+    def test_a_too_large_image_is_a_row_and_the_run_continues(self):
+        large = self.folder / "0 large.png"
+        large.write_text("score=1" + "x" * 10_000)
+        good = self.picture("1.png", 0.5)
+        rows, summary = self.rows(large, good, "--max-request-bytes", 10_000, code=1)
+        self.assertEqual(rows[0]["error"]["code"], "INVALID_ARGUMENT")
+        self.assertEqual(rows[0]["error"]["reason"], "MESSAGE_TOO_LARGE")
+        self.assertIn("server.max_message_bytes", rows[0]["error"]["message"])
+        self.assertEqual(rows[1]["score"], 0.5)
+        self.assertEqual((summary["failed"], summary["undecided"]), (1, 1))
+
     def test_fail_on_anomaly_does_not_accept_undecided_images(self):
         low, high = self.image("low.png", 0.1), self.image("high.png", 0.9)
         flag = ("--fail-on-anomaly",)

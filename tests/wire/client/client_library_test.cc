@@ -51,6 +51,33 @@ TEST_F(ClientLibrary, Detects) {
   EXPECT_EQ(detection->verdict(), proad::v1::VERDICT_UNDECIDED);
 }
 
+TEST_F(ClientLibrary, ATooLargeRequestIsRefusedBeforeItIsSent) {
+  CallOptions call = Quick();
+  call.max_request_bytes = 10'000;
+  DetectionClient client(channel_, call);
+  proad::v1::DetectRequest large = Request("");
+  large.mutable_encoded()->append(std::string(10'000, 'x'));
+  const absl::Status refused = client.Detect(large).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(DetailsOf(refused).reason, "MESSAGE_TOO_LARGE");
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("server.max_message_bytes"));
+  EXPECT_EQ(server_.detection().Calls(""), 0);
+
+  // On a stream, the other images are answered.
+  auto stream = client.OpenStream();
+  ASSERT_TRUE(stream->Send(Request("", 0.25)).ok());
+  EXPECT_EQ(stream->Send(large).code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(stream->Send(Request("", 0.75)).ok());
+  stream->CloseSending();
+  std::vector<double> scores;
+  while (const auto answer = stream->Receive()) {
+    ASSERT_TRUE(answer->detection.ok()) << answer->detection.status();
+    scores.push_back(answer->detection->score());
+  }
+  EXPECT_TRUE(stream->status().ok()) << stream->status();
+  EXPECT_THAT(scores, ElementsAre(0.25, 0.75));
+}
+
 TEST_F(ClientLibrary, UnavailableIsRetried) {
   const auto detection = client_.Detect(Request("unavailable:2"));
   EXPECT_TRUE(detection.ok()) << detection.status();

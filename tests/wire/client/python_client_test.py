@@ -173,6 +173,19 @@ class ClientTest(unittest.TestCase):
                 self.assertEqual(answer.result().score, index)
                 np.testing.assert_allclose(answer.detection.heatmap, MAP, atol=1e-6)
 
+    def test_a_too_large_image_is_refused_alone(self):
+        large = picture(1) + bytes(10_000)
+        with proad.Client(self.client.address, max_request_bytes=10_000) as client:
+            with self.assertRaises(proad.ProadError) as caught:
+                client.detect(large)
+            self.assertIs(caught.exception.code, grpc.StatusCode.INVALID_ARGUMENT)
+            self.assertEqual(caught.exception.reason, "MESSAGE_TOO_LARGE")
+            self.assertIn("server.max_message_bytes", caught.exception.message)
+            answers = {answer.index: answer for answer in client.detect_stream([picture(0), large, picture(2)])}
+        self.assertEqual(sorted(answers), [0, 1, 2])
+        self.assertEqual(answers[1].error.reason, "MESSAGE_TOO_LARGE")
+        self.assertEqual((answers[0].result().score, answers[2].result().score), (0, 2))
+
     def test_an_empty_stream_and_unreadable_files(self):
         self.assertEqual(list(self.client.detect_stream([])), [])
         (answer,) = self.client.detect_stream([FOLDER / "gone.png"])

@@ -83,11 +83,13 @@ class Client(Connection):
         bgr         colour arrays have the channel order blue, green, red, as in OpenCV
         timeout     in seconds; default: the timeout of the client
 
-        Raises ProadError. Raises OSError, TypeError or ValueError for an image that cannot be sent.
+        Raises ProadError, also for an image of more than max_request_bytes. Raises OSError, TypeError or ValueError for
+        an image that cannot be sent.
         """
         request = _options(model, category, threshold, heatmap, overlay, resolution, labels)
         request.request_id = request_id or ""
         images.fill(request, image, bgr=bgr)
+        _check_size(request, self._max_request_bytes)
         return from_response(self._call(self._detection.Detect, request, timeout))
 
     def detect_stream(
@@ -111,7 +113,7 @@ class Client(Connection):
         of `stream` is raised after the answers, too.
         """
         template = _options(model, category, threshold, heatmap, overlay, resolution, labels)
-        sender = _Sender(stream, template, bgr)
+        sender = _Sender(stream, template, bgr, self._max_request_bytes)
         call = self._detection.DetectStream(sender.requests())
         try:
             for response in call:
@@ -157,6 +159,24 @@ def _options(
     return request
 
 
+def _check_size(request: detection_pb2.DetectRequest, limit: int) -> None:
+    """Raises ProadError for a request that the server would not read: gRPC would end the whole stream."""
+    envelope = 16  # bytes of a DetectStreamRequest around its DetectRequest, at most
+    size = request.ByteSize() + envelope
+    if size > limit:
+        message = (
+            f"the request has {size} bytes and was not sent; the limit is {limit} bytes (max_request_bytes of this "
+            "client, server.max_message_bytes of the server)"
+        )
+        raise ProadError(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            message,
+            reason="MESSAGE_TOO_LARGE",
+            field="image",
+            metadata={"max_bytes": str(limit)},
+        )
+
+
 def _answer(index: int, response: detection_pb2.DetectStreamResponse) -> StreamAnswer:
     if response.HasField("error"):
         return StreamAnswer(index, error=from_status(response.error))
@@ -172,10 +192,13 @@ class _Sender:
     A thread of gRPC runs requests(). The caller's thread calls the other methods.
     """
 
-    def __init__(self, stream: Iterable[Image], template: detection_pb2.DetectRequest, bgr: bool) -> None:
+    def __init__(
+        self, stream: Iterable[Image], template: detection_pb2.DetectRequest, bgr: bool, max_request_bytes: int
+    ) -> None:
         self._stream = stream
         self._template = template
         self._bgr = bgr
+        self._max_request_bytes = max_request_bytes
         self._lock = threading.Lock()
         self._open: set[int] = set()
         self._unsent: list[StreamAnswer] = []
@@ -189,10 +212,12 @@ class _Sender:
                 message.request.request_id = str(index)
                 try:
                     images.fill(message.request, image, bgr=self._bgr)
+                    _check_size(message.request, self._max_request_bytes)
                 except (OSError, TypeError, ValueError) as error:
-                    problem = ProadError(grpc.StatusCode.INVALID_ARGUMENT, str(error), field="image")
-                    with self._lock:
-                        self._unsent.append(StreamAnswer(index, error=problem))
+                    self._add_unsent(index, ProadError(grpc.StatusCode.INVALID_ARGUMENT, str(error), field="image"))
+                    continue
+                except ProadError as error:
+                    self._add_unsent(index, error)
                     continue
                 with self._lock:
                     self._open.add(index)
@@ -200,6 +225,10 @@ class _Sender:
         except Exception as error:  # raised by the caller's iterable; check_exhausted raises it in the caller
             self._failure = error
         self._exhausted = True
+
+    def _add_unsent(self, index: int, error: ProadError) -> None:
+        with self._lock:
+            self._unsent.append(StreamAnswer(index, error=error))
 
     def answered(self, index: int) -> None:
         with self._lock:

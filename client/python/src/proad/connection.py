@@ -39,6 +39,8 @@ class Connection:
     security           TLS and token, see Security; default: from the environment, or else no encryption
     credentials        result of grpc.ssl_channel_credentials(), instead of the certificates of `security`
     max_receive_bytes  size of the largest accepted response, in bytes
+    max_request_bytes  size of the largest request with an image, in bytes; larger images are errors before they are
+                       sent. Raise it with server.max_message_bytes, whose default it has
 
     Raises OSError or ValueError for invalid files in `security`.
     """
@@ -52,9 +54,11 @@ class Connection:
         security: Security = Security(),
         credentials: Any = None,
         max_receive_bytes: int = 256 << 20,
+        max_request_bytes: int = 64 << 20,
     ) -> None:
         self._timeout = timeout
         self._retry = retry
+        self._max_request_bytes = max_request_bytes
         self._shared = isinstance(address, Connection)
         if isinstance(address, Connection):
             self.address: str = address.address

@@ -1,5 +1,5 @@
-// Converts the messages of proad/v1/training.proto to and from the types of server/jobs. Pure
-// functions: safe to call from any thread.
+// Parses the messages of proad/v1/training.proto that describe a job. Pure functions: safe to call
+// from any thread.
 #pragma once
 
 #include <proad/v1/training.pb.h>
@@ -15,9 +15,6 @@ namespace proad::server {
 // recipe. JobPlanner fills in the values that depend on files; the preset is empty when the request
 // has none. INVALID_ARGUMENT with the field; the message states the problem and the allowed values.
 absl::StatusOr<JobSpec> ParseTrainJobSpec(const v1::TrainJobSpec& spec);
-
-// Fills all fields of the job, its spec with defaults filled in.
-void FillTrainJob(const TrainJob& job, v1::TrainJob& message);
 
 // nullopt for a number that the enum does not have.
 std::optional<JobState> ParseState(v1::TrainJobState state);
