@@ -1,5 +1,5 @@
-// The anomaly map and the image score of a reconstruction (paper, section 4.1; model/README.md, "map
-// and score").
+// The anomaly map and the image score of a reconstruction (paper, section 4.1; model/README.md,
+// "map and score").
 //
 // Thread-safety: const after construction; all calls may run in several threads.
 #pragma once
@@ -18,10 +18,10 @@ inline constexpr int kScorePixels = kMapSide * kMapSide / 100;
 // Cosine distance of every patch, averaged over groups. -> [B, h, w], values in 0..2
 torch::Tensor PatchDistances(const Reconstruction& reconstruction);
 
-// Resizes patch distances to a map of kMapSide x kMapSide: bilinear to the input size (align_corners),
-// bilinear to 256 (without align_corners), then a 5 x 5 Gaussian of sigma 4 with zero padding. Every
-// step is linear and separable, so one product computes all of them: map = A_h^T m A_w with
-// constant matrices A.
+// Resizes patch distances to a map of kMapSide x kMapSide: bilinear to the input size
+// (align_corners), bilinear to 256 (without align_corners), then a 5 x 5 Gaussian of sigma 4 with
+// zero padding. Every step is linear and separable, so one product computes all of them:
+// map = A_h^T m A_w with constant matrices A.
 class AnomalyMap {
  public:
   AnomalyMap(const ModelConfig& config, torch::Device device);

@@ -20,9 +20,9 @@ struct Checkpoint {
   Manifest manifest;
 };
 
-// Publishes `model` as `directory` (STORE/NAME/VERSION; STORE must exist). Sets the manifest's config
-// to the model's, its probe to `probe_png` (an encoded image) and the model's score of it, and
-// `files` and `hash`. Returns the manifest as written.
+// Publishes `model` as `directory` (STORE/NAME/VERSION; STORE must exist). Sets the manifest's
+// config to the model's, its probe to `probe_png` (an encoded image) and the model's score of it,
+// and `files` and `hash`. Returns the manifest as written.
 //
 // The encoder is stored as F16 or BF16 if every weight is exact in it (it came from such a file),
 // and as F32 otherwise; trained tensors are always F32. The bytes of both files depend on the

@@ -1,8 +1,9 @@
 // A linear layer with constant weights, in the fastest layout of its device.
 //
-// On a CPU this is oneDNN's blocked layout, packed once at construction. On CPUs whose widest vectors
-// MKL does not use it is more than twice as fast (model/README.md, "frozen"). On other devices it is
-// the plain product. Thread-safety: const after construction; calls may run in several threads.
+// On a CPU this is oneDNN's blocked layout, packed once at construction. On CPUs whose widest
+// vectors MKL does not use it is more than twice as fast (model/README.md, "frozen"). On other
+// devices it is the plain product. Thread-safety: const after construction; calls may run in
+// several threads.
 #pragma once
 
 #include <torch/types.h>

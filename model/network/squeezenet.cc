@@ -76,8 +76,8 @@ torch::Tensor SqueezeNetImpl::Stem(const torch::Tensor& images) {
   const int64_t strip = images.is_cpu() ? kStripRows : rows;
   std::vector<torch::Tensor> strips;
   for (int64_t row = 0; row < rows; row += strip) {
-    // Row r of the map is the maximum of the rows 2 r .. 2 r + 2 of conv1; row c of conv1 depends on
-    // the rows 2 c .. 2 c + 2 of the image.
+    // Row r of the map is the maximum of the rows 2 r .. 2 r + 2 of conv1; row c of conv1 depends
+    // on the rows 2 c .. 2 c + 2 of the image.
     const int64_t end = std::min(2 * (row + strip) + 1, convolved);
     const torch::Tensor input = images.narrow(2, 4 * row, 2 * (end - 2 * row) + 1);
     strips.push_back(Pool(Convolve(conv1, input, 2)).relu_());  // relu and maximum commute

@@ -26,9 +26,9 @@ struct Maps {
 
 int64_t StrideOf(int fire) { return fire < 4 ? 4 : fire < 6 ? 8 : kCoarsestStride; }
 
-// Weights that average `positions` of a map, `stride` pixels apart, over each of `cells` equal parts
-// of a side of `side` pixels; each row sums to one. The network has no padding, so position j covers
-// the pixels around stride * (j + 1) - 1/2. -> [cells, positions]
+// Weights that average `positions` of a map, `stride` pixels apart, over each of `cells` equal
+// parts of a side of `side` pixels; each row sums to one. The network has no padding, so position j
+// covers the pixels around stride * (j + 1) - 1/2. -> [cells, positions]
 torch::Tensor Overlap(int64_t cells, int64_t positions, int64_t stride, int64_t side) {
   const auto step = static_cast<double>(stride);
   const torch::Tensor centres = at::arange(1, positions + 1, at::kDouble) * step - 0.5;

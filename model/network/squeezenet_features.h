@@ -11,9 +11,9 @@
 
 namespace proad::model {
 
-// Each float32 [B, patches, D], patches row-major. The first three are averages of the patch and the
-// maximum of the 3 x 3 patches around it, so that a small structure on the border of two patches
-// counts in both; they have length one in each patch.
+// Each float32 [B, patches, D], patches row-major. The first three are averages of the patch and
+// the maximum of the 3 x 3 patches around it, so that a small structure on the border of two
+// patches counts in both; they have length one in each patch.
 struct SqueezeNetFeatures {
   torch::Tensor texture;  // fire3; D = 128
   torch::Tensor fine;     // fire3 of the image at twice its size

@@ -1,4 +1,5 @@
-// The layers of a vision transformer. The bottleneck and the decoder share its feed-forward network.
+// The layers of a vision transformer. The bottleneck and the decoder share its feed-forward
+// network.
 //
 // Submodule names are the checkpoint's key names. Shapes: B batch, N tokens, C width.
 // Thread-safety: forward may be called from several threads while no parameter changes.

@@ -1,11 +1,11 @@
 // Distillation: trains an encoder on folders of photographs and a teacher, and writes its file and
 // card.
 //
-// A run has its own directory and can be stopped or killed at any instant. The next run with the same
-// specification continues from the last checkpoint and writes the same encoder.
+// A run has its own directory and can be stopped or killed at any instant. The next run with the
+// same specification continues from the last checkpoint and writes the same encoder.
 //
-// This header includes no LibTorch header. Thread-safety: one run per directory at a time, which the
-// caller ensures; a run belongs to one thread.
+// This header includes no LibTorch header. Thread-safety: one run per directory at a time, which
+// the caller ensures; a run belongs to one thread.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,8 @@ struct DistilProgress {
 };
 
 struct DistilResult {
-  // By group of taps: the share of the teacher's variance that the student does not explain, in views
-  // that it did not train on.
+  // By group of taps: the share of the teacher's variance that the student does not explain, in
+  // views that it did not train on.
   std::vector<double> unexplained;
   std::vector<std::string> skipped;  // photographs that could not be used, with the reason
 };
@@ -42,9 +42,9 @@ struct DistilContext {
   double checkpoint_seconds = 60;
 };
 
-// Calls `observe` after every step. If it returns false, saves the state and returns nullopt. Throws
-// InvalidInput that names the option or file (RUN_CHANGED if the directory has a run of another
-// specification), NonFiniteLoss, CorruptFile, FileError.
+// Calls `observe` after every step. If it returns false, saves the state and returns nullopt.
+// Throws InvalidInput that names the option or file (RUN_CHANGED if the directory has a run of
+// another specification), NonFiniteLoss, CorruptFile, FileError.
 std::optional<DistilResult> Distil(const DistilSpec& spec, const DistilContext& context,
                                    const std::function<bool(const DistilProgress&)>& observe);
 

@@ -199,8 +199,8 @@ std::vector<torch::Tensor> Distiller::Targets(const torch::Tensor& views) const 
 }
 
 std::vector<torch::Tensor> Distiller::Predict(const torch::Tensor& views, uint64_t stream) {
-  // Targets do not depend on the position of a patch. A random circular shift of each batch makes the
-  // positions carry only the relation of patches to each other.
+  // Targets do not depend on the position of a patch. A random circular shift of each batch makes
+  // the positions carry only the relation of patches to each other.
   const int64_t grid = GridOf(views);
   const int64_t patch = student_->config().patch;
   const uint64_t seed = DeriveSeed(options_.seed ^ kShiftSeed, stream);

@@ -1,8 +1,8 @@
 // Trains a small encoder to reproduce a larger network's features, one batch of views per step.
 //
 // The targets of each patch are the teacher's features, projected to their principal directions
-// (target_space.h). The mean of each group of the student's taps learns them. Every random choice is
-// a function of the seed and of the step. Thread-safety: belongs to one thread.
+// (target_space.h). The mean of each group of the student's taps learns them. Every random choice
+// is a function of the seed and of the step. Thread-safety: belongs to one thread.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,8 @@ class Distiller : public Resumable {
     double learning_rate = 0;
   };
 
-  // Trains on the next batch. Throws NonFiniteLoss; then the weights are those of the previous step.
+  // Trains on the next batch. Throws NonFiniteLoss; then the weights are those of the previous
+  // step.
   StepFigures Step();
 
   // `unexplained` in `batches` batches of views that no step trains on, by group.

@@ -1,4 +1,5 @@
-// Measures a network on images, with the same functions as serving: DecodeImage, Prepare, FrozenProAd.
+// Measures a network on images, with the same functions as serving: DecodeImage, Prepare,
+// FrozenProAd.
 //
 // This header includes no LibTorch header, so programs can include it. Functions are safe to call
 // from any thread; they call `progress` on the calling thread.
@@ -27,7 +28,8 @@ struct EvaluatorOptions {
   bool pixels = true;  // also pixel metrics, if there are masks
 };
 
-// Called after each image with the number of images done. If it returns false, Interrupted is thrown.
+// Called after each image with the number of images done. If it returns false, Interrupted is
+// thrown.
 using EvaluationProgress = std::function<bool(int64_t done)>;
 
 // Scores every sample of the split kTest, one image at a time, category by category;
@@ -44,8 +46,8 @@ Evaluation Evaluate(const FrozenProAd& model, const Preprocessing& preprocessing
                     const EvaluationProgress& progress = {},
                     std::vector<std::string>* skipped = nullptr);
 
-// Evaluate with the version in `directory` (checkpoint.h), on `device` as returned by ResolveDevice.
-// Also throws as LoadCheckpoint.
+// Evaluate with the version in `directory` (checkpoint.h), on `device` as returned by
+// ResolveDevice. Also throws as LoadCheckpoint.
 Evaluation EvaluateVersion(const std::filesystem::path& directory, const std::string& device,
                            const Dataset& dataset, const EvaluatorOptions& options,
                            const EvaluationProgress& progress = {},

@@ -32,7 +32,8 @@ class FeatureCache {
     ImageLimits limits;
   };
 
-  // Shares `model`; its encoder runs on the model's device. `encoder_sha256` identifies the encoder.
+  // Shares `model`; its encoder runs on the model's device. `encoder_sha256` identifies the
+  // encoder.
   FeatureCache(const ProAd& model, const Preprocessing& preprocessing,
                const std::string& encoder_sha256, const Options& options);
 

@@ -14,8 +14,8 @@
 namespace proad::model {
 
 // Sets the weights of a new `model` from the images in `features`, which must not be empty:
-//   bottleneck   Q_0 = m + U U^T (F - m), with U [C, C/4] the principal directions and m the mean of
-//                F; exact, since GELU(x) - GELU(-x) = x. Training may change it freely.
+//   bottleneck   Q_0 = m + U U^T (F - m), with U [C, C/4] the principal directions and m the mean
+//                of F; exact, since GELU(x) - GELU(-x) = x. Training may change it freely.
 //   prototypes   sines and cosines of the token's position, along U: neighbours start similar
 //   others       normal, standard deviation 0.4 / sqrt(C); norms do not change
 // Draws random numbers from LibTorch's generator.

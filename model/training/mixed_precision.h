@@ -1,6 +1,7 @@
 // The arithmetic of a training step, for the lifetime of an object.
 //
-// Affects the thread that creates it. Exception: the CPU's attention kernel changes for all threads.
+// Affects the thread that creates it. Exception: the CPU's attention kernel changes for all
+// threads.
 #pragma once
 
 #include <c10/core/Device.h>

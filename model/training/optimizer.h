@@ -64,8 +64,8 @@ class StableAdamW {
   std::map<std::string, torch::Tensor> State() const;
 
   // Copies such a state into the optimizer. Throws InvalidInput (field "optimizer", reason
-  // STATE_MISMATCH) that names a missing or unknown tensor, or one of another shape or type; then the
-  // optimizer has not changed.
+  // STATE_MISMATCH) that names a missing or unknown tensor, or one of another shape or type; then
+  // the optimizer has not changed.
   void Load(const std::map<std::string, torch::Tensor>& state);
 
  private:
@@ -85,9 +85,9 @@ class StableAdamW {
 };
 
 // One training step: computes the gradients of `loss`, clips their joint norm to `max_norm`, and
-// updates the parameters. Returns the loss. With several processes, `loss` is that of this process's
-// share; loss and gradients are averaged over the processes, and all make the same step. Throws
-// NonFiniteLoss (non_finite_loss.h), and as ProcessGroup; then no parameter has changed.
+// updates the parameters. Returns the loss. With several processes, `loss` is that of this
+// process's share; loss and gradients are averaged over the processes, and all make the same step.
+// Throws NonFiniteLoss (non_finite_loss.h), and as ProcessGroup; then no parameter has changed.
 double Descend(const torch::Tensor& loss, double max_norm, double learning_rate,
                StableAdamW& optimizer, const ProcessGroup& processes = ProcessGroup());
 

@@ -36,8 +36,8 @@ namespace {
 
 constexpr int64_t kBucketBytes = int64_t{32} << 20;  // of one message
 
-// The network device for the other processes: loopback if all are on one machine, the interface that
-// GLOO_SOCKET_IFNAME names (as in PyTorch), or that of this machine's name.
+// The network device for the other processes: loopback if all are on one machine, the interface
+// that GLOO_SOCKET_IFNAME names (as in PyTorch), or that of this machine's name.
 std::shared_ptr<gloo::transport::Device> DeviceFor(const Membership& membership) {
   if (membership.address == "127.0.0.1") {
     return c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1");
@@ -61,7 +61,8 @@ auto WithPeers(const Call& call) {
   }
 }
 
-// Consecutive tensors of one device and type, up to kBucketBytes; a larger tensor has its own bucket.
+// Consecutive tensors of one device and type, up to kBucketBytes; a larger tensor has its own
+// bucket.
 std::vector<std::vector<torch::Tensor>> Buckets(const std::vector<torch::Tensor>& tensors) {
   std::vector<std::vector<torch::Tensor>> buckets;
   int64_t bytes = 0;
@@ -137,8 +138,8 @@ std::chrono::milliseconds PatienceOf(const Membership& membership) {
 }
 
 c10::intrusive_ptr<c10d::Backend> NewGloo(const Rendezvous& rendezvous) {
-  // Gloo writes to sockets without MSG_NOSIGNAL. If a peer has ended, the write must fail (PeerLost)
-  // and not end this process. Python ignores SIGPIPE too.
+  // Gloo writes to sockets without MSG_NOSIGNAL. If a peer has ended, the write must fail
+  // (PeerLost) and not end this process. Python ignores SIGPIPE too.
   std::signal(SIGPIPE, SIG_IGN);
   const Membership& membership = rendezvous.membership();
   auto options = c10d::ProcessGroupGloo::Options::create(PatienceOf(membership));

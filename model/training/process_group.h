@@ -23,8 +23,8 @@ class ProcessGroup {
   // This process alone.
   ProcessGroup();
   // Waits for all processes. `rendezvous` must outlive the group; null: this process alone. Throws
-  // PeerLost, and InvalidInput (field "device", DISTRIBUTED_UNSUPPORTED) for a GPU in a build without
-  // NCCL. With several processes, the process ignores SIGPIPE from then on.
+  // PeerLost, and InvalidInput (field "device", DISTRIBUTED_UNSUPPORTED) for a GPU in a build
+  // without NCCL. With several processes, the process ignores SIGPIPE from then on.
   ProcessGroup(const Rendezvous* rendezvous, const torch::Device& device);
   ~ProcessGroup();
   ProcessGroup(const ProcessGroup&) = delete;

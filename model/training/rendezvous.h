@@ -1,7 +1,7 @@
 // The connection between the processes that train one network: rank 0 listens, the others connect.
 //
-// process_group.h has the operations on tensors. This header includes no LibTorch header, so that the
-// server can include it. Thread-safety: belongs to one thread.
+// process_group.h has the operations on tensors. This header includes no LibTorch header, so that
+// the server can include it. Thread-safety: belongs to one thread.
 #pragma once
 
 #include <memory>

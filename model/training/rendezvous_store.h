@@ -1,4 +1,5 @@
-// The LibTorch part of a Rendezvous, for rendezvous.cc and process_group.cc. Thread-safety: as Rendezvous.
+// The LibTorch part of a Rendezvous, for rendezvous.cc and process_group.cc. Thread-safety: as
+// Rendezvous.
 #pragma once
 
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>

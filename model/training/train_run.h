@@ -2,8 +2,8 @@
 //
 // The phases are dataset, features, training, evaluation with thresholds and gate, and publishing;
 // the observer gets the progress of each. A run has its own directory and can be killed at any
-// instant. The next run with the same specification and directory continues from the last checkpoint
-// and publishes the same bytes, once.
+// instant. The next run with the same specification and directory continues from the last
+// checkpoint and publishes the same bytes, once.
 //
 // Several processes can share the training of one run, with the same directory: each encodes its
 // share of the images and trains on its share of every batch. Rank 0 alone writes checkpoints,
@@ -120,8 +120,8 @@ struct TrainOutcome {
 // Runs the job, or continues it from its last checkpoint. If its version is in the store already,
 // returns the same outcome again. Processes other than rank 0 return after the training, without a
 // version. Throws Interrupted, NonFiniteLoss (non_finite_loss.h), PeerLost (rendezvous.h),
-// InvalidInput, CorruptFile, FileError or c10::Error; then the store has no version of this job, and
-// the last checkpoint remains.
+// InvalidInput, CorruptFile, FileError or c10::Error; then the store has no version of this job,
+// and the last checkpoint remains.
 TrainOutcome Train(const TrainSpec& spec, const TrainContext& context, TrainObserver& observer);
 
 }  // namespace proad::model

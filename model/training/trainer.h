@@ -38,12 +38,12 @@ class Trainer : public Resumable {
     double learning_rate = 0;
   };
 
-  // Trains on the next batch. All processes must call it. Throws NonFiniteLoss, and as ProcessGroup;
-  // then the weights are those of the previous step.
+  // Trains on the next batch. All processes must call it. Throws NonFiniteLoss, and as
+  // ProcessGroup; then the weights are those of the previous step.
   StepFigures Step();
 
-  // Copies weights and optimizer state from rank 0 to all processes. All processes call it before the
-  // first step, after rank 0 has restored its state.
+  // Copies weights and optimizer state from rank 0 to all processes. All processes call it before
+  // the first step, after rank 0 has restored its state.
   void CopyFromFirst();
 
   void Save(const std::filesystem::path& file) const override;

@@ -38,8 +38,8 @@ class Resumable {
 std::optional<TrainingPosition> RestoreTraining(const std::filesystem::path& directory,
                                                 Resumable& run);
 
-// Saves the state of `run` as the last checkpoint and removes the previous one. Throws FileError, for
-// example if the disk is full; then the previous checkpoint is still the last.
+// Saves the state of `run` as the last checkpoint and removes the previous one. Throws FileError,
+// for example if the disk is full; then the previous checkpoint is still the last.
 void SaveTraining(const std::filesystem::path& directory, const Resumable& run,
                   const TrainingPosition& position);
 

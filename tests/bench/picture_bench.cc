@@ -1,4 +1,5 @@
-// The cost of an image in the server without the network: decoding, preprocessing, heatmap. One thread.
+// The cost of an image in the server without the network: decoding, preprocessing, heatmap. One
+// thread.
 //
 //   build/release/tests/bench/picture_bench
 #include <benchmark/benchmark.h>

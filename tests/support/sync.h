@@ -1,7 +1,8 @@
 // Waiting for other threads in tests, without sleeping and visible to ThreadSanitizer.
 //
-// No wait hangs: one that lasts longer than kWaitLimit prints the file and line of the waiting test and what it waited
-// for, and aborts the process. Thread-safety: all members may be called from any thread.
+// No wait hangs: one that lasts longer than kWaitLimit prints the file and line of the waiting test
+// and what it waited for, and aborts the process. Thread-safety: all members may be called from any
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -18,18 +19,20 @@
 
 namespace proad::server {
 
-// Far above what any wait takes, under sanitizers and on a busy machine too, and below the time limit of a test (300 s).
+// Far above what any wait takes, under sanitizers and on a busy machine too, and below the time
+// limit of a test (300 s).
 constexpr absl::Duration kWaitLimit = absl::Seconds(100);
 
-// Ends the process: a test whose event did not come cannot go on, since its threads hold on to its locals.
+// Ends the process: a test whose event did not come cannot go on, since its threads hold on to its
+// locals.
 [[noreturn]] inline void AbortWait(const char* file, int line, const std::string& what) {
   std::fprintf(stderr, "%s:%d: waited %s for %s\n", file, line,
                absl::FormatDuration(kWaitLimit).c_str(), what.c_str());
   std::abort();
 }
 
-// Returns once `condition()` is true, for a state that no thread announces; aborts after kWaitLimit. `what` says what is
-// waited for.
+// Returns once `condition()` is true, for a state that no thread announces; aborts after
+// kWaitLimit. `what` says what is waited for.
 template <typename Condition>
 void AwaitTrue(const char* what, const Condition& condition, const char* file = __builtin_FILE(),
                int line = __builtin_LINE()) {
@@ -75,8 +78,8 @@ class Event {
   bool set_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-// Values that other threads add, in the order in which they came. `name` says what they are, for the message of a wait
-// that takes too long.
+// Values that other threads add, in the order in which they came. `name` says what they are, for
+// the message of a wait that takes too long.
 template <typename Value>
 class Collected {
  public:

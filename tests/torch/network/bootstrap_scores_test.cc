@@ -1,4 +1,5 @@
-// proad-tiny with the shipped weights, over images of the sample whose scores another implementation computed.
+// proad-tiny with the shipped weights, over images of the sample whose scores another
+// implementation computed.
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>

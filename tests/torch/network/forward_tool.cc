@@ -1,6 +1,6 @@
 // Runs the network on files of images and writes all its tensors, which the scripts in this folder
-// compare with other implementations. tool_job.h has the protocol. The result of a job is the naming
-// scheme of the encoder's file, or the directory of the new version:
+// compare with other implementations. tool_job.h has the protocol. The result of a job is the
+// naming scheme of the encoder's file, or the directory of the new version:
 //
 //   encoder=FILE input=FILE output=FILE preset=NAME [weights=FILE] [option of ModelConfig ...]
 //   store=DIRECTORY encoder=FILE weights=FILE preset=NAME
