@@ -164,7 +164,7 @@ TEST_F(TrainingRequestTest, EachImpossibleValueIsRefusedByName) {
       {[](Spec& s) { s.mutable_overrides()->set_batch_size(4097); },
        {kInvalid, "spec.overrides.batch_size", "4097"}},
       {[](Spec& s) { s.mutable_overrides()->set_batch_size(18); },
-       {kInvalid, "spec.overrides.batch_size", "only 17 pictures to train on"}},
+       {kInvalid, "spec.overrides.batch_size", "only 17 images to train on"}},
       {[](Spec& s) { s.mutable_overrides()->set_learning_rate(0); },
        {kInvalid, "spec.overrides.learning_rate", "above 0"}},
       {[](Spec& s) { s.mutable_overrides()->set_learning_rate(1.5); },
