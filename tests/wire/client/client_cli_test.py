@@ -103,7 +103,7 @@ class CommandLineTest(unittest.TestCase):
     def test_a_too_large_image_is_a_row_and_the_run_continues(self):
         large = self.folder / "0 large.png"
         large.write_text("score=1" + "x" * 10_000)
-        good = self.picture("1.png", 0.5)
+        good = self.image("1.png", 0.5)
         rows, summary = self.rows(large, good, "--max-request-bytes", 10_000, code=1)
         self.assertEqual(rows[0]["error"]["code"], "INVALID_ARGUMENT")
         self.assertEqual(rows[0]["error"]["reason"], "MESSAGE_TOO_LARGE")

@@ -173,7 +173,8 @@ TEST_F(ActivationTest, RollbackModelBringsBackTheVersionBefore) {
   ExpectRefused(roll_back("pcb", response),
                 {StatusCode::FAILED_PRECONDITION, "name", "no version of pcb was active before"});
   ExpectRefused(roll_back("gravel", response), {StatusCode::NOT_FOUND, "model", "pcb"});
-  ExpectRefused(roll_back("pcb@2", response), {StatusCode::INVALID_ARGUMENT, "name", "no model"});
+  ExpectRefused(roll_back("pcb@2", response),
+                {StatusCode::INVALID_ARGUMENT, "name", "is not the name of a model"});
   v1::ActivateModelResponse activated;
   ASSERT_TRUE(Activate("pcb@1", activated).ok());
   EXPECT_EQ(roll_back("pcb", response, "2").error_code(), StatusCode::ABORTED);

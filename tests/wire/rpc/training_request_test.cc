@@ -150,7 +150,7 @@ TEST_F(TrainingRequestTest, EachImpossibleValueIsRefusedByName) {
       {[](Spec& s) {
          for (int i = 0; i < 1001; ++i) s.add_categories(absl::StrCat(i));
        },
-       {kInvalid, "spec.categories", "1000 at most"}},
+       {kInvalid, "spec.categories", "1001 are given; at most 1000 are accepted"}},
       {[](Spec& s) { s.set_preset("proad-huge"); },
        {kInvalid, "spec.preset",
         "proad-pyramid, proad-tiny, proad-small, proad-base, proad-large"}},
@@ -236,7 +236,7 @@ TEST_F(TrainingRequestTest, EachImpossibleValueIsRefusedByName) {
       {[](Spec& s) {
          for (int i = 0; i < 17; ++i) (*s.mutable_labels())[absl::StrCat(i)] = "";
        },
-       {kInvalid, "spec.labels", "16 at most"}},
+       {kInvalid, "spec.labels", "17 are given; at most 16 are accepted"}},
       {[](Spec& s) { s = With(s, std::string(65, 'k').c_str()); }, {kInvalid, "spec.labels", "64"}},
       {[](Spec& s) { s = With(s, "key", std::string(257, 'v')); },
        {kInvalid, "spec.labels", "256"}},
@@ -265,14 +265,17 @@ TEST_F(TrainingRequestTest, DatasetsStayWithinTheDataRoot) {
     const char* path;
     Refusal refusal;
   } kCases[] = {
-      {"..", {StatusCode::PERMISSION_DENIED, "spec.dataset_path", "out of the data root"}},
-      {"../outside", {StatusCode::PERMISSION_DENIED, "spec.dataset_path", "out of the data root"}},
-      {"../nothing", {StatusCode::PERMISSION_DENIED, "spec.dataset_path", "out of the data root"}},
+      {"..", {StatusCode::PERMISSION_DENIED, "spec.dataset_path", "is outside the data root"}},
+      {"../outside",
+       {StatusCode::PERMISSION_DENIED, "spec.dataset_path", "is outside the data root"}},
+      {"../nothing",
+       {StatusCode::PERMISSION_DENIED, "spec.dataset_path", "is outside the data root"}},
       {"parts/../../outside",
-       {StatusCode::PERMISSION_DENIED, "spec.dataset_path", "out of the data root"}},
-      {"/etc", {StatusCode::PERMISSION_DENIED, "spec.dataset_path", "out of the data root"}},
-      {"link", {StatusCode::PERMISSION_DENIED, "spec.dataset_path", "out of the data root"}},
-      {"link/pcb", {StatusCode::PERMISSION_DENIED, "spec.dataset_path", "out of the data root"}},
+       {StatusCode::PERMISSION_DENIED, "spec.dataset_path", "is outside the data root"}},
+      {"/etc", {StatusCode::PERMISSION_DENIED, "spec.dataset_path", "is outside the data root"}},
+      {"link", {StatusCode::PERMISSION_DENIED, "spec.dataset_path", "is outside the data root"}},
+      {"link/pcb",
+       {StatusCode::PERMISSION_DENIED, "spec.dataset_path", "is outside the data root"}},
       {"gone", {StatusCode::NOT_FOUND, "spec.dataset_path", "there is no \"gone\""}},
       {"list", {StatusCode::INVALID_ARGUMENT, "spec.dataset_path", "../../outside"}},
       {"empty", {StatusCode::INVALID_ARGUMENT, "spec.dataset_path", "empty"}},

@@ -217,7 +217,7 @@ TEST_F(UploadTest, WhatIsWrongEndsTheStreamAndWhatWasWholeStays) {
     std::string words;
   };
   const std::vector<Case> cases = {
-      {{Request()}, "part", "missing"},
+      {{Request()}, "part", "is not set"},
       {{StartOf("parts")}, "start", "first message"},
       {{ChunkOf("x")}, "chunk", "no file"},
       {{ChunkOf(std::string((1 << 20) + 1, 'x'))}, "chunk", "1048576"},
