@@ -126,10 +126,10 @@ TEST_F(DistillerTest, EvaluateDoesNotChangeTheStudent) {
   Lesson lesson, other;
   lesson.Losses(3);
   other.Losses(3);
-  const std::vector<double> missed = lesson.distiller->Examine(4);
+  const std::vector<double> missed = lesson.distiller->Evaluate(4);
   ASSERT_EQ(missed.size(), 2u);
   for (const double share : missed) EXPECT_TRUE(share > 0.2 && share < 2) << share;
-  EXPECT_EQ(lesson.distiller->Examine(4), missed);
+  EXPECT_EQ(lesson.distiller->Evaluate(4), missed);
   EXPECT_EQ(lesson.Losses(2), other.Losses(2));
 }
 

@@ -102,7 +102,7 @@ INSTANTIATE_TEST_SUITE_P(
              absl::StatusCode::kInternal, ""},
         Case{"UnknownType", [] { throw 7; }, ExceptionKind::kUnknown, absl::StatusCode::kInternal,
              ""}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& param) { return std::string(param.param.name); });
 
 // The same fault has the same code and reason, whether model/ or the server finds it.
 TEST(FileErrorsTest, AgreeWithTheExceptionOfTheSameErrno) {
