@@ -8,10 +8,14 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import unittest
 
 from safetensors import safe_open
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+from waiting import first_line  # noqa: E402
 
 SOURCE = pathlib.Path(os.environ["PROAD_SOURCE_DIR"])
 PROAD = pathlib.Path(os.environ["PROAD_BINARY_DIR"]) / "client" / "proad"
@@ -92,7 +96,7 @@ class DistilTest(unittest.TestCase):
         self.distil("student.safetensors")
         for change in ({"learning-rate": 1e-4}, {"photographs": PHOTOGRAPHS / "pcb"}, {"seed": 7}):
             with self.subTest(change):
-                self.assertIn("use another directory", self.distil("student.safetensors", code=1, **change).stderr)
+                self.assertIn("use the same ones, or another directory", self.distil("student.safetensors", code=1, **change).stderr)
 
     def test_what_cannot_be_learned_from_is_named(self):
         (self.folder / "empty").mkdir()

@@ -242,7 +242,8 @@ class EvaluateTest(TrainerTest):
         store = self.server.store
         self.assertIn("--store", self.refused("evaluate", MODEL, SAMPLE))
         self.assertIn("DATASET", self.refused("evaluate", "--store", store, MODEL))
-        self.assertIn("alone", self.refused("evaluate", "--version-dir", store / MODEL / "1", MODEL, SAMPLE))
+        refused = self.refused("evaluate", "--version-dir", store / MODEL / "1", MODEL, SAMPLE)
+        self.assertIn("give only a dataset", refused)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,7 @@ class CheckpointTest : public ::testing::Test {
     }
     Manifest manifest = SmallManifest();
     change(manifest, trained, encoder);
+    fs::remove_all(store_ / "forged");  // and the number that was used for the last one
     const fs::path directory = store_ / "forged" / "1";
     WriteVersion(directory, manifest, [&](const fs::path& staging) {
       WriteSafetensors(staging / kModelFile, ToFile(trained).tensors);
@@ -287,7 +288,6 @@ TEST_F(CheckpointTest, DetectsTensorsThatDoNotFit) {
   for (const Case& entry : cases) {
     const fs::path directory = Forged(entry.change);
     ExpectCorrupt(directory, entry.words);
-    fs::remove_all(directory);
   }
   EXPECT_NO_THROW(LoadCheckpoint(Forged([](Manifest&, NamedTensors&, NamedTensors&) {})));
 }
