@@ -17,10 +17,11 @@ DOCUMENTS = ("README.md", "model/README.md", "model/weights/HISTORY.md", "tests/
 
 SMALL = ("batch_size=2", "input_side=112", "decoder_layers=2", "warmup_steps=1")
 STEPS = ("steps=2", *SMALL)
-IMAGES = {"train": 8}  # images of the folders of the dataset; 2 of the others
+IMAGES = {"train": 10}  # images of the folders of the dataset; 2 of the others
 
 # A short run of each benchmark and a pattern of its output. {brick} is a dataset of one category and {out} a folder.
 SHORT = {
+    "batching_delay.cc": (("0.05",), r"\d/s, [\d.]+ ms"),
     "detect_under_training.py": (("{brick}", "--seconds", "1", "--interval", "0.2"), r"99 .*\d"),
     "factory4.py": (("{brick}", "--seeds", "1", "--set", *STEPS), r"nearest neighbours, largest \| \d"),
     "nearest_neighbours.py": (("{brick}", "--coreset", "100"), r"mean of the largest 1 % \| \d"),

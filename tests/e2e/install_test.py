@@ -158,8 +158,11 @@ class InstallTest(unittest.TestCase):
         self.assertEqual(in_root(root, state, programs / "proad", "doctor", "--health", "--server", address).returncode, 0)
 
         # With the configuration as installed, jobs find the encoder of the installation.
-        planned = run(programs / "proad", "train", SOURCE / "deploy" / "sample", "--upload", "--category", "brick",
-                      "--name", "parts", "--validate-only", "--server", address)
+        uploaded = run(programs / "proad", "dataset", "upload", SOURCE / "deploy" / "sample" / "brick", "--id", "bricks",
+                       "--server", address)
+        self.assertEqual(uploaded.returncode, 0, uploaded.stdout + uploaded.stderr)
+        planned = run(programs / "proad", "train", "--dataset-id", "bricks", "--name", "parts", "--validate-only",
+                      "--server", address)
         self.assertEqual(planned.returncode, 0, planned.stdout + planned.stderr)
 
         # Whatever it has mapped is of the list: the root has nothing else.
