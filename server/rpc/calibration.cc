@@ -52,7 +52,7 @@ Calibration::Calibration(ModelServing& models, Calibrator calibrator, OpenDatase
 
 absl::Status Calibration::Run(const v1::CalibrateRequest& request,
                               v1::CalibrateResponse& response) const {
-  if (const absl::Status checked = Check(request); !checked.ok()) return checked;
+  if (absl::Status checked = Check(request); !checked.ok()) return checked;
   // Resolved once: a swap during the calibration does not change the version.
   if (absl::Status scanned = models_.scanner.Scan(); !scanned.ok()) return scanned;
   const absl::StatusOr<ListedVersion> listed = models_.catalog.Find(request.model());
@@ -93,8 +93,7 @@ absl::Status Calibration::Score(const v1::CalibrateRequest& request,
       calibrator_.Calibrate(FullName(version.name(), version.version()), good, budget);
   if (!found.ok()) return found.status();
   if (!request.validate_only()) {
-    const absl::Status set =
-        models_.lifecycle.SetThresholds(version.name(), version.version(), *found);
+    absl::Status set = models_.lifecycle.SetThresholds(version.name(), version.version(), *found);
     if (!set.ok()) return set;
     response.set_applied(true);
   }

@@ -145,7 +145,7 @@ grpc::ServerUnaryReactor* ModelService::Calibrate(grpc::CallbackServerContext* c
                   {.reason = reason::kCalibrationRunning, .retry_after = absl::Seconds(10)}));
   }
   return AnswerAdmitted(*context, calibrating_, metrics, [this, request, response] {
-    const absl::Status status = run_calibration_(*request, *response);
+    absl::Status status = run_calibration_(*request, *response);
     calibrates_ = false;
     return status;
   });

@@ -82,7 +82,8 @@ absl::StatusOr<std::unique_ptr<DatasetUpload>> DatasetStore::Continue(const std:
                                                                       int64_t total_bytes) {
   const fs::path path = Directory(id) / kJournalFile;
   absl::StatusOr<UploadRecord> found = ReadUploadJournal(path);
-  UploadRecord record = found.ok() ? *std::move(found) : UploadRecord{};
+  const bool continues = found.ok();
+  UploadRecord record = continues ? *std::move(found) : UploadRecord{};
   if (record.complete) {
     return FieldError(absl::StatusCode::kAlreadyExists, reason::kDatasetComplete,
                       "start.dataset_id",
@@ -99,7 +100,7 @@ absl::StatusOr<std::unique_ptr<DatasetUpload>> DatasetStore::Continue(const std:
   const absl::StatusOr<int64_t> end = RecoverUpload(Files(id), record);
   if (!end.ok()) return end.status();
   absl::StatusOr<UploadJournal> journal =
-      found.ok() ? UploadJournal::Continue(path, *end) : UploadJournal::Create(path);
+      continues ? UploadJournal::Continue(path, *end) : UploadJournal::Create(path);
   if (!journal.ok()) return journal.status();
   const StoredDataset dataset = Describe(id, record, absl::Now() + options_.keep_unused);
   return std::unique_ptr<DatasetUpload>(new DatasetUpload(*this, dataset, *std::move(journal)));
