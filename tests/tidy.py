@@ -5,7 +5,7 @@
 
 The build folder must be configured, and its generated protobuf headers built (target proad_proto). A file without a
 finding is remembered in BUILD/tidy by a digest of the file, of the project's headers that it includes, of its compile
-command and of the checks; an unchanged file is not checked again. From nothing this takes about five minutes on two
+command and of the checks; an unchanged file is not checked again. From nothing this takes about seven minutes on two
 cores. Exits 1 when there is a finding.
 """
 
