@@ -204,7 +204,8 @@ TEST_F(ModelLifecycleTest, ALoadedVersionStaysUntilItIsUnloaded) {
   const std::weak_ptr<ServableModel> third = models_->catalog.Acquire("pcb@3").value();
   EXPECT_TRUE(models_->lifecycle.Unload("pcb", "3").ok());
   EXPECT_TRUE(third.expired());
-  EXPECT_TRUE(models_->lifecycle.Unload("pcb", "3").ok()) << "to unload what is not loaded is OK";
+  EXPECT_TRUE(models_->lifecycle.Unload("pcb", "3").ok())
+      << "Unload of a version that is not loaded is OK";
   EXPECT_THAT(ListedStates(), ElementsAre("pcb@3 stored", "pcb@2 loaded", "pcb@1 active default"));
   EXPECT_EQ(GetDetails(models_->lifecycle.Unload("pcb", "1").status()).reason, "MODEL_ACTIVE");
   EXPECT_EQ(models_->lifecycle.Unload("pcb", "4").status().code(), absl::StatusCode::kNotFound);
