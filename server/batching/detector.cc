@@ -113,7 +113,8 @@ int64_t DecodeBytesOf(const DetectQuery& query, const model::ImageLimits& limits
   if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
     const bool allowed = frame->width > 0 && frame->width <= limits.max_side && frame->height > 0 &&
                          frame->height <= limits.max_side;
-    return allowed ? std::min(frame->width * frame->height, limits.max_pixels) * 3 : 0;
+    const int64_t pixels = std::min(frame->width * frame->height, limits.max_pixels);
+    return allowed ? pixels * model::UnpackBytesPerPixel(frame->format) : 0;
   }
   return std::min(model::DecodeBytes(std::get<std::span<const uint8_t>>(query.image)),
                   model::MaxDecodeBytes(limits.max_pixels));
