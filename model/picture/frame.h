@@ -7,7 +7,11 @@
 #include <span>
 
 #include "model/picture/image.h"
+<<<<<<< HEAD
 #include "model/picture/pixel_format.h"
+=======
+#include "model/picture/image_limits.h"
+>>>>>>> limits
 
 namespace proad::model {
 
