@@ -7,11 +7,8 @@
 #include <span>
 
 #include "model/picture/image.h"
-<<<<<<< HEAD
-#include "model/picture/pixel_format.h"
-=======
 #include "model/picture/image_limits.h"
->>>>>>> limits
+#include "model/picture/pixel_format.h"
 
 namespace proad::model {
 
