@@ -3,7 +3,7 @@
 //
 // The rule for a label:
 //   1. Letters compare without case and accents, and full-width letters as ASCII letters.
-//   2. Blanks and the characters _ - . , ; ( ) [ ] separate words, as do a lower-case letter before
+//   2. Blanks and punctuation, for example _ - . / ( ), separate words, as do a lower-case letter before
 //      an upper-case letter and a letter before a digit. Numbers, nouns such as "parts" or "images"
 //      and names of splits are ignored if another word remains.
 //   3. The remaining words, joined, are looked up in the table of label_words.cc.

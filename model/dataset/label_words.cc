@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <unordered_map>
-#include <utility>
 
 namespace proad::model {
 namespace {
@@ -90,14 +89,16 @@ constexpr std::string_view kDefectiveWords[] = {
     "\u1100\u1167\u11af\u1112\u1161\u11b7"};
 
 // A test is positive when it finds a defect, but a positive example is also a good one. 0 and 1 stand
-// for a class or for a truth value. A pseudo error is a good part that was rejected.
+// for a class or for a truth value. "none" may mean no defect, or no label. A pseudo error is a good part that was rejected.
 constexpr std::string_view kAmbiguousWords[] = {
-    "positive", "positives", "positiv",      "positif",  "positivo",  "positiva",   "pos",
-    "negative", "negatives", "negativ",      "negatif",  "negativo",  "negativa",   "neg",
-    "true",     "false",     "wahr",         "falsch",   "vrai",      "faux",       "0",
-    "1",        "class0",    "class1",       "label0",   "label1",    "klasse0",    "klasse1",
-    "valid",    "pseudo",    "pseudofehler", "overkill", "falsecall", "falsealarm", "阳性",
-    "陽性",     "阴性",      "陰性",         "양성",     "음성"};
+    "positive",  "positives", "positiv",      "positif",  "positivo",  "positiva",   "pos",
+    "negative",  "negatives", "negativ",      "negatif",  "negativo",  "negativa",   "neg",
+    "true",      "false",     "wahr",         "falsch",   "vrai",      "faux",       "0",
+    "1",         "class0",    "class1",       "label0",   "label1",    "klasse0",    "klasse1",
+    "valid",     "pseudo",    "pseudofehler", "overkill", "falsecall", "falsealarm", "na",
+    "nan",       "none",      "null",         "unknown",  "unbekannt", "unlabeled",  "unlabelled",
+    "undefined", "?",         "阳性",         "陽性",     "阴性",      "陰性",       "양성",
+    "음성"};
 
 // Answers, ambiguous as a whole label. "No 1" is a name.
 constexpr std::string_view kAnswers[] = {"yes", "no",  "ja", "nein", "oui", "non", "si", "sim",
@@ -114,8 +115,9 @@ constexpr std::string_view kNouns[] = {
 constexpr std::string_view kImageNouns[] = {"image",    "images", "img",    "imgs",     "picture",
                                             "pictures", "pic",    "pics",   "photo",    "photos",
                                             "bild",     "bilder", "imagen", "imagenes", "immagini"};
-constexpr std::string_view kTrainNames[] = {"train", "training", "trainset"};
-constexpr std::string_view kTestNames[] = {"test", "testing", "testset"};
+constexpr std::string_view kTrainNames[] = {"train",     "training",     "trainset",
+                                            "traindata", "trainingdata", "trainingset"};
+constexpr std::string_view kTestNames[] = {"test", "tests", "testing", "testset", "testdata"};
 constexpr std::string_view kMaskNames[] = {
     "groundtruth", "groundtruths", "gt",         "gts",         "mask",         "masks",
     "maske",       "masken",       "annotation", "annotations", "segmentation", "segmentations"};
@@ -176,7 +178,7 @@ void AppendUtf8(char32_t code, std::string& text) {
 }
 
 bool IsSeparator(char32_t code) {
-  constexpr std::u32string_view kSeparators = U" \t\r\n_-.,;()[]\u00A0\u3000\u2013";
+  constexpr std::u32string_view kSeparators = U" \t\r\n_-.,;:/\\|+&#'\"()[]{}\u00A0\u3000\u2013";
   return kSeparators.find(code) != std::u32string_view::npos;
 }
 
@@ -202,11 +204,9 @@ bool IsNumber(std::string_view word) {
   return std::all_of(word.begin(), word.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-bool IsNumberOrNoun(std::string_view word) { return IsNumber(word) || Contains(kNouns, word); }
-
 bool IsIgnored(std::string_view word) {
-  return IsNumberOrNoun(word) || Contains(kTrainNames, word) || Contains(kTestNames, word) ||
-         Contains(kOtherSplits, word);
+  return IsNumber(word) || Contains(kNouns, word) || Contains(kTrainNames, word) ||
+         Contains(kTestNames, word) || Contains(kOtherSplits, word);
 }
 
 bool IsLower(char32_t code) { return code >= 'a' && code <= 'z'; }
@@ -236,9 +236,8 @@ std::string Join(const std::vector<std::string>& words) {
 }
 
 // Removes the ignored words if another word remains.
-std::vector<std::string> RemoveIgnored(std::vector<std::string> words,
-                                       bool (*ignored)(std::string_view)) {
-  if (!std::all_of(words.begin(), words.end(), ignored)) std::erase_if(words, ignored);
+std::vector<std::string> RemoveIgnored(std::vector<std::string> words) {
+  if (!std::all_of(words.begin(), words.end(), IsIgnored)) std::erase_if(words, IsIgnored);
   return words;
 }
 
@@ -309,7 +308,7 @@ LabelWord ReadSeveral(const std::vector<std::string>& words) {
 }  // namespace
 
 std::string NormalizeLabel(std::string_view label) {
-  const std::vector<std::string> words = RemoveIgnored(Words(label), IsIgnored);
+  const std::vector<std::string> words = RemoveIgnored(Words(label));
   if (!words.empty() && std::all_of(words.begin(), words.end(), IsNumber)) return NumberOf(words);
   return Join(words);
 }
@@ -335,7 +334,7 @@ LabelWord ReadLabelWord(std::string_view label) {
   const std::string normalized = NormalizeLabel(label);
   LabelWord meaning = LookUp(normalized);
   if (meaning == LabelWord::kOther) meaning = LookUpWithNoun(normalized);
-  const std::vector<std::string> words = RemoveIgnored(all, IsIgnored);
+  const std::vector<std::string> words = RemoveIgnored(all);
   if (meaning == LabelWord::kOther) meaning = ReadNegated(words);
   if (meaning == LabelWord::kOther) meaning = ReadSeveral(words);
   return meaning;
@@ -343,11 +342,12 @@ LabelWord ReadLabelWord(std::string_view label) {
 
 FolderRole ReadFolderRole(std::string_view folder) {
   std::vector<std::string> words = Words(folder);
-  if (Contains(kImageNouns, Join(words))) return FolderRole::kImages;
-  const std::string name = Join(RemoveIgnored(std::move(words), IsNumberOrNoun));
+  while (words.size() > 1 && IsNumber(words.front())) words.erase(words.begin());
+  const std::string name = Join(words);
   if (Contains(kTrainNames, name)) return FolderRole::kTrain;
   if (Contains(kTestNames, name)) return FolderRole::kTest;
-  return Contains(kMaskNames, name) ? FolderRole::kMasks : FolderRole::kOther;
+  if (Contains(kMaskNames, name)) return FolderRole::kMasks;
+  return Contains(kImageNouns, name) ? FolderRole::kImages : FolderRole::kOther;
 }
 
 }  // namespace proad::model

@@ -184,7 +184,11 @@ const Case kCases[] = {
       "good with scratch",
       "OK_NG",
       "good_bad",
-      "pass_fail",
+      "pass/fail",
+      "nan",
+      "None",
+      "n/a",
+      "?",
       "false reject",
       "pseudo defect",
       "normal positive"}},
@@ -222,7 +226,8 @@ TEST(LabelWords, FoldersHaveRoles) {
     EXPECT_EQ(ReadFolderRole(name), FolderRole::kMasks) << name;
   for (const char* name : {"images", "IMG", "Bilder"})
     EXPECT_EQ(ReadFolderRole(name), FolderRole::kImages) << name;
-  for (const char* name : {"", "good", "contest", "val", "bolt", "training_wheels"})
+  for (const char* name :
+       {"", "good", "contest", "val", "bolt", "training_wheels", "test part", "test_1"})
     EXPECT_EQ(ReadFolderRole(name), FolderRole::kOther) << name;
 }
 
