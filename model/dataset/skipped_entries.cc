@@ -8,8 +8,6 @@
 namespace proad::model {
 namespace {
 
-constexpr std::string_view kImageEndings[] = {".bmp", ".dib", ".jfif", ".jpe",  ".jpeg",
-                                              ".jpg", ".png", ".tif",  ".tiff", ".webp"};
 // In lower case.
 constexpr std::string_view kSystemFolders[] = {
     "@eadir",   "@recycle",   "@recently-snapshot",   "@tmp",
@@ -50,9 +48,17 @@ const char* DescriptionOf(SkipReason reason) {
   return "";
 }
 
+std::span<const char* const> ImageEndings() {
+  static constexpr const char* kEndings[] = {".bmp", ".dib", ".jfif", ".jpe",  ".jpeg",
+                                             ".jpg", ".png", ".tif",  ".tiff", ".webp"};
+  return kEndings;
+}
+
 bool IsImageName(std::string_view name) {
   const size_t dot = name.rfind('.');
-  return dot != std::string_view::npos && Contains(kImageEndings, ToLowerAscii(name.substr(dot)));
+  if (dot == std::string_view::npos) return false;
+  const std::string ending = ToLowerAscii(name.substr(dot));
+  return std::find(ImageEndings().begin(), ImageEndings().end(), ending) != ImageEndings().end();
 }
 
 std::optional<SkipReason> ReasonToSkip(std::string_view name, bool is_folder) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -25,8 +26,11 @@ const char* NameOf(SkipReason reason);
 // For people, for example "written by proad detect".
 const char* DescriptionOf(SkipReason reason);
 
-// Whether the name ends as the names of images do, in any case: .png, .jpg, .jpeg, .jpe, .jfif,
-// .bmp, .dib, .tif, .tiff, .webp.
+// The endings of names of images, sorted and in lower case. A program that selects files by their
+// name (proad detect, uploads) has the same endings.
+std::span<const char* const> ImageEndings();
+
+// Whether the name has one of them, in any case.
 bool IsImageName(std::string_view name);
 
 // The reason to skip an entry because of its name, nullopt for none. `name` has no folder. Files
