@@ -14,6 +14,7 @@
 #include "model/dataset/dataset_report.h"
 #include "model/files/error.h"
 #include "server/trainer/image_options.h"
+#include "server/trainer/label_table.h"
 #include "server/trainer/text_table.h"
 
 namespace proad::server {
@@ -80,7 +81,9 @@ Json ToJson(const model::Dataset& dataset, const model::DatasetReport& report) {
           {"unreadable", ToJson(report.unreadable)},
           {"bad_masks", ToJson(report.bad_masks)},
           {"duplicates", duplicates},
+          {"labels", LabelsToJson(dataset)},
           {"ignored", dataset.ignored},
+          {"skipped", SkippedToJson(dataset)},
           {"train_error", OrNull(DatasetError(model::CheckTrainable, dataset))},
           {"evaluate_error", OrNull(DatasetError(model::CheckEvaluable, dataset))},
           {"fingerprint", report.fingerprint}};
@@ -146,7 +149,7 @@ void Print(const model::Dataset& dataset, const model::DatasetReport& report) {
     Add(category, total);
   }
   if (report.categories.size() > 1) rows.push_back(Row("all", total, ""));
-  std::cout << FormatTable(rows);
+  std::cout << FormatTable(rows) << "\n" << LabelTableText(dataset);
 
   PrintList("images that cannot be read", Lines(report.unreadable));
   PrintList("masks that cannot be used", Lines(report.bad_masks));
@@ -155,6 +158,7 @@ void Print(const model::Dataset& dataset, const model::DatasetReport& report) {
     duplicates.push_back(absl::StrCat(duplicate.test, " is the same as ", duplicate.train));
   PrintList("test images that are also training images", duplicates);
   PrintList("files that are ignored", dataset.ignored);
+  std::cout << SkippedText(dataset);
 
   std::cout << "\n";
   PrintDatasetError("trained on", DatasetError(model::CheckTrainable, dataset));
