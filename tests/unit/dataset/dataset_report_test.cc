@@ -157,9 +157,9 @@ TEST(CheckDataset, TellsMasksThatProbablyDoNotMarkTheDefect) {
 TEST(CheckDataset, TellsAMaskThatMarksAGoodImage) {
   const TempDirectory root;
   WriteFile(root.path(), "bolt/test/good/a.bmp", SmallBmp(1, 6, 4));
+  Dataset dataset = OpenDataset(root.path());
   WriteFile(root.path(), "bolt/a_mask.bmp", GreyBmp({"......", ".##...", "......", "......"}));
-  Dataset dataset = OpenDataset(root / "bolt/test");
-  dataset.samples[0].mask = root / "bolt/a_mask.bmp";
+  dataset.samples[0].mask = dataset.root / "bolt/a_mask.bmp";
   const DatasetReport report = CheckDataset(dataset);
   ASSERT_EQ(report.mask_findings.size(), 1u);
   EXPECT_EQ(report.mask_findings[0].issue, MaskIssue::kMarksGoodImage);
