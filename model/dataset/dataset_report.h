@@ -11,7 +11,7 @@
 
 #include "model/dataset/dataset.h"
 #include "model/dataset/mask_check.h"
-#include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 
 namespace proad::model {
 

@@ -19,8 +19,8 @@
 
 #include "model/dataset/dataset.h"
 #include "model/dataset/mask_check.h"
-#include "model/picture/image.h"
 #include "model/picture/image_header.h"
+#include "model/picture/image_limits.h"
 
 namespace proad::model {
 

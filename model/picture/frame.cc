@@ -44,24 +44,22 @@ void CheckSize(const FrameView& frame, const ImageLimits& limits) {
           field, "IMAGE_EMPTY",
           std::string(field) + " is " + std::to_string(side) + "; at least 1 pixel is needed");
     }
-    if (side > limits.max_side) {
+    if (const std::string excess = SizeExcess(limits, side, 1); !excess.empty()) {
       throw InvalidImage(field, "IMAGE_TOO_LARGE",
-                         std::string(field) + " is " + std::to_string(side) + "; at most " +
-                             std::to_string(limits.max_side) + " pixels a side are accepted");
+                         std::string(field) + " is " + std::to_string(side) + "; " + excess);
     }
   };
   check_side("frame.width", frame.width);
   check_side("frame.height", frame.height);
-  if (frame.width * frame.height > limits.max_pixels) {
+  if (const std::string excess = SizeExcess(limits, frame.width, frame.height); !excess.empty()) {
     throw InvalidImage("frame.width", "IMAGE_TOO_LARGE",
                        "a frame of " + std::to_string(frame.width) + " x " +
-                           std::to_string(frame.height) + " pixels; at most " +
-                           std::to_string(limits.max_pixels) + " pixels are accepted");
+                           std::to_string(frame.height) + " pixels; " + excess);
   }
-  if (static_cast<int64_t>(frame.data.size()) > limits.max_bytes) {
+  const auto bytes = static_cast<int64_t>(frame.data.size());
+  if (const std::string excess = BytesExcess(limits, bytes); !excess.empty()) {
     throw InvalidImage("frame.data", "IMAGE_BYTES_TOO_LARGE",
-                       "frame.data has " + std::to_string(frame.data.size()) + " bytes; at most " +
-                           std::to_string(limits.max_bytes) + " are accepted");
+                       "frame.data has " + std::to_string(bytes) + " bytes; " + excess);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 
 namespace proad::model {
 

@@ -24,17 +24,6 @@ bool IsTiff(std::span<const uint8_t> bytes) {
          (std::memcmp(bytes.data(), "II", 2) == 0 || std::memcmp(bytes.data(), "MM", 2) == 0);
 }
 
-void CheckMaskLimits(const ImageHeader& header, const ImageLimits& limits) {
-  if (header.width > limits.max_side || header.height > limits.max_side ||
-      header.width * header.height > limits.max_pixels) {
-    throw InvalidImage("encoded", "IMAGE_TOO_LARGE",
-                       "the mask is " + std::to_string(header.width) + "x" +
-                           std::to_string(header.height) + "; at most " +
-                           std::to_string(limits.max_side) + " a side and " +
-                           std::to_string(limits.max_pixels) + " pixels are accepted");
-  }
-}
-
 // Whether a WebP file has a chunk of lossy data.
 bool IsLossyWebP(std::span<const uint8_t> bytes) {
   const ByteView view(bytes, "WebP");
@@ -160,12 +149,12 @@ std::vector<int> NearestPixels(int size, int resize, int crop_offset, int crop, 
 
 ImageHeader ReadMaskHeader(std::span<const uint8_t> bytes, const ImageLimits& limits) {
   if (bytes.empty()) throw InvalidImage("encoded", "IMAGE_EMPTY", "the file is empty (0 bytes)");
-  if (static_cast<int64_t>(bytes.size()) > limits.max_bytes) {
-    throw InvalidImage("encoded", "IMAGE_BYTES_TOO_LARGE",
-                       "the file has more than " + std::to_string(limits.max_bytes) + " bytes");
-  }
+  // A reader may stop one byte after the limit, so the size of a larger file is not known.
+  const std::string excess = BytesExcess(limits, static_cast<int64_t>(bytes.size()));
+  if (!excess.empty())
+    throw InvalidImage("encoded", "IMAGE_BYTES_TOO_LARGE", "the file has more bytes: " + excess);
   const ImageHeader header = IsTiff(bytes) ? ReadTiffMaskHeader(bytes) : ReadImageHeader(bytes);
-  CheckMaskLimits(header, limits);
+  CheckFileSize(limits, NameOf(header.format), header.width, header.height);
   if (header.format != ImageFormat::kTiff) CheckComplete(bytes, header);
   return header;
 }

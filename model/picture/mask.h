@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
-#include "model/picture/image.h"
 #include "model/picture/image_header.h"
+#include "model/picture/image_limits.h"
 #include "model/picture/preprocess.h"
 
 namespace proad::model {

@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <span>
 
-#include "model/picture/image.h"
 #include "model/picture/image_header.h"
 #include "model/picture/mask_samples.h"
 

@@ -10,7 +10,7 @@
 #include "model/dataset/dataset.h"
 #include "model/dataset/mask_check.h"
 #include "model/dataset/sample_checks.h"
-#include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 #include "model/spec/train_spec.h"
 
 namespace proad::model {

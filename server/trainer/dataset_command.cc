@@ -16,6 +16,7 @@
 #include "model/dataset/dataset.h"
 #include "model/dataset/dataset_report.h"
 #include "model/files/error.h"
+#include "server/trainer/image_options.h"
 #include "server/trainer/text_table.h"
 
 namespace proad::server {
@@ -29,6 +30,7 @@ constexpr size_t kShown = 3;
 struct CheckOptions {
   std::string path;
   model::DatasetOptions dataset;
+  model::ImageLimits limits;
   bool json = false;
 };
 
@@ -232,7 +234,8 @@ void EraseProgress() {
 
 int Check(const CheckOptions& options) {
   const model::Dataset dataset = model::OpenDataset(options.path, options.dataset);
-  const model::DatasetReport report = model::CheckDataset(dataset, {}, {.progress = ShowProgress});
+  const model::DatasetReport report =
+      model::CheckDataset(dataset, options.limits, {.progress = ShowProgress});
   EraseProgress();
   if (options.json) {
     // Names of ignored files may contain any bytes.
@@ -278,6 +281,7 @@ void AddDatasetCommand(CLI::App& command, Command& run) {
                    "Dataset: a folder, or the list of a CSV or Real-IAD dataset")
       ->required();
   AddDatasetOptions(*check, options->dataset);
+  AddImageOptions(*check, options->limits);
   check->footer(
       "Exit codes: 0 no problem, 1 a file or the dataset has a problem, 2 invalid usage.\n");
   check->add_flag("--json", options->json, "Print everything as JSON");

@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 #include "server/config.h"
 #include "tests/support/pictures.h"
 #include "tests/support/sync.h"
