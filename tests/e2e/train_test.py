@@ -153,7 +153,7 @@ training:
         path = self.data / "brick/test/hole/002.png"
         whole = path.read_bytes()
         # Long enough that the image is damaged long before the evaluation.
-        overrides = training_pb2.RecipeOverrides(epochs=100, batch_size=4, input_side=112, decoder_layers=2)
+        overrides = training_pb2.RecipeOverrides(epochs=30, batch_size=4, input_side=112, decoder_layers=2)
         job = self.training.CreateTrainJob(
             training_pb2.CreateTrainJobRequest(spec=self.spec(overrides=overrides)), timeout=60).job
         for report in self.training.WatchTrainJob(training_pb2.WatchTrainJobRequest(job_id=job.job_id), timeout=200):
@@ -181,7 +181,9 @@ training:
     def test_masks_that_contradict_labels_are_told_and_refused_for_a_pixel_gate(self):
         self.copy("brick")
         mask = self.data / "brick/ground_truth/hole/002_mask.png"
-        Image.new("L", Image.open(mask).size).save(mask)
+        with Image.open(mask) as whole:
+            black = Image.new("L", whole.size)
+        black.save(mask)
         self.start()
         gate = training_pb2.ActivationGate(minimums=[training_pb2.MetricMinimum(name="aupro", minimum=0.1)])
         self.fail_with("INVALID_SPEC", "002_mask.png", activate_on_success=True, gate=gate)
