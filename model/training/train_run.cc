@@ -19,6 +19,7 @@
 #include "model/spec/shuffle.h"
 #include "model/spec/train_data.h"
 #include "model/spec/version_directory.h"
+#include "model/training/distance_levels.h"
 #include "model/training/evaluator.h"
 #include "model/training/feature_cache.h"
 #include "model/training/initial_weights.h"
@@ -234,6 +235,9 @@ class Run {
       if (stop) throw Interrupted();
     }
     subject_.model->eval();
+    if (subject_.model->config().distance.combination == DistanceCombination::kLargest) {
+      subject_.model->set_distance_levels(MeasureDistanceLevels(subject_.model, *features_));
+    }
     outcome_.steps = position.step;
     outcome_.final_loss = position.loss;
     outcome_.train_images = features_->size();
