@@ -6,12 +6,12 @@
 #include <array>
 #include <fstream>
 #include <memory>
-#include <set>
 #include <system_error>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "client/image_names.h"
 
 namespace proad::client {
 namespace {
@@ -41,9 +41,8 @@ class Sha256 {
 };
 
 bool IsSent(const fs::path& path) {
-  static const std::set<std::string>* const kExtensions = new std::set<std::string>{
-      ".bmp", ".csv", ".jpeg", ".jpg", ".json", ".png", ".tif", ".tiff", ".webp"};
-  return kExtensions->count(absl::AsciiStrToLower(path.extension().string())) > 0;
+  const std::string extension = absl::AsciiStrToLower(path.extension().string());
+  return HasImageExtension(path) || extension == ".csv" || extension == ".json";
 }
 
 // RFC 3629: no surrogates, no overlong sequences, nothing above U+10FFFF.
@@ -152,9 +151,9 @@ absl::StatusOr<FolderListing> ListFolder(const fs::path& folder, const std::stop
   FolderListing listing;
   if (absl::Status walked = Walk(folder, listing); !walked.ok()) return walked;
   if (listing.files.empty()) {
-    return absl::NotFoundError(
-        absl::StrCat("nothing to send in ", folder.string(),
-                     ": it holds no .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp, .csv or .json"));
+    return absl::NotFoundError(absl::StrCat("nothing to send in ", folder.string(),
+                                            ": it holds no list (.csv, .json) and no image (",
+                                            ImageExtensions(), ")"));
   }
   // UploadDataset requires the order of the paths' bytes, in which "a-b/1" comes before "a/1". The
   // walk goes folder by folder.

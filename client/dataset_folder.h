@@ -27,8 +27,8 @@ struct FolderListing {
   std::vector<std::string> left_out;
 };
 
-// Lists the images (.bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp) and lists (.csv, .json) below the
-// folder, and reads each file once for its digest. Links to files count as files.
+// Lists the images (client/image_names.h) and lists (.csv, .json) below the folder, and reads each
+// file once for its digest. Links to files count as files.
 //   NOT_FOUND          The folder does not exist, or it holds nothing to send.
 //   INVALID_ARGUMENT   A path cannot be sent: it is not UTF-8, or longer than 512 bytes.
 //   PERMISSION_DENIED  A file or folder cannot be read.

@@ -15,6 +15,7 @@
 #include "server/batching/output_size.h"
 #include "server/util/control_group.h"
 #include "server/util/cores.h"
+#include "server/util/image_keys.h"
 #include "server/util/quote.h"
 
 namespace proad::server {
@@ -77,6 +78,7 @@ void ResolvePaths(Config& config) {
   }
   training.jobs.store = config.store;
   training.jobs.image = config.detector.image;
+  training.datasets.image = config.detector.image;
 }
 
 }  // namespace
@@ -85,6 +87,7 @@ std::vector<Option> ConfigOptions(Config& c) {
   const absl::Duration zero = absl::ZeroDuration();
   TrainScheduler::Options& jobs = c.training.jobs;
   DatasetStore::Options& uploads = c.training.datasets;
+  const std::vector<Option> image = ImageKeys(c.detector.image);
   return {
       Option::Choice<LogLevel>("log.level", c.log_level, LogLevels()),
 
@@ -126,9 +129,9 @@ std::vector<Option> ConfigOptions(Config& c) {
       Option::Bytes("models.memory_reserve", c.models.memory_reserve, 0, 1LL << 42),
       Option::Time("models.follow_interval", c.models.follow_interval, zero, absl::Hours(1)),
 
-      Option::Bytes("image.max_bytes", c.detector.image.max_bytes, 1 << 10, 1LL << 30),
-      Option::Integer("image.max_pixels", c.detector.image.max_pixels, 1, 1'000'000'000),
-      Option::Integer("image.max_side", c.detector.image.max_side, 1, 65'535),
+      image[0],
+      image[1],
+      image[2],
 
       Option::Integer("admission.max_images", c.admission.max_images, 1, 1'000'000),
       Option::Bytes("admission.max_bytes", c.admission.max_bytes, 1 << 10, 1LL << 40),

@@ -134,7 +134,7 @@ struct ResolvedConfig {
 //   training.trainer       "proad-trainer" beside this program
 //   the installed encoders ../share/proad/weights of the folder of this program
 // and copies the values that parts share: the workers to admission, models.store and the limits of
-// images to the jobs, the memory places to the models. Pure, except that it reads the path of this
+// images to the jobs, these limits to the uploads, the memory places to the models. Pure, except that it reads the path of this
 // program.
 ResolvedConfig Resolve(Config config, const Machine& machine);
 

@@ -5,6 +5,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "client/image_names.h"
 
 namespace proad::client {
 namespace {

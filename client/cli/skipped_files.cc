@@ -6,16 +6,13 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "client/image_names.h"
 
 namespace proad::client {
 namespace {
 
 constexpr size_t kMaxPaths = 5;
-
-constexpr std::array<absl::string_view, 10> kExtensions = {
-    ".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"};
 
 // In lower case.
 constexpr std::array<absl::string_view, 12> kSystemFolders = {
@@ -93,15 +90,6 @@ bool IsOwnOutput(const std::filesystem::path& path) {
     if (name.size() > ending.size() && name.ends_with(ending)) return true;
   }
   return false;
-}
-
-bool HasImageExtension(const std::filesystem::path& path) {
-  return Contains(kExtensions, absl::AsciiStrToLower(path.extension().string()));
-}
-
-std::string ImageExtensions() {
-  return absl::StrCat(absl::StrJoin(kExtensions.begin(), kExtensions.end() - 1, ", "), " and ",
-                      kExtensions.back());
 }
 
 void SkippedFiles::Add(SkipReason reason, const std::filesystem::path& path, bool is_folder) {

@@ -33,12 +33,6 @@ std::optional<SkipReason> ReasonToSkip(const std::filesystem::path& path, bool i
 // description.
 bool IsOwnOutput(const std::filesystem::path& path);
 
-// Returns true when the extension is that of an image that the server decodes.
-bool HasImageExtension(const std::filesystem::path& path);
-
-// The extensions of images, for messages: ".bmp, .dib, ... and .webp".
-std::string ImageExtensions();
-
 // Counts skipped entries. A folder counts once. Bounded: keeps the first paths only.
 class SkippedFiles {
  public:

@@ -24,19 +24,13 @@ namespace fs = std::filesystem;
 
 // The header of a complete image within the limits. Throws InvalidInput.
 ImageHeader Inspect(std::span<const uint8_t> bytes, const ImageLimits& limits) {
-  const auto refuse = [](const std::string& message) {
-    throw InvalidImage("encoded", "IMAGE_TOO_LARGE", message);
-  };
   if (bytes.empty()) throw InvalidImage("encoded", "IMAGE_EMPTY", "the file is empty (0 bytes)");
-  if (bytes.size() > static_cast<size_t>(limits.max_bytes))
-    refuse("the file has more than " + std::to_string(limits.max_bytes) + " bytes");
+  // ReadFileUpTo stops one byte after the limit, so the size of a larger file is not known.
+  const std::string excess = BytesExcess(limits, static_cast<int64_t>(bytes.size()));
+  if (!excess.empty())
+    throw InvalidImage("encoded", "IMAGE_BYTES_TOO_LARGE", "the file has more bytes: " + excess);
   const ImageHeader header = ReadImageHeader(bytes);
-  if (header.width > limits.max_side || header.height > limits.max_side ||
-      header.width * header.height > limits.max_pixels) {
-    refuse("the image is " + std::to_string(header.width) + "x" + std::to_string(header.height) +
-           "; at most " + std::to_string(limits.max_side) + " a side and " +
-           std::to_string(limits.max_pixels) + " pixels are accepted");
-  }
+  CheckFileSize(limits, NameOf(header.format), header.width, header.height);
   CheckComplete(bytes, header);
   return header;
 }

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "model/dataset/dataset.h"
-#include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 
 namespace proad::model {
 

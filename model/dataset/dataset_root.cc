@@ -38,12 +38,16 @@ void RefuseDataset(const std::string& reason, const std::string& message) {
   throw InvalidInput("dataset", reason, message);
 }
 
+std::span<const char* const> ImageEndings() {
+  static constexpr std::array<const char*, 10> kEndings = {
+      ".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"};
+  return kEndings;
+}
+
 bool IsImageName(std::string_view name) {
-  constexpr std::array<std::string_view, 7> kEndings = {".png", ".jpg",  ".jpeg", ".bmp",
-                                                        ".tif", ".tiff", ".webp"};
   const std::string lower = ToLowerAscii(name);
-  return std::any_of(kEndings.begin(), kEndings.end(),
-                     [&](std::string_view ending) { return lower.ends_with(ending); });
+  return std::any_of(ImageEndings().begin(), ImageEndings().end(),
+                     [&](const char* ending) { return lower.ends_with(ending); });
 }
 
 std::string JoinNames(std::string_view folder, std::string_view name) {

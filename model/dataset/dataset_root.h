@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,7 +17,11 @@ namespace proad::model {
 // Throws InvalidInput, field "dataset".
 [[noreturn]] void RefuseDataset(const std::string& reason, const std::string& message);
 
-// Whether the name ends in .png, .jpg, .jpeg, .bmp, .tif, .tiff or .webp, in any case.
+// The endings of names of images, sorted and in lower case. A program that selects files by their
+// name (proad detect, uploads) has the same endings.
+std::span<const char* const> ImageEndings();
+
+// Whether the name ends in one of them, in any case.
 bool IsImageName(std::string_view name);
 
 // "folder/name"; just `name` if `folder` is "", the root.

@@ -23,21 +23,6 @@ std::string SizeText(int64_t width, int64_t height) {
   return std::to_string(width) + " x " + std::to_string(height) + " pixels";
 }
 
-void CheckLimits(const ImageHeader& header, const ImageLimits& limits) {
-  const std::string what =
-      std::string(NameOf(header.format)) + " file of " + SizeText(header.width, header.height);
-  if (header.width > limits.max_side || header.height > limits.max_side) {
-    throw InvalidImage(
-        "encoded", "IMAGE_TOO_LARGE",
-        what + "; at most " + std::to_string(limits.max_side) + " pixels a side are accepted");
-  }
-  if (header.width * header.height > limits.max_pixels) {
-    throw InvalidImage(
-        "encoded", "IMAGE_TOO_LARGE",
-        what + "; at most " + std::to_string(limits.max_pixels) + " pixels are accepted");
-  }
-}
-
 // Decodes formats whose codecs in OpenCV report damage as an error and print nothing: BMP, WebP.
 Image DecodeWithOpenCv(std::span<const uint8_t> bytes, const ImageHeader& header) {
   // The caller gets the error; OpenCV must not also write it to the log of the process.
@@ -102,13 +87,9 @@ int64_t MaxDecodeBytes(int64_t pixels) { return pixels * kMaxDecodeBytesPerPixel
 
 Image DecodeImage(std::span<const uint8_t> bytes, const ImageLimits& limits,
                   DecodeDiagnostics* diagnostics) {
-  if (static_cast<int64_t>(bytes.size()) > limits.max_bytes) {
-    throw InvalidImage("encoded", "IMAGE_BYTES_TOO_LARGE",
-                       "a file of " + std::to_string(bytes.size()) + " bytes; at most " +
-                           std::to_string(limits.max_bytes) + " bytes are accepted");
-  }
+  CheckFileBytes(limits, static_cast<int64_t>(bytes.size()));
   const ImageHeader header = ReadImageHeader(bytes);
-  CheckLimits(header, limits);
+  CheckFileSize(limits, NameOf(header.format), header.width, header.height);
   CheckComplete(bytes, header);
   DecodeDiagnostics unused;
   DecodeDiagnostics& found = diagnostics == nullptr ? unused : *diagnostics;

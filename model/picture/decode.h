@@ -7,6 +7,7 @@
 #include <span>
 
 #include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 
 namespace proad::model {
 

@@ -1,4 +1,4 @@
-// An image in memory: its pixels, a rectangle of it, and the size limits of accepted images.
+// An image in memory: its pixels, and a rectangle of it.
 //
 // No LibTorch. Values and pure functions: safe to use from any thread.
 #pragma once
@@ -24,14 +24,6 @@ struct Box {
   int height = 0;
 
   bool operator==(const Box&) const = default;
-};
-
-// Limits of an accepted image. They are checked against the file's header before memory of the
-// stated size is allocated.
-struct ImageLimits {
-  int64_t max_bytes = 32 << 20;     // of the encoded file or of the frame's data
-  int64_t max_pixels = 64'000'000;  // width * height
-  int max_side = 20'000;            // width and height each
 };
 
 // Scales a 16 bit sample (white is 65535) to 8 bits (white is 255), rounded to the nearest.

@@ -43,9 +43,8 @@ std::vector<uint8_t> ReadImageFile(const std::filesystem::path& path, const Imag
                                    Links links) {
   std::vector<uint8_t> bytes = ReadFileUpTo(path, limits.max_bytes, links);
   if (bytes.empty()) Refuse(path, "it is empty");
-  if (static_cast<int64_t>(bytes.size()) > limits.max_bytes) {
-    Refuse(path, "it has more than " + std::to_string(limits.max_bytes) + " bytes");
-  }
+  const std::string excess = BytesExcess(limits, static_cast<int64_t>(bytes.size()));
+  if (!excess.empty()) Refuse(path, "it has more bytes: " + excess);
   return bytes;
 }
 

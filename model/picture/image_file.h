@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 
 namespace proad::model {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "model/dataset/dataset.h"
-#include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 #include "model/spec/train_spec.h"
 
 namespace proad::model {

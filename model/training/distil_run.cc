@@ -81,7 +81,7 @@ class Run {
         student_(MakeStudent(spec)),
         teacher_(LoadTeacher(spec.teacher, spec.options.groups, student_->config().patch,
                              student_->cls_token.device())),
-        photographs_(spec.photographs),
+        photographs_(spec.photographs, context.limits),
         distiller_(
             student_, *teacher_, [this](int64_t number) { return photographs_.Read(number); },
             photographs_.size(), spec.options),

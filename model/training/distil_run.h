@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "model/picture/image_limits.h"
 #include "model/spec/distil_spec.h"
 
 namespace proad::model {
@@ -40,6 +41,7 @@ struct DistilContext {
   std::filesystem::path output;     // the encoder, safetensors in F16; its card is `output`.json
   std::string code_version;
   double checkpoint_seconds = 60;
+  ImageLimits limits;  // of photographs
 };
 
 // Calls `observe` after every step. If it returns false, saves the state and returns nullopt.

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "model/dataset/dataset.h"
-#include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 #include "model/picture/preprocess.h"
 #include "model/spec/evaluation.h"
 

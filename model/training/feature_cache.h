@@ -18,7 +18,7 @@
 
 #include "model/dataset/dataset.h"
 #include "model/network/pro_ad.h"
-#include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 #include "model/picture/preprocess.h"
 
 namespace proad::model {

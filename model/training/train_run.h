@@ -21,7 +21,7 @@
 #include <string>
 #include <vector>
 
-#include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 #include "model/spec/evaluation.h"
 #include "model/spec/manifest.h"
 #include "model/spec/train_spec.h"

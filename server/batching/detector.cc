@@ -75,11 +75,6 @@ void ReadSize(const DetectQuery& query, int64_t& width, int64_t& height) {
   height = header.height;
 }
 
-bool IsWithin(const model::ImageLimits& limits, int64_t width, int64_t height) {
-  return width > 0 && height > 0 && width <= limits.max_side && height <= limits.max_side &&
-         width * height <= limits.max_pixels;
-}
-
 absl::Status OutputTooLarge(int64_t width, int64_t height, int64_t limit) {
   return MakeError(
       absl::StatusCode::kInvalidArgument,
@@ -111,9 +106,8 @@ model::Image Decode(const DetectQuery& query, const model::ImageLimits& limits,
 // refused before it is decoded.
 int64_t DecodeBytesOf(const DetectQuery& query, const model::ImageLimits& limits) {
   if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
-    const bool allowed = frame->width > 0 && frame->width <= limits.max_side && frame->height > 0 &&
-                         frame->height <= limits.max_side;
-    return allowed ? std::min(frame->width * frame->height, limits.max_pixels) * 3 : 0;
+    if (!model::IsWithin(limits, frame->width, frame->height)) return 0;
+    return frame->width * frame->height * model::UnpackBytesPerPixel(frame->format);
   }
   return std::min(model::DecodeBytes(std::get<std::span<const uint8_t>>(query.image)),
                   model::MaxDecodeBytes(limits.max_pixels));
@@ -220,7 +214,7 @@ absl::Status Detector::ReserveOutput(Call& call) {
       return status;
     }
     // Prepare refuses the image: it has no output.
-    if (!IsWithin(options_.image, width, height)) return absl::OkStatus();
+    if (!model::IsWithin(options_.image, width, height)) return absl::OkStatus();
     if (width * height > options_.max_output_pixels) {
       return OutputTooLarge(width, height, options_.max_output_pixels);
     }

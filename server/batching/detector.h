@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 #include "server/batching/admission.h"
 #include "server/batching/detection.h"
 #include "server/batching/dynamic_batcher.h"

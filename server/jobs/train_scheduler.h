@@ -24,7 +24,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 #include "server/jobs/job_snapshots.h"
 #include "server/jobs/job_store.h"
 #include "server/jobs/job_table.h"

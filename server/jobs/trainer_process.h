@@ -15,7 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 #include "server/serving/memory_room.h"
 
 namespace proad::server {

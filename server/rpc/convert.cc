@@ -109,15 +109,14 @@ absl::StatusOr<model::PixelFormat> ParsePixelFormat(v1::PixelFormat format) {
 }
 
 // `bytes`: the encoded file or the data of the frame.
-absl::Status CheckBytes(const std::string& field, const std::string& bytes, int64_t limit) {
+absl::Status CheckBytes(const std::string& field, const std::string& bytes,
+                        const model::ImageLimits& limits) {
   if (bytes.empty()) return Invalid(field, reason::kImageEmpty, "has no bytes");
-  if (static_cast<int64_t>(bytes.size()) > limit) {
-    return Invalid(field, reason::kImageBytesTooLarge,
-                   absl::StrCat("has ", bytes.size(), " bytes; at most ", limit,
-                                " are accepted (image.max_bytes)"),
-                   {{"max_bytes", absl::StrCat(limit)}});
-  }
-  return absl::OkStatus();
+  const std::string excess = model::BytesExcess(limits, static_cast<int64_t>(bytes.size()));
+  if (excess.empty()) return absl::OkStatus();
+  return Invalid(field, reason::kImageBytesTooLarge,
+                 absl::StrCat("has ", bytes.size(), " bytes; ", excess),
+                 {{"max_bytes", absl::StrCat(limits.max_bytes)}});
 }
 
 std::span<const uint8_t> Bytes(const std::string& text) {
@@ -129,14 +128,14 @@ absl::Status ParseImage(const v1::DetectRequest& request, const model::ImageLimi
   switch (request.image_case()) {
     case v1::DetectRequest::kEncoded:
       query.image = Bytes(request.encoded());
-      return CheckBytes("encoded", request.encoded(), limits.max_bytes);
+      return CheckBytes("encoded", request.encoded(), limits);
     case v1::DetectRequest::kFrame: {
       const v1::Frame& frame = request.frame();
       const absl::StatusOr<model::PixelFormat> format = ParsePixelFormat(frame.pixel_format());
       if (!format.ok()) return format.status();
       query.image = model::FrameView{frame.width(), frame.height(), frame.stride(), *format,
                                      Bytes(frame.data())};
-      return CheckBytes("frame.data", frame.data(), limits.max_bytes);
+      return CheckBytes("frame.data", frame.data(), limits);
     }
     case v1::DetectRequest::IMAGE_NOT_SET:
       break;

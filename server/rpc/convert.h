@@ -7,7 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 #include "server/batching/detection.h"
 
 namespace proad::server {

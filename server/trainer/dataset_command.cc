@@ -13,6 +13,7 @@
 #include "model/dataset/dataset.h"
 #include "model/dataset/dataset_report.h"
 #include "model/files/error.h"
+#include "server/trainer/image_options.h"
 #include "server/trainer/text_table.h"
 
 namespace proad::server {
@@ -26,6 +27,7 @@ constexpr size_t kShown = 20;
 struct CheckOptions {
   std::string path;
   model::DatasetOptions dataset;
+  model::ImageLimits limits;
   bool json = false;
 };
 
@@ -163,7 +165,7 @@ void Print(const model::Dataset& dataset, const model::DatasetReport& report) {
 
 int Check(const CheckOptions& options) {
   const model::Dataset dataset = model::OpenDataset(options.path, options.dataset);
-  const model::DatasetReport report = model::CheckDataset(dataset);
+  const model::DatasetReport report = model::CheckDataset(dataset, options.limits);
   if (options.json) {
     // Names of ignored files may contain any bytes.
     std::cout << ToJson(dataset, report).dump(2, ' ', false, Json::error_handler_t::replace)
@@ -206,6 +208,7 @@ void AddDatasetCommand(CLI::App& command, Command& run) {
                    "Dataset: a folder, or the list of a CSV or Real-IAD dataset")
       ->required();
   AddDatasetOptions(*check, options->dataset);
+  AddImageOptions(*check, options->limits);
   check->add_flag("--json", options->json, "Print everything as JSON");
   check->callback([options, &run] { run = [options] { return Check(*options); }; });
 }

@@ -19,6 +19,7 @@
 #include "model/spec/preset.h"
 #include "model/training/distil_run.h"
 #include "server/jobs/trainer_process.h"
+#include "server/trainer/image_options.h"
 #include "server/trainer/stop_signal.h"
 #include "server/version.h"
 
@@ -162,6 +163,7 @@ void AddDistilCommand(CLI::App& command, Command& run) {
       .add_option("--checkpoint-seconds", options->context.checkpoint_seconds,
                   "Least number of seconds between checkpoints")
       ->check(CLI::NonNegativeNumber);
+  AddImageOptions(command, options->context.limits);
   command.add_flag("--json", options->json, "Print the progress as lines of JSON");
   command.callback([options, &run] {
     options->spec.options.precision = model::ParsePrecision(options->precision);

@@ -30,6 +30,7 @@
 #include "server/serving/model_store.h"
 #include "server/trainer/dataset_command.h"
 #include "server/trainer/evaluation_page.h"
+#include "server/trainer/image_options.h"
 #include "server/trainer/text_table.h"
 #include "server/util/quote.h"
 
@@ -254,6 +255,7 @@ void AddEvaluateCommand(CLI::App& command, Command& run) {
   command.add_option("--device", options->device, "auto, cpu, cuda or cuda:N")
       ->capture_default_str();
   AddDatasetOptions(command, options->dataset);
+  AddImageOptions(command, options->evaluator.limits);
   command.add_flag("--skip-unreadable", options->evaluator.skip_unreadable,
                    "Skip images that cannot be read, and list them");
   command.add_option("--report", options->report, "Also write the result as an HTML page")

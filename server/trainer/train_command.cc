@@ -27,6 +27,7 @@
 #include "server/jobs/ranks.h"
 #include "server/jobs/trainer_process.h"
 #include "server/serving/model_store.h"
+#include "server/trainer/image_options.h"
 #include "server/trainer/job_error.h"
 #include "server/trainer/memory_limit.h"
 #include "server/trainer/stop_signal.h"
@@ -292,12 +293,7 @@ void AddTrainCommand(CLI::App& command, Command& run) {
                   "Process id of rank 0; this process ends when that process ends")
       ->check(CLI::PositiveNumber)
       ->group("");
-  command.add_option("--max-image-bytes", context.limits.max_bytes,
-                     "Largest size of an image file in bytes");
-  command.add_option("--max-image-pixels", context.limits.max_pixels,
-                     "Largest number of pixels of an image");
-  command.add_option("--max-image-side", context.limits.max_side,
-                     "Largest width or height of an image in pixels");
+  AddImageOptions(command, context.limits);
   command.callback([options, &run] {
     options->job = JobDirectory(options->job);
     options->context.directory = options->job / kWorkDirectory;

@@ -21,6 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "model/picture/image_limits.h"
 #include "server/util/mutex.h"
 
 namespace proad::server {
@@ -53,6 +54,7 @@ class DatasetStore {
     std::filesystem::path root;   // created when absent
     int64_t max_files = 200'000;  // of a dataset
     int64_t max_file_bytes = int64_t{64} << 20;
+    model::ImageLimits image;  // its max_bytes is a limit of image files, too
     int64_t max_dataset_bytes = int64_t{64} << 30;
     int64_t min_free_bytes = int64_t{1} << 30;  // left free on the disk by uploads
     int max_uploads = 8;                        // at once

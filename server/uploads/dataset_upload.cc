@@ -12,6 +12,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "model/dataset/dataset_root.h"
 #include "server/uploads/upload_errors.h"
 #include "server/uploads/upload_path.h"
 #include "server/util/quote.h"
@@ -59,10 +60,15 @@ absl::Status DatasetUpload::CheckFile(absl::string_view path, int64_t bytes,
         absl::StrCat("has ", sha256.size(), " bytes; ", kDigestBytes, " are expected"));
   }
   const DatasetStore::Options& options = store_.options();
-  if (bytes < 0 || bytes > options.max_file_bytes) {
+  // Training could not read a larger image.
+  const bool too_large_to_read =
+      model::IsImageName(std::string(path)) && options.image.max_bytes < options.max_file_bytes;
+  const int64_t limit = too_large_to_read ? options.image.max_bytes : options.max_file_bytes;
+  const char* const key = too_large_to_read ? "image.max_bytes" : "training.uploads.max_file_bytes";
+  if (bytes < 0 || bytes > limit) {
     return LimitExceeded(reason::kFileTooLarge,
                          absl::StrCat("file.size_bytes: ", Quote(path), " has ", bytes,
-                                      " bytes; at most ", options.max_file_bytes, " are accepted"));
+                                      " bytes; at most ", limit, " are accepted (", key, ")"));
   }
   if (dataset_.files + 1 > options.max_files ||
       dataset_.bytes + bytes > options.max_dataset_bytes) {

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "model/dataset/dataset_root.h"
 #include "model/files/text.h"
 #include "server/uploads/upload_errors.h"
 #include "server/util/quote.h"
@@ -26,13 +27,12 @@ namespace fs = std::filesystem;
 constexpr size_t kMaxPath = 512;
 constexpr size_t kMaxPart = 255;  // the limit of common file systems
 
-// Images, lists and descriptions.
-constexpr std::array kEndings = {".bmp", ".csv", ".jpeg", ".jpg", ".json", ".md",
-                                 ".png", ".tif", ".tiff", ".txt", ".webp"};
+constexpr std::array kTextEndings = {".csv", ".json", ".md", ".txt"};  // lists and descriptions
 
 bool HasKnownEnding(absl::string_view path) {
   const std::string lower = absl::AsciiStrToLower(path);
-  return std::any_of(kEndings.begin(), kEndings.end(),
+  return model::IsImageName(lower) ||
+         std::any_of(kTextEndings.begin(), kTextEndings.end(),
                      [&](const char* ending) { return absl::EndsWith(lower, ending); });
 }
 
@@ -53,7 +53,9 @@ std::string ProblemOf(absl::string_view path) {
     }
   }
   if (!HasKnownEnding(path)) {
-    return absl::StrCat("is of no type that is accepted: ", absl::StrJoin(kEndings, ", "));
+    return absl::StrCat(
+        "is of no type that is accepted: ", absl::StrJoin(model::ImageEndings(), ", "), ", ",
+        absl::StrJoin(kTextEndings, ", "));
   }
   return "";
 }

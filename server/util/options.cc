@@ -151,6 +151,24 @@ class YamlReader {
   std::vector<std::string> errors_;
 };
 
+// Calls `read` with the mapping of a document of keys.
+template <typename Read>
+absl::Status ReadDocument(const std::string& yaml, YamlReader& reader, const Read& read) {
+  try {
+    const std::vector<YAML::Node> documents = YAML::LoadAll(yaml);
+    if (documents.size() > 1) {
+      reader.AddError(documents[1].Mark(), "a second document; one is expected");
+    } else if (documents.size() == 1 && documents[0].IsMap()) {
+      read(documents[0]);
+    } else if (documents.size() == 1 && !documents[0].IsNull()) {
+      reader.AddError(documents[0].Mark(), "expected keys with values, as in \"key: value\"");
+    }
+  } catch (const YAML::Exception& error) {
+    reader.AddError(error.mark, absl::StrCat("not YAML: ", error.msg));
+  }
+  return reader.status();
+}
+
 }  // namespace
 
 Option Option::Text(std::string key, std::string& target) {
@@ -233,19 +251,21 @@ absl::Status Option::Set(absl::string_view text) const {
 absl::Status SetFromYaml(const std::string& yaml, const std::string& source,
                          const std::vector<Option>& options, std::map<std::string, int>* lines) {
   YamlReader reader(source, options, lines);
-  try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(yaml);
-    if (documents.size() > 1) {
-      reader.AddError(documents[1].Mark(), "a second document; one is expected");
-    } else if (documents.size() == 1 && documents[0].IsMap()) {
-      reader.ReadSection(documents[0], "");
-    } else if (documents.size() == 1 && !documents[0].IsNull()) {
-      reader.AddError(documents[0].Mark(), "expected keys with values, as in \"key: value\"");
+  return ReadDocument(yaml, reader,
+                      [&](const YAML::Node& document) { reader.ReadSection(document, ""); });
+}
+
+absl::Status SetSectionFromYaml(const std::string& yaml, const std::string& source,
+                                const std::string& section, const std::vector<Option>& options) {
+  YamlReader reader(source, options, nullptr);
+  return ReadDocument(yaml, reader, [&](const YAML::Node& document) {
+    YAML::Node only(YAML::NodeType::Map);
+    for (const auto& entry : document) {
+      if (entry.first.IsScalar() && entry.first.Scalar() == section)
+        only.force_insert(entry.first, entry.second);
     }
-  } catch (const YAML::Exception& error) {
-    reader.AddError(error.mark, absl::StrCat("not YAML: ", error.msg));
-  }
-  return reader.status();
+    reader.ReadSection(only, "");
+  });
 }
 
 std::string ToYaml(const std::vector<Option>& options) {

@@ -86,6 +86,10 @@ absl::Status SetFromYaml(const std::string& yaml, const std::string& source,
                          const std::vector<Option>& options,
                          std::map<std::string, int>* lines = nullptr);
 
+// Like SetFromYaml for the options of one section; the document's other sections are not read.
+absl::Status SetSectionFromYaml(const std::string& yaml, const std::string& source,
+                                const std::string& section, const std::vector<Option>& options);
+
 // The current values as YAML that SetFromYaml reads.
 std::string ToYaml(const std::vector<Option>& options);
 

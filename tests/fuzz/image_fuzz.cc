@@ -7,6 +7,7 @@
 #include "model/files/error.h"
 #include "model/picture/decode.h"
 #include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const proad::model::ImageLimits limits{

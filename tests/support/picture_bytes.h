@@ -11,6 +11,7 @@
 #include "model/files/error.h"
 #include "model/picture/decode.h"
 #include "model/picture/image.h"
+#include "model/picture/image_limits.h"
 
 namespace proad::test {
 

@@ -158,12 +158,13 @@ class Images : public ::testing::Test {
 };
 
 TEST_F(Images, FoldersAreWalkedInOrder) {
-  for (const char* name : {"b/2.PNG", "b/10.jpeg", "a b/\xc3\xa4.tif", "c.webp", "notes.txt",
-                           ".hidden.png", ".git/x.png", "ground_truth/hole/1.png", "png"}) {
+  for (const char* name :
+       {"b/2.PNG", "b/10.jpeg", "a b/\xc3\xa4.tif", "c.webp", "d.jfif", "notes.txt", ".hidden.png",
+        ".git/x.png", "ground_truth/hole/1.png", "png"}) {
     Make(name);
   }
   EXPECT_THAT(Relative({Root()}),
-              ElementsAre("a b/\xc3\xa4.tif", "b/10.jpeg", "b/2.PNG", "c.webp"));
+              ElementsAre("a b/\xc3\xa4.tif", "b/10.jpeg", "b/2.PNG", "c.webp", "d.jfif"));
 }
 
 TEST_F(Images, SeveralFoldersAreNamedFromTheOneAboveThem) {

@@ -62,9 +62,12 @@ TEST(CheckDataset, NamesUnreadableImages) {
   const DatasetReport report = CheckDataset(
       dataset, {.max_bytes = static_cast<int64_t>(SmallBmp(1, 2, 60).size()), .max_side = 50});
   ASSERT_EQ(report.unreadable.size(), 6u);
-  const std::vector<std::pair<std::string, std::string>> expected = {
-      {"b.bmp", "empty"}, {"c.bmp", "trunc"}, {"d.bmp", ""},
-      {"e.bmp", "2x60"},  {"f.bmp", "bytes"}, {"g.bmp", "No such file"}};
+  const std::vector<std::pair<std::string, std::string>> expected = {{"b.bmp", "empty"},
+                                                                     {"c.bmp", "trunc"},
+                                                                     {"d.bmp", ""},
+                                                                     {"e.bmp", "2 x 60"},
+                                                                     {"f.bmp", "--max-image-bytes"},
+                                                                     {"g.bmp", "No such file"}};
   for (size_t i = 0; i < expected.size(); ++i) {
     EXPECT_EQ(report.unreadable[i].name, expected[i].first);
     EXPECT_THAT(report.unreadable[i].problem, HasSubstr(expected[i].second));

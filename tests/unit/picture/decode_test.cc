@@ -122,16 +122,19 @@ TEST_P(AcceptedFormat, AppliesLimitsExactly) {
   const InvalidInput bytes = DecodeError(file, {.max_bytes = size - 1});
   EXPECT_EQ(bytes.reason(), "IMAGE_BYTES_TOO_LARGE");
   EXPECT_THAT(bytes.what(), HasSubstr(std::to_string(size - 1)));
+  EXPECT_THAT(bytes.what(), HasSubstr("image.max_bytes"));
 
   const InvalidInput pixels = DecodeError(file, {.max_pixels = 61 * 34 - 1});
   EXPECT_EQ(pixels.field(), "encoded");
   EXPECT_EQ(pixels.reason(), "IMAGE_TOO_LARGE");
   EXPECT_THAT(pixels.what(), HasSubstr("61 x 34"));
   EXPECT_THAT(pixels.what(), HasSubstr(std::to_string(61 * 34 - 1)));
+  EXPECT_THAT(pixels.what(), HasSubstr("image.max_pixels"));
 
   const InvalidInput side = DecodeError(file, {.max_side = 60});
   EXPECT_EQ(side.reason(), "IMAGE_TOO_LARGE");
   EXPECT_THAT(side.what(), HasSubstr("at most 60 pixels a side"));
+  EXPECT_THAT(side.what(), HasSubstr("image.max_side"));
 }
 
 const std::vector<int> kBestJpeg = {cv::IMWRITE_JPEG_QUALITY, 100};

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/config.h"
+#include "server/util/image_keys.h"
 #include "tests/support/paths.h"
 
 namespace proad::server {
@@ -292,8 +293,18 @@ TEST(ServerConfig, EmptyFoldersOfTrainingAreBesideTheStore) {
     EXPECT_EQ(config.training.encoders, "/weights") << store;
     EXPECT_EQ(config.training.jobs.store, store);
     EXPECT_EQ(config.training.jobs.image.max_side, 123) << "a job reads what Detect reads";
+    EXPECT_EQ(config.training.datasets.image.max_side, 123);
     EXPECT_EQ(config.training.data_root, "") << "nothing is open to jobs unless it is named";
   }
+}
+
+// Commands that read images take their limits from the configuration of a server.
+TEST(ServerConfig, CommandsReadTheKeysOfImages) {
+  const auto path = WriteFile("models: {store: /srv}\nimage: {max_bytes: 64MiB, max_side: 123}\n");
+  model::ImageLimits limits;
+  ASSERT_TRUE(ReadImageKeys(path, limits).ok());
+  EXPECT_EQ(limits, (model::ImageLimits{.max_bytes = 64 << 20, .max_side = 123}));
+  EXPECT_THAT(std::string(ReadImageKeys("/gone.yaml", limits).message()), HasSubstr("/gone.yaml"));
 }
 
 TEST(ServerConfig, AnEmptyTrainerIsBesideTheProgram) {

@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "model/dataset/dataset.h"
+#include "model/dataset/dataset_root.h"
 #include "model/files/sha256.h"
 #include "server/uploads/dataset_upload.h"
 #include "server/util/status_details.h"
@@ -328,6 +329,22 @@ TEST_F(DatasetStoreTest, FinishCountsTheFilesAndLeavesTheUploadOpen) {
   upload.reset();
   upload = Begin();
   EXPECT_TRUE(upload->Finish(1).ok());
+}
+
+// The endings of proad detect; an image has the limit of images as well.
+TEST_F(DatasetStoreTest, TakesEveryEndingOfAnImageUpToTheLimitOfImages) {
+  options_.image.max_bytes = 10;
+  options_.max_file_bytes = 20;
+  Restart();
+  auto upload = Begin();
+  for (const char* ending : model::ImageEndings()) {
+    Expect(upload->StartFile(absl::StrCat("a", ending), 11, Digest("x")),
+           absl::StatusCode::kResourceExhausted, "", "at most 10 are accepted (image.max_bytes)");
+  }
+  Expect(upload->StartFile("a.csv", 21, Digest("x")), absl::StatusCode::kResourceExhausted, "",
+         "at most 20 are accepted (training.uploads.max_file_bytes)");
+  ASSERT_TRUE(Send(*upload, "a.JFIF", "0123456789").ok());
+  ASSERT_TRUE(Send(*upload, "b.csv", "01234567890123456789").ok());
 }
 
 TEST_F(DatasetStoreTest, LimitsAreStated) {

@@ -39,6 +39,26 @@ std::vector<Option> Bind(Settings& settings) {
           Option::Time("batch.delay", settings.delay, absl::ZeroDuration(), absl::Seconds(1))};
 }
 
+TEST(Options, ReadsOneSectionOfADocument) {
+  Settings settings;
+  const std::vector<Option> options = {
+      Option::Bytes("batch.bytes", settings.bytes, 1 << 10, 1 << 30)};
+  const auto read = [&](const std::string& yaml) {
+    return SetSectionFromYaml(yaml, "x.yaml", "batch", options);
+  };
+  EXPECT_TRUE(read("other: {key: 1}\nbatch:\n  bytes: 64KiB\n").ok());
+  EXPECT_EQ(settings.bytes, 65536);
+  EXPECT_TRUE(read("other: {key: 1}\n").ok());
+  EXPECT_TRUE(read("").ok());
+  EXPECT_EQ(settings.bytes, 65536);
+  EXPECT_THAT(std::string(read("other: 1\nbatch:\n  bytes: 7\n").message()),
+              HasSubstr("x.yaml:3: batch.bytes"));
+  EXPECT_THAT(std::string(read("batch: {bites: 7}\n").message()),
+              HasSubstr("valid keys here: bytes"));
+  EXPECT_THAT(std::string(read("batch: 3\n").message()), HasSubstr("is a section"));
+  EXPECT_THAT(std::string(read("[").message()), HasSubstr("x.yaml:1"));
+}
+
 TEST(Options, ReadsEveryKind) {
   Settings settings;
   std::map<std::string, int> lines;

@@ -228,6 +228,16 @@ TEST_F(ClientTraining, AFolderIsUploadedCompletelyAndInOrder) {
   EXPECT_EQ(told.back().total_bytes, uploaded->size_bytes());
 }
 
+// As proad detect inspects them.
+TEST_F(ClientTraining, EveryEndingOfAnImageIsSent) {
+  for (const char* name : {"a.bmp", "b.dib", "c.JFIF", "d.jpe", "e.jpeg", "f.tif"})
+    Write(name, name);
+  const auto listing = ListFolder(folder_.path());
+  ASSERT_TRUE(listing.ok()) << listing.status();
+  EXPECT_THAT(listing->left_out, ElementsAre());
+  EXPECT_THAT(listing->files, SizeIs(6));
+}
+
 TEST_F(ClientTraining, OtherFilesAreLeftOutAndListed) {
   Write("1.png", "one");
   Write("readme.txt", "text");

@@ -22,7 +22,8 @@ from proad.v1 import training_pb2
 _CHUNK = 1 << 20  # bytes; largest chunk of UploadDataset
 _LONGEST_PATH = 512  # bytes; UploadFile.path in training.proto
 _LONGEST_NAME = 40  # bytes; the id has at most 64 with the digest
-_SENT = {".bmp", ".csv", ".jpeg", ".jpg", ".json", ".png", ".tif", ".tiff", ".webp"}
+_IMAGES = {".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+_SENT = _IMAGES | {".csv", ".json"}
 
 
 @dataclasses.dataclass(frozen=True)
