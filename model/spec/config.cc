@@ -45,14 +45,23 @@ void ValidateStages(const EncoderConfig& encoder) {
                i == 0 ? 0 : lite.stages[i - 1] + 1, kLiteStages - 1);
   }
   const int stages = static_cast<int>(lite.stages.size());
-  CheckDivides("the number of encoder.lite.stages", stages, "encoder.lite.groups", lite.groups);
+  if (stages % lite.groups != 0) {
+    Refuse("encoder.lite.groups", "is " + std::to_string(lite.groups) +
+                                      "; it must divide the number of stages, " +
+                                      std::to_string(stages));
+  }
   const bool combined = TraitsOf(encoder.kind).has_blocks;
-  const int least = combined ? lite.groups + 1 : lite.groups;
-  CheckRange("the number of encoder.group_levels", encoder.outputs(), least,
-             combined ? 256 : least);
-  if (combined) {
-    CheckDivides("the number of encoder.taps", static_cast<int>(encoder.taps.size()),
-                 "the vision transformer's groups", encoder.transformer_groups());
+  const int taps = static_cast<int>(encoder.taps.size());
+  const int of_transformer = encoder.transformer_groups();
+  const bool fits =
+      combined ? of_transformer > 0 && taps % of_transformer == 0 : of_transformer == 0;
+  if (!fits) {
+    Refuse("encoder.group_levels",
+           "has " + std::to_string(encoder.outputs()) + " values; it must have one for each of " +
+               std::to_string(lite.groups) + " groups of stages" +
+               (combined ? ", and before them one for each group of taps, whose number divides " +
+                               std::to_string(taps)
+                         : ""));
   }
   if (encoder.group_centering.size() != encoder.group_levels.size()) {
     Refuse("encoder.group_centering", "must have as many values as encoder.group_levels");
@@ -142,20 +151,21 @@ void CheckCrop(const std::string& side, int resize, int crop, int input) {
 
 void Validate(const ModelConfig& config) {
   Validate(config.encoder);
-  const int taps = config.encoder.outputs();
+  const int outputs = config.encoder.outputs();
+  const bool has_stages = TraitsOf(config.encoder.kind).has_stages;
   CheckRange("decoder_layers", config.decoder_layers, 1, 256);
   CheckRange("groups", config.groups, 1, 256);
-  if (taps % config.groups != 0 || config.decoder_layers % config.groups != 0) {
-    Refuse("groups", "is " + std::to_string(config.groups) +
-                         "; it must divide the number of the encoder's outputs, " +
-                         std::to_string(taps) + ", and decoder_layers, " +
-                         std::to_string(config.decoder_layers) + ": at most " +
-                         std::to_string(std::gcd(taps, config.decoder_layers)));
-  }
-  if (TraitsOf(config.encoder.kind).has_stages && config.groups != taps) {
+  if (has_stages && config.groups != outputs) {
     Refuse("groups", "is " + std::to_string(config.groups) +
                          "; it must be the number of encoder.group_levels, " +
-                         std::to_string(taps));
+                         std::to_string(outputs));
+  }
+  if (outputs % config.groups != 0 || config.decoder_layers % config.groups != 0) {
+    Refuse("groups", "is " + std::to_string(config.groups) + "; it must divide the number of " +
+                         (has_stages ? "the encoder's groups, " : "taps, ") +
+                         std::to_string(outputs) + ", and decoder_layers, " +
+                         std::to_string(config.decoder_layers) + ": at most " +
+                         std::to_string(std::gcd(outputs, config.decoder_layers)));
   }
   Validate(config.distance, config.groups);
   const int min_grid = TraitsOf(config.encoder.kind).min_grid;
