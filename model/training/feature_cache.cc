@@ -21,6 +21,7 @@ constexpr char kGroups[] = "groups";
 
 // What the groups of a kind with stages depend on besides the encoder's file.
 void AppendStages(const EncoderConfig& encoder, std::ostringstream& text) {
+  text.precision(17);  // of doubles
   text << ' ' << NameOf(encoder.kind) << ' ' << encoder.width << ' ' << encoder.patch << " stages";
   for (const int stage : encoder.lite.stages) text << ' ' << stage;
   text << ' ' << encoder.lite.groups << ' ' << encoder.lite.patch;

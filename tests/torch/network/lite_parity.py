@@ -9,6 +9,7 @@ import dataclasses
 import math
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 
@@ -141,30 +142,17 @@ def random_transformer(generator: torch.Generator, config: reference.Config) -> 
             for name, shape in shapes.items()}
 
 
-def folded(weights: parity.Tensors) -> parity.Tensors:
-    """The convolutions of `weights` with their batch norms folded, under this project's names."""
-    convolutions = {"_conv_stem": ("stem", "_bn0")}
-    for name in weights:
-        block, _, part = name.removesuffix(".weight").rpartition(".")
-        if part.endswith("_conv"):
-            norm = {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"}[part]
-            ours = block.removeprefix("_") + "." + part.removeprefix("_").removesuffix("_conv")
-            convolutions[f"{block}.{part}"] = (ours, f"{block}.{norm}")
-    result = {}
-    for published, (ours, norm) in convolutions.items():
-        factor = weights[f"{norm}.weight"] / (weights[f"{norm}.running_var"] + 1e-3).sqrt()
-        result[f"lite.{ours}.weight"] = weights[f"{published}.weight"] * factor.view(-1, 1, 1, 1)
-        result[f"lite.{ours}.bias"] = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * factor
-    return result
-
-
 def compare_combined(comparison: parity.Comparison, network: parity.Network, folder: pathlib.Path,
                      weights: parity.Tensors, generator: torch.Generator) -> None:
     case, height, width = "DINOv2-S and lite2", 84, 112
     config = dataclasses.replace(reference.PRESETS["proad-small"], registers=0, height=height, width_px=width)
     transformer = random_transformer(generator, config)
     file = folder / "combined.safetensors"
-    save_file({**{f"transformer.{name}": tensor for name, tensor in transformer.items()}, **folded(weights)}, file)
+    save_file({**transformer, "norm.weight": torch.ones(config.width)}, folder / "transformer.safetensors")
+    torch.save(weights, folder / "lite.pth", _use_new_zipfile_serialization=False)
+    converter = parity.SOURCE / "docker" / "combined_encoder.py"
+    subprocess.run([sys.executable, converter, folder / "transformer.safetensors", folder / "lite.pth", file],
+                   check=True, stdout=subprocess.DEVNULL)
     images = torch.rand(2, 3, height, width, generator=generator)
     computed, dialect = network.run({"images": images}, file, preset="proad-combined", input_height=height,
                                     input_width=width)
