@@ -16,13 +16,14 @@
 #include "model/files/sha256.h"
 #include "model/picture/image_file.h"
 #include "model/picture/image_header.h"
+#include "model/picture/orientation.h"
 
 namespace proad::model {
 namespace {
 
 namespace fs = std::filesystem;
 
-// The header of a complete image within the limits. Throws InvalidInput.
+// The header of a complete image within the limits, as stored. Throws InvalidInput.
 ImageHeader Inspect(std::span<const uint8_t> bytes, const ImageLimits& limits) {
   if (bytes.empty()) throw InvalidImage("encoded", "IMAGE_EMPTY", "the file is empty (0 bytes)");
   // ReadFileUpTo stops one byte after the limit, so the size of a larger file is not known.
@@ -35,9 +36,17 @@ ImageHeader Inspect(std::span<const uint8_t> bytes, const ImageLimits& limits) {
   return header;
 }
 
+// The header with the sides of the view in which the image is read.
+ImageHeader ViewOf(ImageHeader header, int orientation, const ImageReading& reading) {
+  if (reading.orientation == Orientation::kApply && SwapsSides(orientation))
+    std::swap(header.width, header.height);
+  return header;
+}
+
 class Checker {
  public:
-  Checker(const Dataset& dataset, const ImageLimits& limits) : dataset_(dataset), limits_(limits) {}
+  Checker(const Dataset& dataset, const ImageLimits& limits, const ImageReading& reading)
+      : dataset_(dataset), limits_(limits), reading_(reading) {}
 
   DatasetReport Check() {
     std::string identity;
@@ -54,6 +63,9 @@ class Checker {
         identity += std::to_string(part.size()) + ":" + part;
       if (sample.mask) identity += "mask:" + mask_digest;
     }
+    if (reading_.orientation == Orientation::kApply) identity += "orientation:apply";
+    if (reading_.bits != 0 && reading_.bits != 16)
+      identity += "bits:" + std::to_string(reading_.bits);
     report_.fingerprint = Sha256Hex(identity);
     return std::move(report_);
   }
@@ -79,7 +91,9 @@ class Checker {
       digest = Sha256Hex(std::as_bytes(std::span(bytes)));
       const ImageHeader header = Inspect(bytes, limits_);
       FindDuplicate(sample, digest);
-      return header;
+      const int orientation = ReadOrientation(bytes, header.format);
+      if (orientation != 1) report_.turned.push_back(sample.name);
+      return ViewOf(header, orientation, reading_);
     } catch (const InvalidInput& error) {
       report_.unreadable.push_back({sample.name, error.what()});
     } catch (const FileError& error) {
@@ -109,7 +123,8 @@ class Checker {
     try {
       const std::vector<uint8_t> bytes = ReadFileUpTo(*sample.mask, limits_.max_bytes);
       digest = Sha256Hex(std::as_bytes(std::span(bytes)));
-      const ImageHeader header = Inspect(bytes, limits_);
+      const ImageHeader stored = Inspect(bytes, limits_);
+      const ImageHeader header = ViewOf(stored, ReadOrientation(bytes, stored.format), reading_);
       if (image && (header.width != image->width || header.height != image->height)) {
         report_.bad_masks.push_back({name, "the mask is " + std::to_string(header.width) + "x" +
                                                std::to_string(header.height) + ", its image " +
@@ -132,14 +147,16 @@ class Checker {
 
   const Dataset& dataset_;
   const ImageLimits& limits_;
+  const ImageReading& reading_;
   DatasetReport report_;
   std::unordered_map<std::string, Copies> copies_;  // by digest
 };
 
 }  // namespace
 
-DatasetReport CheckDataset(const Dataset& dataset, const ImageLimits& limits) {
-  return Checker(dataset, limits).Check();
+DatasetReport CheckDataset(const Dataset& dataset, const ImageLimits& limits,
+                           const DatasetCheckOptions& options) {
+  return Checker(dataset, limits, options.reading).Check();
 }
 
 }  // namespace proad::model

@@ -10,6 +10,7 @@
 
 #include "model/dataset/dataset.h"
 #include "model/picture/image_limits.h"
+#include "model/picture/image_reading.h"
 
 namespace proad::model {
 
@@ -51,13 +52,20 @@ struct DatasetReport {
   std::vector<FileFinding> bad_masks;      // unreadable, or of another size than their image
   std::vector<SplitDuplicate> duplicates;  // every such test image
 
+  std::vector<std::string> turned;  // images whose orientation tag is not upright
+
   // SHA-256 of the samples: category, split, kind of defect, name and content of each image, and
-  // the presence and content of its mask.
+  // the presence and content of its mask; and how images are read, unless that is the default.
   std::string fingerprint;
+};
+
+struct DatasetCheckOptions {
+  ImageReading reading;  // decides about the sides of images and masks
 };
 
 // Reads every file once, one after the other, and decodes none. An image is unreadable if it is
 // missing, empty, larger than `limits`, truncated, or of an unknown format.
-DatasetReport CheckDataset(const Dataset& dataset, const ImageLimits& limits = {});
+DatasetReport CheckDataset(const Dataset& dataset, const ImageLimits& limits = {},
+                           const DatasetCheckOptions& options = {});
 
 }  // namespace proad::model

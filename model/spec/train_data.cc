@@ -86,7 +86,7 @@ TrainData OpenTrainData(const TrainSpec& spec, const ImageLimits& limits) {
   data.dataset =
       OpenDataset(spec.dataset, {.format = spec.dataset_format, .categories = spec.categories});
   RefuseMoved(spec.dataset, data.dataset);
-  const DatasetReport report = CheckDataset(data.dataset, limits);
+  const DatasetReport report = CheckDataset(data.dataset, limits, {.reading = ReadingOf(spec)});
   data.fingerprint = report.fingerprint;
   if (!report.bad_masks.empty()) {
     throw InvalidInput("dataset", "MASK_INVALID",

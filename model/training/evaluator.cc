@@ -36,16 +36,19 @@ struct ScoredImage {
   std::vector<float> map;  // [kMapSide, kMapSide]
 };
 
-Image ReadImage(const std::filesystem::path& path, const ImageLimits& limits) {
-  return DecodeImageFile(ReadImageFile(path, limits), path, limits);
+Image ReadImage(const std::filesystem::path& path, const ImageLimits& limits,
+                const ImageReading& reading) {
+  return DecodeImageFile(ReadImageFile(path, limits), path, limits, reading);
 }
 
 LoadedImage Load(const Sample& sample, const Preprocessing& preprocessing,
                  const ImageLimits& limits, bool with_mask) {
-  const Image image = ReadImage(sample.path, limits);
+  const Image image = ReadImage(sample.path, limits, preprocessing.reading);
   LoadedImage loaded{.image = Prepare(image, preprocessing)};
   if (with_mask && sample.mask) {
-    const Image mask = ReadImage(*sample.mask, limits);
+    // A mask has the view of its image, and any number of bits.
+    const ImageReading reading{.orientation = preprocessing.reading.orientation, .bits = 16};
+    const Image mask = ReadImage(*sample.mask, limits, reading);
     if (mask.width != image.width || mask.height != image.height) {
       throw InvalidInput("dataset", "MASK_SIZE_MISMATCH",
                          "the mask " + sample.mask->string() + " is " + std::to_string(mask.width) +

@@ -28,6 +28,7 @@ struct CheckOptions {
   std::string path;
   model::DatasetOptions dataset;
   model::ImageLimits limits;
+  model::ImageReading reading;
   bool json = false;
 };
 
@@ -81,6 +82,7 @@ Json ToJson(const model::Dataset& dataset, const model::DatasetReport& report) {
           {"bad_masks", ToJson(report.bad_masks)},
           {"duplicates", duplicates},
           {"ignored", dataset.ignored},
+          {"turned", report.turned},
           {"train_error", OrNull(DatasetError(model::CheckTrainable, dataset))},
           {"evaluate_error", OrNull(DatasetError(model::CheckEvaluable, dataset))},
           {"fingerprint", report.fingerprint}};
@@ -163,15 +165,27 @@ void Print(const model::Dataset& dataset, const model::DatasetReport& report) {
             << (IsSound(report) ? "all files can be used\n" : "some files cannot be used\n");
 }
 
+void PrintTurned(const model::DatasetReport& report, const model::ImageReading& reading) {
+  if (report.turned.empty()) return;
+  const bool applied = reading.orientation == model::Orientation::kApply;
+  std::cout << report.turned.size() << " images have an orientation tag other than upright, for "
+            << "example " << Printable(report.turned.front()) << "; the tags are "
+            << (applied ? "applied: masks must fit the upright view\n"
+                        : "ignored: masks must fit the stored pixels (--orientation apply turns "
+                          "the images)\n");
+}
+
 int Check(const CheckOptions& options) {
   const model::Dataset dataset = model::OpenDataset(options.path, options.dataset);
-  const model::DatasetReport report = model::CheckDataset(dataset, options.limits);
+  const model::DatasetReport report =
+      model::CheckDataset(dataset, options.limits, {.reading = options.reading});
   if (options.json) {
     // Names of ignored files may contain any bytes.
     std::cout << ToJson(dataset, report).dump(2, ' ', false, Json::error_handler_t::replace)
               << "\n";
   } else {
     Print(dataset, report);
+    PrintTurned(report, options.reading);
   }
   return IsSound(report) ? 0 : 1;
 }
@@ -209,6 +223,14 @@ void AddDatasetCommand(CLI::App& command, Command& run) {
       ->required();
   AddDatasetOptions(*check, options->dataset);
   AddImageOptions(*check, options->limits);
+  check
+      ->add_option_function<std::string>(
+          "--orientation",
+          [options](const std::string& name) {
+            options->reading.orientation = model::ParseOrientation(name);
+          },
+          "Turn images as their orientation tag says (apply), or ignore it (default)")
+      ->check(CLI::IsMember({"ignore", "apply"}));
   check->add_flag("--json", options->json, "Print everything as JSON");
   check->callback([options, &run] { run = [options] { return Check(*options); }; });
 }
