@@ -133,6 +133,7 @@ ProgressWriter::~ProgressWriter() {
 
 void ProgressWriter::Report(const model::TrainProgress& progress, absl::Time now) {
   const bool other_phase = written_ == absl::InfinitePast() || progress.phase != last_.train.phase;
+  if (other_phase && held_back_) Write();  // the end of the phase before
   if (!held_back_) ++last_.sequence;
   last_.time = now;
   last_.train = progress;

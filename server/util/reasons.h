@@ -241,6 +241,8 @@ inline constexpr char kOutOfMemory[] = "OUT_OF_MEMORY";
 
 // ---------------------------------------------------------------- Images
 
+// Send samples without bits above those of the pixel format.
+inline constexpr char kFrameSampleInvalid[] = "FRAME_SAMPLE_INVALID";
 // Send stride and data that fit width, height and pixel format.
 inline constexpr char kFrameSizeMismatch[] = "FRAME_SIZE_MISMATCH";
 // Send an image of at most image.max_bytes.

@@ -22,7 +22,8 @@ from environment import BUILD, ENCODER, SAMPLE, program, run_program
 
 
 def train(options: argparse.Namespace, folder: pathlib.Path, processes: int) -> float:
-    """Images per second, of the steps between the first and the last report."""
+    """Images per second of the steps between the first report and the last one, which a phase writes at its end. A
+    training that is over before a second report is timed from its beginning."""
     trainer = program("proad-trainer", options.build)
     job = folder / "job"
     run_program(
@@ -33,7 +34,8 @@ def train(options: argparse.Namespace, folder: pathlib.Path, processes: int) -> 
                 env={**os.environ, "OMP_NUM_THREADS": str(options.threads)})
     batch = json.loads((job / "spec.json").read_text())["train"]["recipe"]["batch_size"]
     records = [json.loads(line) for line in (job / "progress.jsonl").read_text().splitlines()]
-    steps = [record for record in records if record["phase"] == "training" and record["step"] > 0]
+    training = [record for record in records if record["phase"] == "training"]
+    steps = training[1:] if len(training) > 2 else training
     times = [datetime.datetime.fromisoformat(record["time"]) for record in (steps[0], steps[-1])]
     return batch * (steps[-1]["step"] - steps[0]["step"]) / (times[1] - times[0]).total_seconds()
 
