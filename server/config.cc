@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -79,6 +80,7 @@ void ResolvePaths(Config& config) {
   training.jobs.store = config.store;
   training.jobs.image = config.detector.image;
   training.datasets.image = config.detector.image;
+  training.reading = config.detector.reading.ForJobs();
 }
 
 }  // namespace
@@ -132,6 +134,13 @@ std::vector<Option> ConfigOptions(Config& c) {
       image[0],
       image[1],
       image[2],
+      Option::Choice<std::optional<model::Orientation>>("image.orientation",
+                                                        c.detector.reading.orientation,
+                                                        {{"version", std::nullopt},
+                                                         {"ignore", model::Orientation::kIgnore},
+                                                         {"apply", model::Orientation::kApply}}),
+      Option::Choice<int>("image.bits", c.detector.reading.bits,
+                          {{"0", 0}, {"10", 10}, {"12", 12}, {"14", 14}, {"16", 16}}),
 
       Option::Integer("admission.max_images", c.admission.max_images, 1, 1'000'000),
       Option::Bytes("admission.max_bytes", c.admission.max_bytes, 1 << 10, 1LL << 40),

@@ -67,6 +67,7 @@ struct TrainingOptions {
   std::filesystem::path installed_encoders;  // searched after `encoders`; not a key
   TrainScheduler::Options jobs{.jobs = {}};
   DatasetStore::Options datasets;  // of uploaded datasets
+  model::ImageReading reading;     // of jobs that state none; not a key
 };
 
 struct Config {

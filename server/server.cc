@@ -170,7 +170,8 @@ Server::Training::Training(const TrainingOptions& options, const ModelStore& mod
                            Authorizer& authorizer, Metrics& metrics)
     : datasets(options.datasets),
       planner({.data_root = options.data_root,
-               .encoders = {options.encoders, options.installed_encoders}},
+               .encoders = {options.encoders, options.installed_encoders},
+               .reading = options.reading},
               datasets, models, std::move(resolve_device)),
       scheduler(std::move(jobs)),
       service(planner, *scheduler, datasets, authorizer, metrics) {}

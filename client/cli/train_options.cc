@@ -159,6 +159,20 @@ void AddDatasetOptions(CLI::App& command, TrainOptions& options) {
   command.add_flag_function(
       "--skip-unreadable", [&spec](int64_t) { spec.set_skip_unreadable(true); },
       "skip unreadable images instead of failing");
+  command
+      .add_option_function<std::string>(
+          "--orientation",
+          [&spec](const std::string& name) {
+            spec.set_orientation(name == "apply" ? proad::v1::ORIENTATION_APPLY
+                                                 : proad::v1::ORIENTATION_IGNORE);
+          },
+          "turn images as their orientation tag says, or ignore it (default: image.orientation of "
+          "the server)")
+      ->check(CLI::IsMember({"ignore", "apply"}));
+  AddValue<uint32_t>(
+      command, "--image-bits", [&spec](uint32_t bits) { spec.set_image_bits(bits); },
+      "significant bits of 16 bit samples: 10, 12, 14 or 16 (default: image.bits of the server, "
+      "else as the files state)");
 }
 
 void AddThresholdOptions(CLI::App& command, TrainOptions& options) {

@@ -37,13 +37,18 @@ class ReportWriter {
       report_.bad_masks.push_back({check.mask_name, check.mask_problem});
     report_.mask_findings.insert(report_.mask_findings.end(), check.mask_findings.begin(),
                                  check.mask_findings.end());
+    if (check.orientation != 1) report_.turned.push_back(sample.name);
     Identify(sample, check, identity_);
     if (sample.split == Split::kTrain) Identify(sample, check, train_identity_);
   }
 
-  DatasetReport Finish() {
-    report_.fingerprint = Sha256Hex(identity_);
-    report_.train_fingerprint = Sha256Hex(train_identity_);
+  // Images that are read in another way are other images.
+  DatasetReport Finish(const ImageReading& reading) {
+    std::string read;
+    if (reading.orientation == Orientation::kApply) read += "orientation:apply";
+    if (reading.bits != 0 && reading.bits != 16) read += "bits:" + std::to_string(reading.bits);
+    report_.fingerprint = Sha256Hex(identity_ + read);
+    report_.train_fingerprint = Sha256Hex(train_identity_ + read);
     return std::move(report_);
   }
 
@@ -93,13 +98,16 @@ DatasetReport CheckDataset(const Dataset& dataset, const ImageLimits& limits,
                            const DatasetCheckOptions& options) {
   constexpr std::chrono::milliseconds kInterval(200);
   SampleChecks checks(dataset.samples, dataset.root,
-                      {.limits = limits, .decode = options.decode, .threads = options.threads});
+                      {.limits = limits,
+                       .reading = options.reading,
+                       .decode = options.decode,
+                       .threads = options.threads});
   while (options.progress && !checks.WaitFor(kInterval))
     options.progress(checks.done(), checks.total());
   const std::vector<SampleCheck>& done = checks.Await();
   ReportWriter writer;
   for (size_t i = 0; i < done.size(); ++i) writer.Add(dataset.samples[i], done[i]);
-  return writer.Finish();
+  return writer.Finish(options.reading);
 }
 
 }  // namespace proad::model

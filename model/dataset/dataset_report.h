@@ -12,6 +12,7 @@
 #include "model/dataset/dataset.h"
 #include "model/dataset/mask_check.h"
 #include "model/picture/image_limits.h"
+#include "model/picture/image_reading.h"
 
 namespace proad::model {
 
@@ -54,8 +55,10 @@ struct DatasetReport {
   std::vector<SplitDuplicate> duplicates;  // every such test image
   std::vector<MaskFinding> mask_findings;  // of masks that can be used
 
+  std::vector<std::string> turned;  // images whose orientation tag is not upright
+
   // SHA-256 of the samples: category, split, kind of defect, name and content of each image, and
-  // the presence and content of its mask.
+  // the presence and content of its mask; and how images are read, unless that is the default.
   std::string fingerprint;
 
   // The same over the samples of the split kTrain alone.
@@ -63,6 +66,7 @@ struct DatasetReport {
 };
 
 struct DatasetCheckOptions {
+  ImageReading reading;  // decides about the sides of images and masks
   // true: every image and mask is decoded, so that damaged pixels are found, and masks are compared
   // with the labels of their images. false: the headers are read.
   bool decode = true;

@@ -9,6 +9,7 @@
 #include "model/picture/decode.h"
 #include "model/picture/image_file.h"
 #include "model/picture/mask.h"
+#include "model/picture/orientation.h"
 
 namespace proad::model {
 namespace {
@@ -25,6 +26,12 @@ ImageHeader Inspect(std::span<const uint8_t> bytes, const ImageLimits& limits) {
   const ImageHeader header = ReadImageHeader(bytes);
   CheckFileSize(limits, NameOf(header.format), header.width, header.height);
   CheckComplete(bytes, header);
+  return header;
+}
+
+// The header with the sides of the view in which the file is read.
+ImageHeader ViewOf(ImageHeader header, int tag, Orientation orientation) {
+  if (orientation == Orientation::kApply && SwapsSides(tag)) std::swap(header.width, header.height);
   return header;
 }
 
@@ -104,9 +111,10 @@ void SampleChecks::CheckImage(const Sample& sample, SampleCheck& check) {
     const ImageHeader header = Inspect(bytes, options_.limits);
     if (options_.decode) {
       const Reservation memory(*this, DecodeBytes(bytes));
-      DecodeImage(bytes, options_.limits);
+      DecodeImage(bytes, options_.limits, options_.reading);
     }
-    check.header = header;
+    check.orientation = ReadOrientation(bytes, header.format);
+    check.header = ViewOf(header, check.orientation, options_.reading.orientation);
   } catch (const InvalidInput& error) {
     check.problem = error.what();
   } catch (const FileError& error) {
@@ -118,14 +126,16 @@ void SampleChecks::CheckMaskOf(const Sample& sample, SampleCheck& check) {
   try {
     const std::vector<uint8_t> bytes = ReadFileUpTo(*sample.mask, options_.limits.max_bytes);
     check.mask_digest = Sha256Hex(std::as_bytes(std::span(bytes)));
-    const ImageHeader header = ReadMaskHeader(bytes, options_.limits);
+    const Orientation orientation = options_.reading.orientation;
+    const ImageHeader stored = ReadMaskHeader(bytes, options_.limits);
+    const ImageHeader header = ViewOf(stored, ReadOrientation(bytes, stored.format), orientation);
     const std::optional<ImageHeader>& image = check.header;
     if (image && (header.width != image->width || header.height != image->height)) {
       check.mask_problem = "the mask is " + SizeText(header) + ", its image " + SizeText(*image);
     } else if (options_.decode) {
       const Reservation memory(*this, MaxDecodeBytes(header.width * header.height));
       check.mask_findings =
-          CheckMask(DecodeMask(bytes, options_.limits), sample.good, check.mask_name);
+          CheckMask(DecodeMask(bytes, options_.limits, orientation), sample.good, check.mask_name);
     }
   } catch (const InvalidInput& error) {
     check.mask_problem = error.what();

@@ -21,17 +21,20 @@
 #include "model/dataset/mask_check.h"
 #include "model/picture/image_header.h"
 #include "model/picture/image_limits.h"
+#include "model/picture/image_reading.h"
 
 namespace proad::model {
 
 // The files of one sample.
 struct SampleCheck {
-  std::string digest;                 // SHA-256 of the image's bytes; "" if they cannot be read
-  std::optional<ImageHeader> header;  // of an image that can be used
-  std::string problem;                // of the image; "": none
-  std::string mask_name;              // below the dataset's root; "": no mask
-  std::string mask_digest;            // like digest
-  std::string mask_problem;           // of a mask that cannot be used; "": none
+  std::string digest;  // SHA-256 of the image's bytes; "" if they cannot be read
+  // Of an image that can be used, with the sides of the view in which it is read.
+  std::optional<ImageHeader> header;
+  int orientation = 1;                     // value of the image's orientation tag (orientation.h)
+  std::string problem;                     // of the image; "": none
+  std::string mask_name;                   // below the dataset's root; "": no mask
+  std::string mask_digest;                 // like digest
+  std::string mask_problem;                // of a mask that cannot be used; "": none
   std::vector<MaskFinding> mask_findings;  // of a decoded mask
 };
 
@@ -39,6 +42,7 @@ class SampleChecks {
  public:
   struct Options {
     ImageLimits limits;
+    ImageReading reading = {};
     bool decode = true;  // false: the headers alone
     int threads = 0;     // 0: one for each core
   };

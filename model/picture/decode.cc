@@ -1,5 +1,6 @@
 #include "model/picture/decode.h"
 
+#include <algorithm>
 #include <opencv2/core/mat.hpp>
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgcodecs.hpp>
@@ -10,6 +11,7 @@
 #include "model/picture/bmp_layout.h"
 #include "model/picture/image_header.h"
 #include "model/picture/jpeg_decoder.h"
+#include "model/picture/orientation.h"
 #include "model/picture/png_decoder.h"
 #include "model/picture/tiff_decoder.h"
 #include "model/picture/tiff_directory.h"
@@ -59,7 +61,8 @@ int64_t DecodeBytesPerPixel(const ImageHeader& header) {
   const bool deep = header.bits_per_sample > 8;
   switch (header.format) {
     case ImageFormat::kJpeg:
-      return header.progressive ? 11 : 5;  // 2 bytes a coefficient
+      // 2 bytes a coefficient
+      return !header.progressive ? 5 : header.components == 4 ? kMaxDecodeBytesPerPixel : 11;
     case ImageFormat::kPng:
       return deep ? 10 : 5;  // all 16 bit samples of an interlaced image
     case ImageFormat::kBmp:
@@ -72,12 +75,45 @@ int64_t DecodeBytesPerPixel(const ImageHeader& header) {
   return kMaxDecodeBytesPerPixel;
 }
 
+// The stored pixels. `bits`: as in ImageReading.
+Image DecodeStored(std::span<const uint8_t> bytes, const ImageHeader& header, int bits,
+                   DecodeDiagnostics& diagnostics) {
+  switch (header.format) {
+    case ImageFormat::kJpeg:
+      return DecodeJpeg(bytes, header, diagnostics);
+    case ImageFormat::kPng:
+      return DecodePng(bytes, header, bits, diagnostics);
+    case ImageFormat::kTiff:
+      return DecodeTiff(bytes, ReadTiffDirectory(bytes), bits, diagnostics);
+    case ImageFormat::kBmp:
+      return DecodeBmp(bytes, header);
+    case ImageFormat::kWebP:
+      return DecodeWithOpenCv(bytes, header);
+  }
+  __builtin_unreachable();
+}
+
+// The orientation that the stored pixels are turned by; 1 for none.
+int AppliedOrientation(std::span<const uint8_t> bytes, const ImageHeader& header,
+                       const ImageReading& reading) {
+  if (reading.orientation == Orientation::kIgnore) return 1;
+  return ReadOrientation(bytes, header.format);
+}
+
 }  // namespace
 
-int64_t DecodeBytes(std::span<const uint8_t> bytes) {
+ImageSize ReadImageSize(std::span<const uint8_t> bytes, const ImageReading& reading) {
+  const ImageHeader header = ReadImageHeader(bytes);
+  const bool swapped = SwapsSides(AppliedOrientation(bytes, header, reading));
+  return swapped ? ImageSize{header.height, header.width} : ImageSize{header.width, header.height};
+}
+
+int64_t DecodeBytes(std::span<const uint8_t> bytes, const ImageReading& reading) {
+  constexpr int64_t kTwoImages = 6;  // the stored pixels and their upright view
   try {
     const ImageHeader header = ReadImageHeader(bytes);
-    return header.width * header.height * DecodeBytesPerPixel(header);
+    const int64_t turned = AppliedOrientation(bytes, header, reading) == 1 ? 0 : kTwoImages;
+    return header.width * header.height * std::max(DecodeBytesPerPixel(header), turned);
   } catch (const InvalidInput&) {
     return 0;
   }
@@ -86,26 +122,15 @@ int64_t DecodeBytes(std::span<const uint8_t> bytes) {
 int64_t MaxDecodeBytes(int64_t pixels) { return pixels * kMaxDecodeBytesPerPixel; }
 
 Image DecodeImage(std::span<const uint8_t> bytes, const ImageLimits& limits,
-                  DecodeDiagnostics* diagnostics) {
+                  const ImageReading& reading, DecodeDiagnostics* diagnostics) {
   CheckFileBytes(limits, static_cast<int64_t>(bytes.size()));
   const ImageHeader header = ReadImageHeader(bytes);
   CheckFileSize(limits, NameOf(header.format), header.width, header.height);
   CheckComplete(bytes, header);
   DecodeDiagnostics unused;
   DecodeDiagnostics& found = diagnostics == nullptr ? unused : *diagnostics;
-  switch (header.format) {
-    case ImageFormat::kJpeg:
-      return DecodeJpeg(bytes, header, found);
-    case ImageFormat::kPng:
-      return DecodePng(bytes, header, found);
-    case ImageFormat::kTiff:
-      return DecodeTiff(bytes, ReadTiffDirectory(bytes), found);
-    case ImageFormat::kBmp:
-      return DecodeBmp(bytes, header);
-    case ImageFormat::kWebP:
-      return DecodeWithOpenCv(bytes, header);
-  }
-  __builtin_unreachable();
+  return ToUpright(DecodeStored(bytes, header, reading.bits, found),
+                   AppliedOrientation(bytes, header, reading));
 }
 
 }  // namespace proad::model

@@ -49,9 +49,9 @@ std::vector<uint8_t> ReadImageFile(const std::filesystem::path& path, const Imag
 }
 
 Image DecodeImageFile(const std::vector<uint8_t>& bytes, const std::filesystem::path& path,
-                      const ImageLimits& limits) {
+                      const ImageLimits& limits, const ImageReading& reading) {
   try {
-    return DecodeImage(bytes, limits);
+    return DecodeImage(bytes, limits, reading);
   } catch (const InvalidInput& error) {
     Refuse(path, error.what());
   }

@@ -9,6 +9,7 @@
 
 #include "model/picture/image.h"
 #include "model/picture/image_limits.h"
+#include "model/picture/image_reading.h"
 
 namespace proad::model {
 
@@ -29,6 +30,6 @@ std::vector<uint8_t> ReadImageFile(const std::filesystem::path& path, const Imag
 
 // DecodeImage with errors that name the file: InvalidInput (field "dataset", UNREADABLE_IMAGE).
 Image DecodeImageFile(const std::vector<uint8_t>& bytes, const std::filesystem::path& path,
-                      const ImageLimits& limits);
+                      const ImageLimits& limits, const ImageReading& reading = {});
 
 }  // namespace proad::model

@@ -24,6 +24,7 @@ struct ImageHeader {
   int64_t width = 0;         // columns, as stated; > 0
   int64_t height = 0;        // rows, as stated; > 0
   int bits_per_sample = 8;   // of the stored samples: 1, 2, 4 (palettes and grey PNG), 8 or 16
+  int components = 3;        // of a JPEG file: 1 (grey), 3 (colour) or 4 (CMYK, YCCK)
   bool progressive = false;  // of a JPEG file: the codec holds coefficients of the whole image
 };
 

@@ -53,6 +53,13 @@ void HandleMessage(j_common_ptr info, int level) {
 
 void DropOutput(j_common_ptr) {}
 
+// Converts a row of inverted samples, as Adobe's programs write them: 255 is no ink.
+void CmykToRgb(const uint8_t* cmyk, uint32_t width, uint8_t* rgb) {
+  for (uint32_t x = 0; x < width; ++x, cmyk += 4, rgb += 3) {
+    for (int c = 0; c < 3; ++c) rgb[c] = static_cast<uint8_t>((cmyk[c] * cmyk[3] + 127) / 255);
+  }
+}
+
 class JpegDecoder {
  public:
   JpegDecoder() {
@@ -78,11 +85,17 @@ class JpegDecoder {
       return false;
     }
     errors_.in_scan = true;
-    info_.out_color_space = JCS_RGB;
+    const bool four = info_.num_components == 4;
+    info_.out_color_space = four ? JCS_CMYK : JCS_RGB;
     jpeg_start_decompress(&info_);
+    // libjpeg owns the row of four samples a pixel.
+    JSAMPARRAY cmyk = !four ? nullptr
+                            : (*info_.mem->alloc_sarray)(reinterpret_cast<j_common_ptr>(&info_),
+                                                         JPOOL_IMAGE, 4 * info_.output_width, 1);
     while (info_.output_scanline < info_.output_height) {
       JSAMPROW row = pixels + size_t{3} * info_.output_width * info_.output_scanline;
-      jpeg_read_scanlines(&info_, &row, 1);
+      jpeg_read_scanlines(&info_, four ? cmyk : &row, 1);
+      if (four) CmykToRgb(cmyk[0], info_.output_width, row);
     }
     jpeg_finish_decompress(&info_);
     return true;

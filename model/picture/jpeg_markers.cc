@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <string>
+#include <string_view>
 
 #include "model/picture/byte_view.h"
 
@@ -110,10 +111,11 @@ ImageHeader ParseFrameHeader(const ByteView& view, const Segment& segment) {
     view.Unsupported(std::to_string(header.bits_per_sample) +
                      " bits a sample are not supported; 8 are");
   }
-  if (components != 1 && components != 3) {
+  if (components != 1 && components != 3 && components != 4) {
     view.Unsupported(std::to_string(components) +
-                     " components are not supported; grey (1) and colour (3) are");
+                     " components are not supported; grey (1), colour (3) and CMYK (4) are");
   }
+  header.components = components;
   return header;
 }
 
@@ -126,6 +128,23 @@ ImageHeader ReadJpegHeader(std::span<const uint8_t> bytes) {
     if (IsFrameHeader(segment.marker)) return ParseFrameHeader(walk.view(), segment);
     if (segment.marker == kSos || segment.marker == kEoi) {
       walk.view().Damaged("it has no frame header before the first scan");
+    }
+  }
+}
+
+std::span<const uint8_t> FindJpegExif(std::span<const uint8_t> bytes) {
+  constexpr uint8_t kApp1 = 0xE1;
+  constexpr std::string_view kExif("Exif\0\0", 6);
+  MarkerWalk walk(bytes);
+  while (true) {
+    const Segment segment = walk.Next();
+    if (segment.marker == kSos || segment.marker == kEoi) return {};
+    if (segment.marker != kApp1) continue;
+    const auto payload = bytes.subspan(segment.payload, segment.end - segment.payload);
+    // Another kind of APP1 segment has XMP.
+    if (payload.size() >= kExif.size() &&
+        std::memcmp(payload.data(), kExif.data(), kExif.size()) == 0) {
+      return payload;
     }
   }
 }

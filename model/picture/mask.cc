@@ -13,6 +13,7 @@
 #include "model/picture/byte_view.h"
 #include "model/picture/decode.h"
 #include "model/picture/mask_samples.h"
+#include "model/picture/orientation.h"
 #include "model/picture/png_decoder.h"
 #include "model/picture/tiff_mask.h"
 
@@ -159,7 +160,8 @@ ImageHeader ReadMaskHeader(std::span<const uint8_t> bytes, const ImageLimits& li
   return header;
 }
 
-Mask DecodeMask(std::span<const uint8_t> bytes, const ImageLimits& limits) {
+Mask DecodeMask(std::span<const uint8_t> bytes, const ImageLimits& limits,
+                Orientation orientation) {
   const ImageHeader header = ReadMaskHeader(bytes, limits);
   Mask mask{.width = static_cast<int>(header.width), .height = static_cast<int>(header.height)};
   mask.lossy = header.format == ImageFormat::kJpeg ||
@@ -170,6 +172,11 @@ Mask DecodeMask(std::span<const uint8_t> bytes, const ImageLimits& limits) {
     MaskSamples::Marks marks = ReadLossless(bytes, header);
     mask.pixels = std::move(marks.pixels);
     mask.from_alpha = marks.from_alpha;
+  }
+  if (orientation == Orientation::kApply) {
+    const int tag = ReadOrientation(bytes, header.format);
+    mask.pixels = ToUpright(std::move(mask.pixels), mask.width, mask.height, 1, tag);
+    if (SwapsSides(tag)) std::swap(mask.width, mask.height);
   }
   return mask;
 }

@@ -9,6 +9,7 @@
 
 #include "model/picture/image_header.h"
 #include "model/picture/image_limits.h"
+#include "model/picture/image_reading.h"
 #include "model/picture/preprocess.h"
 
 namespace proad::model {
@@ -25,13 +26,14 @@ struct Mask {
 // scaling to 8 bits (mask_samples.h has palettes and opacity). Also reads kinds of TIFF that are no
 // images for inspection (tiff_mask.h). JPEG and lossy WebP do not keep zeros: there a pixel is
 // defective if it is at least half as bright as the brightest one; a mask whose brightest value is
-// below 16 of 255 is empty. An orientation tag is ignored.
+// below 16 of 255 is empty. An orientation tag of the mask is treated as `orientation` says.
 //
 // Throws InvalidInput as DecodeImage does.
-Mask DecodeMask(std::span<const uint8_t> bytes, const ImageLimits& limits = {});
+Mask DecodeMask(std::span<const uint8_t> bytes, const ImageLimits& limits = {},
+                Orientation orientation = Orientation::kIgnore);
 
 // The header of a file that DecodeMask may accept: the size is within the limits and the file is
-// not truncated, as far as its header tells. Throws as DecodeMask.
+// not truncated, as far as its header tells. The sides are the stored ones. Throws as DecodeMask.
 ImageHeader ReadMaskHeader(std::span<const uint8_t> bytes, const ImageLimits& limits = {});
 
 // Brings a mask to the grid of a map of the inspected area. Each sample of the result is that of

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "model/picture/sample_scale.h"
+
 namespace proad::model {
 namespace {
 
@@ -71,6 +73,11 @@ class PngDecoder {
     if (setjmp(png_jmpbuf(png_)) != 0) return false;
     png_read_info(png_, info_);
     const int colour = png_get_color_type(png_, info_);
+    if (png_color_8p stated = nullptr; png_get_sBIT(png_, info_, &stated) != 0) {
+      stated_bits_ = (colour & PNG_COLOR_MASK_COLOR) == 0
+                         ? stated->gray
+                         : std::max({stated->red, stated->green, stated->blue});
+    }
     if (colour == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png_);
     if (colour == PNG_COLOR_TYPE_GRAY) png_set_expand_gray_1_2_4_to_8(png_);
     if ((colour & PNG_COLOR_MASK_COLOR) == 0) png_set_gray_to_rgb(png_);
@@ -136,6 +143,8 @@ class PngDecoder {
   // Whether the samples have 16 bits, and how many times each row is read.
   bool wide() const { return wide_; }
   int passes() const { return passes_; }
+  // The significant bits of a sample by the chunk sBIT; 16 without it.
+  int stated_bits() const { return stated_bits_; }
 
   // Reads the next row. Rows of an interlaced image are read once in each pass; `row` then holds
   // the result of the passes before.
@@ -164,6 +173,7 @@ class PngDecoder {
   png_infop info_ = nullptr;
   bool wide_ = false;
   int passes_ = 1;
+  int stated_bits_ = 16;
 };
 
 bool ReadNarrow(PngDecoder& png, Image& image) {
@@ -176,19 +186,28 @@ bool ReadNarrow(PngDecoder& png, Image& image) {
   return true;
 }
 
-// An interlaced image needs memory for all of its wide rows, others for one.
-bool ReadWide(PngDecoder& png, Image& image) {
+// `bits`: as in ImageReading.
+bool ReadWide(PngDecoder& png, int bits, Image& image) {
   const size_t row_samples = size_t{3} * image.width;
-  const bool interlaced = png.passes() > 1;
-  std::vector<uint16_t> samples(row_samples * (interlaced ? image.height : 1));
+  // All rows stay in memory when an image is interlaced or all of its samples decide about its
+  // bits; otherwise one row does.
+  const bool by_tag = bits == 0 && png.stated_bits() < 16;
+  const bool whole = by_tag || png.passes() > 1;
+  const auto scale = [&](const uint16_t* from, size_t count, uint8_t* to) {
+    const int significant = bits == 0 ? 16 : bits;
+    std::transform(from, from + count, to,
+                   [significant](uint16_t sample) { return ScaleTo8Bit(sample, significant); });
+  };
+  std::vector<uint16_t> samples(row_samples * (whole ? image.height : 1));
   for (int pass = 0; pass < png.passes(); ++pass) {
     for (int y = 0; y < image.height; ++y) {
-      uint16_t* const row = samples.data() + (interlaced ? row_samples * y : 0);
+      uint16_t* const row = samples.data() + (whole ? row_samples * y : 0);
       if (!png.ReadRow(reinterpret_cast<uint8_t*>(row))) return false;
-      if (pass + 1 < png.passes()) continue;
-      std::transform(row, row + row_samples, image.pixels.data() + row_samples * y, ScaleTo8Bit);
+      if (!whole) scale(row, row_samples, image.pixels.data() + row_samples * y);
     }
   }
+  if (by_tag) bits = SignificantBits(samples, png.stated_bits());
+  if (whole) scale(samples.data(), samples.size(), image.pixels.data());
   return true;
 }
 
@@ -210,12 +229,13 @@ bool ReadStored(PngDecoder& png, const ImageHeader& header, MaskSamples& mask) {
 
 }  // namespace
 
-Image DecodePng(std::span<const uint8_t> bytes, const ImageHeader& header,
+Image DecodePng(std::span<const uint8_t> bytes, const ImageHeader& header, int bits,
                 DecodeDiagnostics& diagnostics) {
   Image image = BlankImage(header);
   PngDecoder png(bytes, header);
-  const bool decoded =
-      png.Begin() && (png.wide() ? ReadWide(png, image) : ReadNarrow(png, image)) && png.End();
+  const bool decoded = png.Begin() &&
+                       (png.wide() ? ReadWide(png, bits, image) : ReadNarrow(png, image)) &&
+                       png.End();
   diagnostics.dropped_warnings += png.dropped_warnings();
   if (!decoded) ThrowUndecodable(header, png.message());
   return image;

@@ -16,7 +16,7 @@ namespace proad::model {
 // "encoded", IMAGE_DECODE_FAILED) if libpng reports an error, or a warning while it reads image
 // data, except for padding behind the data. Counts its other warnings in `diagnostics`. Writes
 // nothing to standard error.
-Image DecodePng(std::span<const uint8_t> bytes, const ImageHeader& header,
+Image DecodePng(std::span<const uint8_t> bytes, const ImageHeader& header, int bits,
                 DecodeDiagnostics& diagnostics);
 
 // Reads a mask from the stored samples of such a file. Throws as DecodePng.

@@ -10,11 +10,13 @@
 #include <vector>
 
 #include "model/picture/image.h"
+#include "model/picture/image_reading.h"
 
 namespace proad::model {
 
-// Resize, then centre crop, then (on the device) normalise.
+// Decode, resize, then centre crop, then (on the device) normalise.
 struct Preprocessing {
+  ImageReading reading;  // for DecodeImage
   int resize_height = 392;
   int resize_width = 392;
   int crop_height = 392;  // equal to the resize: no crop, the whole image is inspected

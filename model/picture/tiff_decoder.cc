@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "model/picture/sample_scale.h"
 #include "model/picture/tiff_source.h"
 
 namespace proad::model {
@@ -44,9 +45,11 @@ Colours PaletteColours(TIFF* tiff, const ImageHeader& header) {
 // Converts the samples of one row to RGB.
 class RowConverter {
  public:
-  RowConverter(TIFF* tiff, const TiffDirectory& directory)
+  // `bits`: significant ones of 16 bit samples.
+  RowConverter(TIFF* tiff, const TiffDirectory& directory, int bits)
       : samples_(static_cast<int>(directory.samples_per_pixel)),
-        wide_(directory.header.bits_per_sample == 16) {
+        wide_(directory.header.bits_per_sample == 16),
+        bits_(bits) {
     if (directory.photometric == PHOTOMETRIC_PALETTE) {
       colours_ = PaletteColours(tiff, directory.header);
     } else {
@@ -71,17 +74,19 @@ class RowConverter {
     if (!wide_) return row[index];
     uint16_t sample = 0;
     std::memcpy(&sample, row + size_t{2} * index, sizeof sample);
-    return ScaleTo8Bit(sample);
+    return ScaleTo8Bit(sample, bits_);
   }
 
   const int samples_;
   const bool wide_;
+  const int bits_;
   Colours colours_;
 };
 
-void DecodeStrips(TIFF* tiff, TiffSource& source, const TiffDirectory& directory, Image& image) {
+void DecodeStrips(TIFF* tiff, TiffSource& source, const TiffDirectory& directory, int bits,
+                  Image& image) {
   const ImageHeader& header = directory.header;
-  const RowConverter converter(tiff, directory);
+  const RowConverter converter(tiff, directory, bits);
   const size_t row_bytes =
       size_t{directory.samples_per_pixel} * image.width * (header.bits_per_sample / 8);
   std::vector<uint8_t> strip(row_bytes * directory.rows_per_strip);
@@ -104,7 +109,7 @@ void DecodeStrips(TIFF* tiff, TiffSource& source, const TiffDirectory& directory
 
 }  // namespace
 
-Image DecodeTiff(std::span<const uint8_t> bytes, const TiffDirectory& directory,
+Image DecodeTiff(std::span<const uint8_t> bytes, const TiffDirectory& directory, int bits,
                  DecodeDiagnostics& diagnostics) {
   Image image = BlankImage(directory.header);
   TiffSource source{.bytes = bytes};
@@ -117,7 +122,7 @@ Image DecodeTiff(std::span<const uint8_t> bytes, const TiffDirectory& directory,
                                          directory.rows_per_strip) {
     ThrowUndecodable(directory.header, "its strips do not match its header");
   }
-  DecodeStrips(tiff.get(), source, directory, image);
+  DecodeStrips(tiff.get(), source, directory, bits == 0 ? directory.significant_bits : bits, image);
   diagnostics.dropped_warnings += source.dropped_warnings;
   return image;
 }

@@ -15,7 +15,7 @@ namespace proad::model {
 // tag and alpha channels are ignored. Throws InvalidInput (field "encoded", IMAGE_DECODE_FAILED) if
 // libtiff reports an error, or a warning about compressed data. Counts its other warnings in
 // `diagnostics`. Writes nothing to standard error.
-Image DecodeTiff(std::span<const uint8_t> bytes, const TiffDirectory& directory,
+Image DecodeTiff(std::span<const uint8_t> bytes, const TiffDirectory& directory, int bits,
                  DecodeDiagnostics& diagnostics);
 
 }  // namespace proad::model

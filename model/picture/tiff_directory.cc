@@ -27,9 +27,12 @@ enum Tag : uint32_t {
   kTileOffsets = 324,
   kTileSizes = 325,
   kSampleFormat = 339,
+  kMaxSample = 281,
+  kSMaxSample = 341,
 };
 
 constexpr uint32_t kByte = 1;
+constexpr uint32_t kAscii = 2;
 constexpr uint32_t kShort = 3;
 constexpr uint32_t kLong = 4;
 
@@ -112,14 +115,17 @@ class TiffReader {
   }
 
  private:
-  static constexpr std::array<Tag, 16> kTags = {
-      kWidth,      kHeight,       kBits,       kCompression, kPhotometric, kStripOffsets,
-      kSamples,    kRowsPerStrip, kStripSizes, kPlanar,      kColourMap,   kTileWidth,
-      kTileHeight, kTileOffsets,  kTileSizes,  kSampleFormat};
+  static constexpr std::array<Tag, 18> kTags = {
+      kWidth,      kHeight,       kBits,       kCompression,  kPhotometric, kStripOffsets,
+      kSamples,    kRowsPerStrip, kStripSizes, kPlanar,       kColourMap,   kTileWidth,
+      kTileHeight, kTileOffsets,  kTileSizes,  kSampleFormat, kMaxSample,   kSMaxSample};
 
   const Entry& At(Tag tag) const {
     return entries_[std::find(kTags.begin(), kTags.end(), tag) - kTags.begin()];
   }
+
+  // A tag that an image can do without: a value of another type is not used.
+  static bool IsHint(Tag tag) { return tag == kMaxSample || tag == kSMaxSample; }
 
   void AddEntry(uint64_t at) {
     const uint32_t tag = U16(at);
@@ -128,6 +134,11 @@ class TiffReader {
     Entry& entry = entries_[known - kTags.begin()];
     if (entry.present) view_.Damaged("tag " + std::to_string(tag) + " occurs twice");
     entry = {.present = true, .type = U16(at + 2), .count = U32(at + 4), .at = at + 8};
+    if (IsHint(known[0]) &&
+        (entry.count == 0 || entry.type < kByte || entry.type > kLong || entry.type == kAscii)) {
+      entry = {};
+      return;
+    }
     if (entry.type != kByte && entry.type != kShort && entry.type != kLong) {
       view_.Damaged("tag " + std::to_string(tag) + " is of type " + std::to_string(entry.type) +
                     "; an unsigned integer of at most 32 bit is expected");
@@ -187,6 +198,18 @@ void CheckColours(const TiffReader& tiff, uint32_t samples, uint32_t bits) {
   }
 }
 
+int SignificantBitsOf(const TiffReader& tiff, uint32_t bits) {
+  if (bits != 16) return static_cast<int>(bits);
+  for (const Tag tag : {kMaxSample, kSMaxSample}) {
+    if (!tiff.Has(tag)) continue;
+    const uint32_t largest = tiff.Value(tiff.Get(tag), 0);
+    for (int n = 8; n < 16; ++n) {
+      if (largest == (1u << n) - 1) return n;
+    }
+  }
+  return 16;
+}
+
 }  // namespace
 
 TiffDirectory ReadTiffDirectory(std::span<const uint8_t> bytes) {
@@ -203,6 +226,7 @@ TiffDirectory ReadTiffDirectory(std::span<const uint8_t> bytes) {
   directory.compression = tiff.One(kCompression, kUncompressed);
   directory.samples_per_pixel = samples;
   directory.photometric = tiff.One(kPhotometric);
+  directory.significant_bits = SignificantBitsOf(tiff, bits);
 
   const uint32_t height = tiff.One(kHeight);
   directory.rows_per_strip = std::min(tiff.One(kRowsPerStrip, height), height);

@@ -17,6 +17,9 @@ struct TiffDirectory {
   uint32_t samples_per_pixel = 1;
   uint32_t rows_per_strip = 0;  // 1..height
   uint32_t photometric = 1;     // interpretation of the samples, tag 262
+  // Of samples of 16 bits: n < 16 if MaxSampleValue (281) or SMaxSampleValue (341) is 2^n - 1. Other
+  // values are a statistic of the image and are not used.
+  int significant_bits = 16;
 };
 
 // Supported: classic TIFF; grey, RGB, RGBA or palette; 8 or 16 bit unsigned samples, one plane, in

@@ -177,6 +177,7 @@ void Validate(const ModelConfig& config) {
 }
 
 void Validate(const ModelConfig& config, const Preprocessing& preprocessing) {
+  Validate(preprocessing.reading);
   Validate(config);
   CheckCrop("height", preprocessing.resize_height, preprocessing.crop_height, config.input_height);
   CheckCrop("width", preprocessing.resize_width, preprocessing.crop_width, config.input_width);

@@ -32,6 +32,7 @@ void Parse(const std::string& name, DistanceCombination& out) {
   out = ParseDistanceCombination(name);
 }
 void Parse(const std::string& name, EncoderKind& out) { out = ParseEncoderKind(name); }
+void Parse(const std::string& name, Orientation& out) { out = ParseOrientation(name); }
 void Parse(const std::string& name, Precision& out) { out = ParsePrecision(name); }
 
 // Reads one JSON object into a struct. Each key is read by its name; Finish refuses keys that were
@@ -212,6 +213,9 @@ Preprocessing ReadPreprocessing(ObjectReader reader) {
   reader.Read("crop_width", preprocessing.crop_width);
   reader.Read("mean", preprocessing.mean);
   reader.Read("std", preprocessing.std);
+  preprocessing.reading = kUnrecordedReading;
+  if (reader.Has("orientation")) reader.Read("orientation", preprocessing.reading.orientation);
+  if (reader.Has("bits")) reader.Read("bits", preprocessing.reading.bits);
   reader.Finish();
   return preprocessing;
 }
@@ -364,11 +368,17 @@ Ordered ToObject(const ModelConfig& config) {
   return object;
 }
 
+// Omits a reading that older programs have too, so that they can read the manifest.
 Ordered ToObject(const Preprocessing& preprocessing) {
-  return {
+  Ordered object = {
       {"resize_height", preprocessing.resize_height}, {"resize_width", preprocessing.resize_width},
       {"crop_height", preprocessing.crop_height},     {"crop_width", preprocessing.crop_width},
       {"mean", ToArray(preprocessing.mean)},          {"std", ToArray(preprocessing.std)}};
+  const ImageReading& reading = preprocessing.reading;
+  if (reading.orientation != kUnrecordedReading.orientation)
+    object["orientation"] = NameOf(reading.orientation);
+  if (reading.bits != kUnrecordedReading.bits) object["bits"] = reading.bits;
+  return object;
 }
 
 Ordered ToObject(const Calibration& calibration) {

@@ -135,7 +135,8 @@ TrainData OpenTrainData(const TrainSpec& spec, const ImageLimits& limits) {
   data.dataset =
       OpenDataset(spec.dataset, {.format = spec.dataset_format, .categories = spec.categories});
   RefuseMoved(spec.dataset, data.dataset);
-  const DatasetReport report = CheckDataset(data.dataset, limits, {.decode = false});
+  const DatasetReport report =
+      CheckDataset(data.dataset, limits, {.reading = ReadingOf(spec), .decode = false});
   data.fingerprint = report.fingerprint;
   data.train_fingerprint = report.train_fingerprint;
   RefuseFiles(spec, report.unreadable, report.bad_masks);

@@ -37,13 +37,15 @@ struct ScoredImage {
   std::vector<float> map;  // [kMapSide, kMapSide]
 };
 
-Image ReadImage(const std::filesystem::path& path, const ImageLimits& limits) {
-  return DecodeImageFile(ReadImageFile(path, limits), path, limits);
+Image ReadImage(const std::filesystem::path& path, const ImageLimits& limits,
+                const ImageReading& reading) {
+  return DecodeImageFile(ReadImageFile(path, limits), path, limits, reading);
 }
 
-Mask ReadMask(const std::filesystem::path& path, const ImageLimits& limits) {
+Mask ReadMask(const std::filesystem::path& path, const ImageLimits& limits,
+              Orientation orientation) {
   try {
-    return DecodeMask(ReadImageFile(path, limits), limits);
+    return DecodeMask(ReadImageFile(path, limits), limits, orientation);
   } catch (const UnreadableImage&) {
     throw;
   } catch (const InvalidInput& error) {
@@ -54,10 +56,11 @@ Mask ReadMask(const std::filesystem::path& path, const ImageLimits& limits) {
 
 LoadedImage Load(const Sample& sample, const Preprocessing& preprocessing,
                  const ImageLimits& limits, bool with_mask) {
-  const Image image = ReadImage(sample.path, limits);
+  const Image image = ReadImage(sample.path, limits, preprocessing.reading);
   LoadedImage loaded{.image = Prepare(image, preprocessing)};
   if (with_mask && sample.mask) {
-    const Mask mask = ReadMask(*sample.mask, limits);
+    // A mask has the view of its image.
+    const Mask mask = ReadMask(*sample.mask, limits, preprocessing.reading.orientation);
     if (mask.width != image.width || mask.height != image.height) {
       throw InvalidInput("dataset", "MASK_SIZE_MISMATCH",
                          "the mask " + sample.mask->string() + " is " + std::to_string(mask.width) +

@@ -41,6 +41,10 @@ std::string KeyOf(const ModelConfig& config, const Preprocessing& preprocessing,
        << preprocessing.crop_height << ' ' << preprocessing.crop_width;
   for (const float value : preprocessing.mean) text << ' ' << value;
   for (const float value : preprocessing.std) text << ' ' << value;
+  // Not for the reading of earlier programs, so that their features are found.
+  const ImageReading& reading = preprocessing.reading;
+  if (reading != kUnrecordedReading)
+    text << " orientation " << NameOf(reading.orientation) << " bits " << reading.bits;
   return Sha256Hex(text.str());
 }
 
@@ -103,7 +107,8 @@ std::vector<torch::Tensor> FeatureCache::Batch(const std::vector<int64_t>& numbe
 }
 
 torch::Tensor FeatureCache::Encode(const std::vector<uint8_t>& bytes, const fs::path& image) {
-  PreparedImage prepared = Prepare(DecodeImageFile(bytes, image, options_.limits), preprocessing_);
+  PreparedImage prepared = Prepare(
+      DecodeImageFile(bytes, image, options_.limits, preprocessing_.reading), preprocessing_);
   const torch::Tensor pixels =
       at::from_blob(prepared.pixels.data(), {1, prepared.height, prepared.width, 3}, at::kByte)
           .to(model_->prototypes.device());

@@ -152,7 +152,10 @@ class Run {
     const int threads = std::max(1, at::get_num_threads() / 2);
     checks_ = std::make_unique<SampleChecks>(
         SamplesToDecode(data_, /*all=*/trained_.has_value()), data_.dataset.root,
-        SampleChecks::Options{.limits = context_.limits, .decode = true, .threads = threads});
+        SampleChecks::Options{.limits = context_.limits,
+                              .reading = subject_.preprocessing.reading,
+                              .decode = true,
+                              .threads = threads});
   }
 
   void FinishChecks() {

@@ -48,6 +48,7 @@ TrainSubject NewTrainSubject(const TrainSpec& spec) {
       ImportEncoder(ReadTensorFile(spec.encoder_file), network.config.encoder);
   network.config.encoder = encoder.config;
   subject.preprocessing = network.preprocessing;
+  subject.preprocessing.reading = ReadingOf(spec);
   subject.encoder = {spec.encoder_file.filename(), Sha256File(spec.encoder_file),
                      NameOf(encoder.dialect)};
   at::manual_seed(DeriveSeed(spec.recipe.seed, kInitialWeightsStream));

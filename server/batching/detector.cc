@@ -10,7 +10,6 @@
 #include "model/picture/decode.h"
 #include "model/picture/frame.h"
 #include "model/picture/heatmap.h"
-#include "model/picture/image_header.h"
 #include "model/picture/preprocess.h"
 #include "model/picture/resize.h"
 #include "server/batching/output_size.h"
@@ -62,17 +61,23 @@ Admission::Ending EndingOf(const absl::Status& status) {
   return absl::IsDeadlineExceeded(status) ? Admission::Ending::kExpired : Admission::Ending::kOther;
 }
 
+// How the version reads images.
+const model::ImageReading& ReadingOf(const Detection& detection) {
+  return detection.model->manifest().preprocessing.reading;
+}
+
 // Reads the size that the image claims, in pixels, without decoding it.
-void ReadSize(const DetectQuery& query, int64_t& width, int64_t& height) {
+void ReadSize(const DetectQuery& query, const model::ImageReading& reading, int64_t& width,
+              int64_t& height) {
   if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
     width = frame->width;
     height = frame->height;
     return;
   }
-  const model::ImageHeader header =
-      model::ReadImageHeader(std::get<std::span<const uint8_t>>(query.image));
-  width = header.width;
-  height = header.height;
+  const model::ImageSize size =
+      model::ReadImageSize(std::get<std::span<const uint8_t>>(query.image), reading);
+  width = size.width;
+  height = size.height;
 }
 
 absl::Status OutputTooLarge(int64_t width, int64_t height, int64_t limit) {
@@ -95,21 +100,24 @@ int64_t OutputBytes(const Detection& detection) {
 
 // `diagnostics`: as for DecodeImage.
 model::Image Decode(const DetectQuery& query, const model::ImageLimits& limits,
+                    const model::ImageReading& reading,
                     model::DecodeDiagnostics* diagnostics = nullptr) {
   if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
     return model::UnpackFrame(*frame, limits);
   }
-  return model::DecodeImage(std::get<std::span<const uint8_t>>(query.image), limits, diagnostics);
+  return model::DecodeImage(std::get<std::span<const uint8_t>>(query.image), limits, reading,
+                            diagnostics);
 }
 
 // Bytes that Decode takes. At most those of the largest image that `limits` allow: a larger one is
 // refused before it is decoded.
-int64_t DecodeBytesOf(const DetectQuery& query, const model::ImageLimits& limits) {
+int64_t DecodeBytesOf(const DetectQuery& query, const model::ImageLimits& limits,
+                      const model::ImageReading& reading) {
   if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
     if (!model::IsWithin(limits, frame->width, frame->height)) return 0;
     return frame->width * frame->height * model::UnpackBytesPerPixel(frame->format);
   }
-  return std::min(model::DecodeBytes(std::get<std::span<const uint8_t>>(query.image)),
+  return std::min(model::DecodeBytes(std::get<std::span<const uint8_t>>(query.image), reading),
                   model::MaxDecodeBytes(limits.max_pixels));
 }
 
@@ -119,7 +127,8 @@ int64_t DrawBytesOf(const DetectQuery& query, const Detection& detection,
   if (query.outputs.grid != Grid::kOriginal) return 0;
   const int64_t pixels = int64_t{detection.width} * detection.height;
   int64_t bytes = pixels * kMapBytesPerPixel;
-  if (query.outputs.overlay) bytes += DecodeBytesOf(query, limits) + pixels * kOverlayBytesPerPixel;
+  if (query.outputs.overlay)
+    bytes += DecodeBytesOf(query, limits, ReadingOf(detection)) + pixels * kOverlayBytesPerPixel;
   return bytes;
 }
 
@@ -210,7 +219,9 @@ absl::Status Detector::ReserveOutput(Call& call) {
   int64_t width = call.detection.model->map_side();
   int64_t height = width;
   if (outputs.grid == Grid::kOriginal) {
-    if (absl::Status status = Guarded([&] { ReadSize(call.query, width, height); }); !status.ok()) {
+    if (absl::Status status =
+            Guarded([&] { ReadSize(call.query, ReadingOf(call.detection), width, height); });
+        !status.ok()) {
       return status;
     }
     // Prepare refuses the image: it has no output.
@@ -227,7 +238,8 @@ absl::Status Detector::ReserveOutput(Call& call) {
 }
 
 void Detector::Preprocess(std::shared_ptr<Call> call) {
-  ByteBudget::Lease lease = pixels_.Acquire(DecodeBytesOf(call->query, options_.image));
+  ByteBudget::Lease lease =
+      pixels_.Acquire(DecodeBytesOf(call->query, options_.image, ReadingOf(call->detection)));
   const absl::Time start = absl::Now();
   StageTimes& times = call->detection.times;
   times.queue = start - call->stage_start;
@@ -271,7 +283,13 @@ absl::Status Detector::Prepare(Call& call) const {
   return Guarded([&] {
     const model::Preprocessing& preprocessing = call.detection.model->manifest().preprocessing;
     model::DecodeDiagnostics diagnostics;
-    const model::Image image = Decode(call.query, options_.image, &diagnostics);
+    if (const auto* file = std::get_if<std::span<const uint8_t>>(&call.query.image)) {
+      const model::Manifest& manifest = call.detection.model->manifest();
+      CheckReading(options_.reading, preprocessing.reading, *file,
+                   absl::StrCat(manifest.name, "@", manifest.version));
+    }
+    const model::Image image =
+        Decode(call.query, options_.image, preprocessing.reading, &diagnostics);
     metrics_.codec_warnings.Increment(diagnostics.dropped_warnings);
     call.detection.width = image.width;
     call.detection.height = image.height;
@@ -332,8 +350,8 @@ void Detector::Postprocess(Call& call) {
     if (outputs.grid == Grid::kOriginal) {
       detection.overlay =
           Overlay{width, height,
-                  model::RenderOverlay(Decode(call.query, options_.image), map, manifest.map_range,
-                                       detection.inspected_area)};
+                  model::RenderOverlay(Decode(call.query, options_.image, ReadingOf(detection)),
+                                       map, manifest.map_range, detection.inspected_area)};
     } else {
       const model::Image seen{call.prepared.width, call.prepared.height,
                               std::move(call.prepared.pixels)};

@@ -13,6 +13,7 @@
 #include "server/batching/detection.h"
 #include "server/batching/dynamic_batcher.h"
 #include "server/batching/output_budget.h"
+#include "server/batching/reading_rule.h"
 #include "server/serving/model_catalog.h"
 #include "server/telemetry/metrics.h"
 #include "server/util/byte_budget.h"
@@ -29,6 +30,7 @@ class Detector {
 
   struct Options {
     model::ImageLimits image;
+    ReadingRule reading;
     absl::Duration default_deadline = absl::Seconds(30);  // of a query without a deadline
     // Pixels of a heatmap or overlay with the resolution of the image.
     int64_t max_output_pixels = 25'000'000;

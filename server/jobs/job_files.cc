@@ -41,6 +41,13 @@ struct EnumNames<model::Precision> {
 };
 
 template <>
+struct EnumNames<model::Orientation> {
+  using enum model::Orientation;
+  static constexpr std::array all = {kIgnore, kApply};
+  static const char* Name(model::Orientation value) { return model::NameOf(value); }
+};
+
+template <>
 struct EnumNames<model::PositionResize> {
   using enum model::PositionResize;
   static constexpr std::array all = {kOfficial, kLineage};
@@ -83,6 +90,8 @@ void Fields(Struct& spec, Visit& visit) {
   visit("validation_share", spec.validation_share);
   visit("false_reject_budget", spec.false_reject_budget);
   visit("skip_unreadable", spec.skip_unreadable);
+  visit("orientation", spec.orientation);
+  visit("bits", spec.bits);
   visit("world_size", spec.world_size);
   visit("gate", spec.gate);
   visit("active_version", spec.active_version);

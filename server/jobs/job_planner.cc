@@ -128,6 +128,9 @@ JobPlanner::JobPlanner(const Options& options, const DatasetStore& datasets,
       resolve_device_(std::move(resolve_device)) {}
 
 absl::Status JobPlanner::Plan(JobSpec& spec) const {
+  model::TrainSpec& train = spec.train;
+  if (!train.orientation) train.orientation = options_.reading.orientation;
+  if (!train.bits) train.bits = options_.reading.bits;
   if (absl::Status status = PlanDataset(spec); !status.ok()) return status;
   if (absl::Status status = PlanStart(spec); !status.ok()) return status;
   if (absl::Status status = PlanEncoder(spec); !status.ok()) return status;

@@ -32,6 +32,7 @@ class JobPlanner {
     // Directories of NAME.safetensors and NAME.pth. The first one that has NAME counts; a directory
     // need not exist.
     std::vector<std::filesystem::path> encoders;
+    model::ImageReading reading;  // of jobs that state none
   };
 
   JobPlanner(const Options& options, const DatasetStore& datasets, const ModelStore& models,

@@ -35,6 +35,10 @@ inline constexpr std::pair<v1::PositionResize, model::PositionResize> kPositionR
     {v1::POSITION_RESIZE_OFFICIAL, model::PositionResize::kOfficial},
     {v1::POSITION_RESIZE_LINEAGE, model::PositionResize::kLineage}};
 
+inline constexpr std::pair<v1::Orientation, model::Orientation> kOrientations[] = {
+    {v1::ORIENTATION_IGNORE, model::Orientation::kIgnore},
+    {v1::ORIENTATION_APPLY, model::Orientation::kApply}};
+
 inline constexpr std::pair<v1::TrainJobState, JobState> kStates[] = {
     {v1::TRAIN_JOB_STATE_QUEUED, JobState::kQueued},
     {v1::TRAIN_JOB_STATE_RUNNING, JobState::kRunning},

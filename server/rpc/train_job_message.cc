@@ -71,6 +71,9 @@ void FillSpec(const JobSpec& from, v1::TrainJobSpec& to) {
   to.set_activate_on_success(from.activate_on_success);
   if (train.gate) FillGate(*train.gate, *to.mutable_gate());
   to.set_skip_unreadable(train.skip_unreadable);
+  const model::ImageReading reading = model::ReadingOf(train);
+  to.set_orientation(ToMessage(kOrientations, reading.orientation));
+  to.set_image_bits(static_cast<uint32_t>(reading.bits));
   to.set_world_size(static_cast<uint32_t>(train.world_size));
   to.mutable_labels()->insert(from.labels.begin(), from.labels.end());
 }

@@ -111,6 +111,21 @@ absl::Status ParseDataset(const v1::TrainJobSpec& from, JobSpec& to) {
   return absl::OkStatus();
 }
 
+absl::Status ParseReading(const v1::TrainJobSpec& from, JobSpec& to) {
+  if (from.orientation() != v1::ORIENTATION_UNSPECIFIED) {
+    to.train.orientation = ToOwn(kOrientations, from.orientation());
+    if (!to.train.orientation) return UnknownEnum("spec.orientation", from.orientation());
+  }
+  if (from.image_bits() == 0) return absl::OkStatus();
+  const uint32_t bits = from.image_bits();
+  if (bits != 10 && bits != 12 && bits != 14 && bits != 16) {
+    return Invalid("spec.image_bits", reason::kOutOfRange,
+                   absl::StrCat(bits, " is none of 0, 10, 12, 14 and 16"));
+  }
+  to.train.bits = static_cast<int>(bits);
+  return absl::OkStatus();
+}
+
 absl::Status ApplyOverrides(const v1::RecipeOverrides& from, model::Recipe& to) {
   if (from.has_epochs()) {
     to.epochs = from.epochs();
@@ -266,7 +281,7 @@ std::string DigestOf(const v1::TrainJobSpec& spec) {
 
 absl::StatusOr<JobSpec> ParseTrainJobSpec(const v1::TrainJobSpec& from) {
   JobSpec to;
-  for (const auto parse : {ParseNames, ParseDataset, ParseRecipe}) {
+  for (const auto parse : {ParseNames, ParseDataset, ParseReading, ParseRecipe}) {
     if (absl::Status status = parse(from, to); !status.ok()) return status;
   }
   if (absl::Status status = ParseShares(from, to.train); !status.ok()) return status;

@@ -32,6 +32,7 @@ struct CheckOptions {
   std::string path;
   model::DatasetOptions dataset;
   model::ImageLimits limits;
+  model::ImageReading reading;
   bool json = false;
 };
 
@@ -140,6 +141,7 @@ Json ToJson(const model::Dataset& dataset, const model::DatasetReport& report) {
           {"mask_findings", ToJson(report.mask_findings)},
           {"ignored", dataset.ignored},
           {"skipped", SkippedToJson(dataset)},
+          {"turned", report.turned},
           {"train_error", OrNull(DatasetError(model::CheckTrainable, dataset))},
           {"evaluate_error", OrNull(DatasetError(model::CheckEvaluable, dataset))},
           {"fingerprint", report.fingerprint}};
@@ -237,10 +239,20 @@ void EraseProgress() {
   if (isatty(STDERR_FILENO) != 0) std::cerr << "\r\x1b[K" << std::flush;
 }
 
+void PrintTurned(const model::DatasetReport& report, const model::ImageReading& reading) {
+  if (report.turned.empty()) return;
+  const bool applied = reading.orientation == model::Orientation::kApply;
+  std::cout << report.turned.size() << " images have an orientation tag other than upright, for "
+            << "example " << Printable(report.turned.front()) << "; the tags are "
+            << (applied ? "applied: masks must fit the upright view\n"
+                        : "ignored: masks must fit the stored pixels (--orientation apply turns "
+                          "the images)\n");
+}
+
 int Check(const CheckOptions& options) {
   const model::Dataset dataset = model::OpenDataset(options.path, options.dataset);
-  const model::DatasetReport report =
-      model::CheckDataset(dataset, options.limits, {.progress = ShowProgress});
+  const model::DatasetReport report = model::CheckDataset(
+      dataset, options.limits, {.reading = options.reading, .progress = ShowProgress});
   EraseProgress();
   if (options.json) {
     // Names of ignored files may contain any bytes.
@@ -248,6 +260,7 @@ int Check(const CheckOptions& options) {
               << "\n";
   } else {
     Print(dataset, report);
+    PrintTurned(report, options.reading);
   }
   return IsSound(report) ? 0 : 1;
 }
@@ -287,6 +300,14 @@ void AddDatasetCommand(CLI::App& command, Command& run) {
       ->required();
   AddDatasetOptions(*check, options->dataset);
   AddImageOptions(*check, options->limits);
+  check
+      ->add_option_function<std::string>(
+          "--orientation",
+          [options](const std::string& name) {
+            options->reading.orientation = model::ParseOrientation(name);
+          },
+          "Turn images as their orientation tag says (apply), or ignore it (default)")
+      ->check(CLI::IsMember({"ignore", "apply"}));
   check->footer(
       "Exit codes: 0 no problem, 1 a file or the dataset has a problem, 2 invalid usage.\n");
   check->add_flag("--json", options->json, "Print everything as JSON");

@@ -114,6 +114,19 @@ void AddPlanCommand(CLI::App& command, Command& run) {
       ->type_name("KEY=VALUE");
   command.add_option("--device", train.device, "auto, cpu or cuda")->capture_default_str();
   command.add_flag("--skip-unreadable", train.skip_unreadable, "Skip images that cannot be read");
+  train.orientation = model::Orientation::kIgnore;
+  train.bits = 0;
+  command
+      .add_option_function<std::string>(
+          "--orientation",
+          [&train](const std::string& name) { train.orientation = model::ParseOrientation(name); },
+          "Turn images as their orientation tag says (apply), or ignore it (default)")
+      ->check(CLI::IsMember({"ignore", "apply"}));
+  command
+      .add_option_function<int>(
+          "--image-bits", [&train](int bits) { train.bits = bits; },
+          "Significant bits of 16 bit samples: 10, 12, 14, 16, or 0 (default): as the files state")
+      ->check(CLI::IsMember({0, 10, 12, 14, 16}));
   command.add_option("--world-size", train.world_size, "Number of processes that train together")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();

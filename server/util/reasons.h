@@ -247,6 +247,12 @@ inline constexpr char kFrameSampleInvalid[] = "FRAME_SAMPLE_INVALID";
 inline constexpr char kFrameSizeMismatch[] = "FRAME_SIZE_MISMATCH";
 // Send an image of at most image.max_bytes.
 inline constexpr char kImageBytesTooLarge[] = "IMAGE_BYTES_TOO_LARGE";
+// Send samples with at most the bits that image.bits or the file states.
+inline constexpr char kImageBitsExceeded[] = "IMAGE_BITS_EXCEEDED";
+// Send samples of 8 bits, or set image.bits as the version has it.
+inline constexpr char kBitsMismatch[] = "BITS_MISMATCH";
+// Send an upright image, or set image.orientation as the version has it.
+inline constexpr char kOrientationMismatch[] = "ORIENTATION_MISMATCH";
 // Send the complete, undamaged file.
 inline constexpr char kImageDecodeFailed[] = "IMAGE_DECODE_FAILED";
 // Send an image with at least one pixel.

@@ -23,6 +23,7 @@
 #include "tests/support/pictures.h"
 #include "tests/support/pipeline.h"
 #include "tests/support/sync.h"
+#include "tests/support/tagged_tiff.h"
 
 namespace proad::server {
 namespace {
@@ -99,6 +100,58 @@ TEST(DetectorTest, ReportsSizeAreaTimesAndBatch) {
   EXPECT_GT(answer->times.preprocess, absl::ZeroDuration());
   EXPECT_FALSE(answer->heatmap.has_value());
   EXPECT_FALSE(answer->overlay.has_value());
+}
+
+std::shared_ptr<FakeModel> ModelThatReads(const model::ImageReading& reading) {
+  model::Manifest manifest = FakeManifest();
+  manifest.preprocessing.reading = reading;
+  return std::make_shared<FakeModel>(manifest);
+}
+
+// The version decides unless the server is configured for another way.
+TEST(DetectorTest, ReadsAnImageAsItsVersionWasTrained) {
+  using model::Orientation;
+  struct Case {
+    ReadingRule rule;
+    model::ImageReading reading;
+    int tag, bits;
+    std::string refusal;  // or "": accepted
+    bool turned;
+  };
+  const model::ImageReading ignore{}, apply{.orientation = Orientation::kApply}, ten{.bits = 10};
+  const std::vector<Case> cases = {
+      {{}, ignore, 6, 8, "", false},
+      {{}, apply, 6, 8, "", true},
+      {{}, apply, 1, 8, "", false},
+      {{.orientation = Orientation::kApply}, apply, 6, 8, "", true},
+      {{.orientation = Orientation::kApply}, ignore, 6, 8, "ORIENTATION_MISMATCH", false},
+      {{.orientation = Orientation::kApply}, ignore, 1, 8, "", false},
+      {{.orientation = Orientation::kIgnore}, apply, 3, 8, "ORIENTATION_MISMATCH", false},
+      {{.orientation = Orientation::kIgnore}, ignore, 6, 8, "", false},
+      {{.bits = 16}, ten, 1, 16, "BITS_MISMATCH", false},
+      {{.bits = 16}, ten, 1, 8, "", false},
+      {{.bits = 10}, ten, 1, 16, "IMAGE_BITS_EXCEEDED", false},
+      {{}, ignore, 1, 16, "", false}};
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const Case& one = cases[i];
+    PipelineOptions options;
+    options.detector.reading = one.rule;
+    Pipeline pipeline(options, {ModelThatReads(one.reading)});
+    Asked asked(pipeline, proad::testing::TaggedTiff(0x405060, 30, 20, one.tag, one.bits));
+    asked.query.outputs = {
+        .heatmap = model::HeatmapEncoding::kFloat32, .overlay = true, .grid = Grid::kOriginal};
+    const absl::StatusOr<Detection>& answer = asked.Send().Answer();
+    if (!one.refusal.empty()) {
+      ExpectRefused(answer, absl::StatusCode::kInvalidArgument, one.refusal, "the image");
+      continue;
+    }
+    ASSERT_TRUE(answer.ok()) << i << " " << answer.status();
+    EXPECT_EQ(answer->score, FakeScore(0x405060)) << i;
+    EXPECT_EQ(answer->width, one.turned ? 20 : 30) << i;
+    EXPECT_EQ(answer->height, one.turned ? 30 : 20) << i;
+    EXPECT_EQ(answer->heatmap->width, answer->width) << i;
+    EXPECT_EQ(answer->overlay->height, answer->height) << i;
+  }
 }
 
 // A random image: neither its heatmap nor its overlay compresses.

@@ -9,6 +9,7 @@
 
 #include "tests/support/dataset_files.h"
 #include "tests/support/paths.h"
+#include "tests/support/tagged_tiff.h"
 #include "tests/support/temp_directory.h"
 
 namespace proad::model {
@@ -17,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::proad::testing::ReadText;
 using ::proad::testing::SmallBmp;
+using ::proad::testing::TaggedTiff;
 using ::proad::testing::TempDirectory;
 using ::proad::testing::WriteFile;
 using ::testing::HasSubstr;
@@ -90,6 +92,28 @@ TEST(CheckDataset, FindsImagesInBothSplits) {
     found.push_back(duplicate.train + " " + duplicate.test);
   EXPECT_THAT(found, ::testing::ElementsAre("bolt/train/good/a.bmp a/test/cut/e.bmp",
                                             "bolt/train/good/a.bmp bolt/test/good/b.bmp"));
+}
+
+// A mask is drawn on the view in which its image is read.
+TEST(CheckDataset, MasksFitTheViewOfTheirImage) {
+  const TempDirectory root;
+  WriteFile(root.path(), "bolt/test/cut/a.tif", TaggedTiff(1, 6, 4, 6));
+  WriteFile(root.path(), "bolt/test/cut/b.tif", TaggedTiff(2, 6, 4, 1));
+  WriteFile(root.path(), "bolt/ground_truth/cut/a.bmp", SmallBmp(1, 4, 6));
+  WriteFile(root.path(), "bolt/ground_truth/cut/b.bmp", SmallBmp(1, 6, 4));
+  const Dataset dataset = OpenDataset(root.path());
+  const DatasetReport stored = CheckDataset(dataset);
+  ASSERT_EQ(stored.bad_masks.size(), 1u);
+  EXPECT_EQ(stored.bad_masks[0].name, "bolt/ground_truth/cut/a.bmp");
+  EXPECT_THAT(stored.turned, ::testing::ElementsAre("bolt/test/cut/a.tif"));
+  const DatasetReport upright =
+      CheckDataset(dataset, {}, {.reading = {.orientation = Orientation::kApply}});
+  EXPECT_THAT(upright.bad_masks, IsEmpty());
+  EXPECT_EQ(upright.turned, stored.turned);
+  EXPECT_TRUE(upright.categories.at("bolt").mixed_sizes());
+  EXPECT_NE(upright.fingerprint, stored.fingerprint) << "a job is not continued in another view";
+  EXPECT_EQ(CheckDataset(dataset, {}, {.reading = kUnrecordedReading}).fingerprint,
+            stored.fingerprint);
 }
 
 TEST(CheckDataset, FindsMasksThatDoNotFit) {

@@ -112,6 +112,8 @@ class Any {
     spec.train.validation_share = Double();
     spec.train.false_reject_budget = Double();
     spec.train.skip_unreadable = Bool();
+    if (Bool()) spec.train.orientation = static_cast<model::Orientation>(Int(0, 1));
+    if (Bool()) spec.train.bits = static_cast<int>(Int(0, 16));
     spec.train.world_size = static_cast<int>(Int(1, 64));
     spec.train.gate = Maybe(Gate());
     spec.train.active_version = Text();

@@ -63,7 +63,7 @@ class DecodeDamage : public testing::Test {
   // Decodes to `expected` and counts `warnings`.
   static void ExpectWarnings(const Bytes& file, const Image& expected, int warnings) {
     DecodeDiagnostics diagnostics;
-    EXPECT_EQ(LargestDifference(DecodeImage(file, {}, &diagnostics), expected), 0);
+    EXPECT_EQ(LargestDifference(DecodeImage(file, {}, {}, &diagnostics), expected), 0);
     EXPECT_EQ(diagnostics.dropped_warnings, warnings);
   }
 

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -86,6 +87,40 @@ struct Tiff {
     return out;
   }
 };
+
+// MaxSampleValue and SMaxSampleValue state significant bits only as 2^n - 1.
+TEST(DecodeTiff, SignificantBits) {
+  const auto decode = [](uint32_t tag, uint32_t type, uint32_t value) {
+    Bytes samples;
+    for (const uint32_t sample : {0, 100, 2048, 4095}) PutLittle(samples, sample, 2);
+    Tiff tiff(2, 2, 1, samples, 16);
+    tiff.fields[tag] = {type, {value}};
+    const Image image = DecodeImage(tiff.File());
+    return Bytes{image.pixels[0], image.pixels[3], image.pixels[6], image.pixels[9]};
+  };
+  const Bytes bright = {0, 6, 128, 255};
+  const Bytes dark = {0, 0, 8, 16};
+  for (const uint32_t tag : {281, 341}) {
+    EXPECT_EQ(decode(tag, 3, 4095), bright) << tag;
+    EXPECT_EQ(decode(tag, 3, 4000), dark) << tag;
+    EXPECT_EQ(decode(tag, 3, 65535), dark) << tag;
+  }
+  Bytes samples;
+  for (const uint32_t sample : {0, 4096}) PutLittle(samples, sample, 2);
+  Tiff untrue(2, 1, 1, samples, 16);
+  untrue.fields[281] = {3, {4095}};
+  EXPECT_EQ(DecodeError(untrue.File()).reason(), "IMAGE_BITS_EXCEEDED");
+}
+
+TEST(DecodeTiff, OrientationTagIsApplied) {
+  const Image image = Pattern(7, 4);
+  Tiff tiff(7, 4, 3, image.pixels);
+  tiff.fields[274] = {3, {6}};
+  const Image view = DecodeImage(tiff.File(), {}, {.orientation = Orientation::kApply});
+  EXPECT_EQ(view.width, 4);
+  EXPECT_EQ(view.height, 7);
+  EXPECT_TRUE(std::equal(view.pixels.begin(), view.pixels.begin() + 3, &image.pixels[3 * 7 * 3]));
+}
 
 TEST(DecodeTiff, OrientationTagIsIgnored) {
   const Image image = Pattern(7, 4);

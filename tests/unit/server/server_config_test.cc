@@ -89,6 +89,8 @@ TEST(ServerConfig, EveryKeyReachesItsOwnMember) {
                                                      {"image.max_bytes", "1MiB"},
                                                      {"image.max_pixels", "1000"},
                                                      {"image.max_side", "100"},
+                                                     {"image.orientation", "apply"},
+                                                     {"image.bits", "12"},
                                                      {"admission.max_images", "9"},
                                                      {"admission.max_bytes", "10MiB"},
                                                      {"preprocessing.threads", "5"},
@@ -305,6 +307,17 @@ TEST(ServerConfig, CommandsReadTheKeysOfImages) {
   ASSERT_TRUE(ReadImageKeys(path, limits).ok());
   EXPECT_EQ(limits, (model::ImageLimits{.max_bytes = 64 << 20, .max_side = 123}));
   EXPECT_THAT(std::string(ReadImageKeys("/gone.yaml", limits).message()), HasSubstr("/gone.yaml"));
+}
+
+TEST(ServerConfig, JobsReadImagesAsTheServerDoes) {
+  Config config;
+  EXPECT_EQ(Resolve(config, {}).values.training.reading, model::ImageReading{});
+  ASSERT_TRUE(SetOption(config, "image.orientation", "apply").ok());
+  ASSERT_TRUE(SetOption(config, "image.bits", "12").ok());
+  EXPECT_EQ(Resolve(config, {}).values.training.reading,
+            (model::ImageReading{.orientation = model::Orientation::kApply, .bits = 12}));
+  EXPECT_FALSE(SetOption(config, "image.bits", "11").ok());
+  EXPECT_FALSE(SetOption(config, "image.orientation", "turn").ok());
 }
 
 TEST(ServerConfig, AnEmptyTrainerIsBesideTheProgram) {

@@ -102,6 +102,19 @@ TEST(Manifest, HoldsTheStagesAndTheDistance) {
   EXPECT_EQ(ParseManifest(text, "m"), manifest);
 }
 
+TEST(Manifest, RecordsHowImagesAreRead) {
+  for (const ImageReading& reading : {ImageReading{}, ImageReading{Orientation::kApply, 12},
+                                      ImageReading{Orientation::kApply, 16}, kUnrecordedReading}) {
+    Manifest manifest = Whole();
+    manifest.preprocessing.reading = reading;
+    EXPECT_EQ(ParseManifest(ToJson(manifest), "m").preprocessing.reading, reading);
+  }
+  Manifest earlier = Whole();
+  earlier.preprocessing.reading = kUnrecordedReading;
+  EXPECT_THAT(ToJson(earlier), AllOf(Not(HasSubstr("orientation")), Not(HasSubstr("bits"))))
+      << "earlier programs must read it";
+}
+
 TEST(Manifest, IsIndentedAndOrdered) {
   const std::string text = ToJson(Whole());
   EXPECT_THAT(text, HasSubstr("{\n  \"format\": 1,\n  \"name\": \"bolts\",\n"));
@@ -139,6 +152,9 @@ INSTANTIATE_TEST_SUITE_P(
         Damage{"format is 2; this program reads format 1", CHANGE(m["format"] = 2)},
         Damage{"format is missing", CHANGE(m.erase("format"))},
         Damage{"name is missing", CHANGE(m.erase("name"))},
+        Damage{"preprocessing.orientation is not valid",
+               CHANGE(m["preprocessing"]["orientation"] = "turn")},
+        Damage{"bits is 11; 10, 12, 14, 16 or 0", CHANGE(m["preprocessing"]["bits"] = 11)},
         Damage{"colour is not a key that this program knows", CHANGE(m["colour"] = 1)},
         Damage{"config.encoder.colour is not a key", CHANGE(m["config"]["encoder"]["colour"] = 1)},
         Damage{"config.encoder.width is missing", CHANGE(m["config"]["encoder"].erase("width"))},

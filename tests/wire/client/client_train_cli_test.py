@@ -74,6 +74,7 @@ class TrainCommandTest(unittest.TestCase):
             "--init-from", "screws@1", "--encoder", "mine", "--device", "cuda:1", "--world-size", 2,
             "--validation-share", 0.25, "--false-reject-budget", 0.125, "--activate", "--gate", "image_auroc>=0.5",
             "--gate", "aupro/a/b=0.25", "--not-worse-than-active", "--tolerance", 0.125, "--skip-unreadable",
+            "--orientation", "apply", "--image-bits", 12,
             "--label", "ticket=7", "--label", "line=a=b", "--format", "visa_1cls", "--no-adaptive-noisy-bottleneck",
             "--no-dynamic-decoder", "--no-prototype-constraint")
         self.assertEqual(spec.pop("overrides"), {
@@ -90,6 +91,7 @@ class TrainCommandTest(unittest.TestCase):
             "categories": ["pcb", "alien 2"], "preset": "proad-base", "recipe": "lineage", "init_from": "screws@1",
             "encoder": "mine", "device": "cuda:1", "validation_share": 0.25, "false_reject_budget": 0.125,
             "activate_on_success": True, "skip_unreadable": True, "world_size": 2,
+            "orientation": "ORIENTATION_APPLY", "image_bits": 12,
             "labels": {"ticket": "7", "line": "a=b"}})
 
     def test_absent_options_are_not_sent(self):

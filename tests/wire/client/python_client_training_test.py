@@ -41,6 +41,7 @@ class TrainingTest(unittest.TestCase):
             "screws", dataset_id="mine", dataset_format="visa_1cls", categories=["pcb"], preset="proad-base",
             recipe="lineage", init_from="screws@1", encoder="mine", device="cuda:1", validation_share=0.0,
             false_reject_budget=0.25, activate_on_success=True, skip_unreadable=True, world_size=2,
+            orientation="apply", image_bits=12,
             overrides={"epochs": 3, "seed": 2**63, "center_crop": False, "precision": "bf16",
                        "position_resize": "lineage"},
             gate=proad.Gate((proad.Minimum("aupro", 0.5, "pcb"),), not_worse_than_active=True, tolerance=0.125),
@@ -52,6 +53,7 @@ class TrainingTest(unittest.TestCase):
         self.assertTrue(spec.HasField("validation_share"))
         self.assertEqual((spec.false_reject_budget, spec.dataset_format), (0.25, 3))
         self.assertTrue(spec.activate_on_success and spec.skip_unreadable)
+        self.assertEqual((spec.orientation, spec.image_bits), (2, 12))
         overrides = spec.overrides
         self.assertEqual((overrides.epochs, overrides.seed, overrides.precision, overrides.position_resize),
                          (3, 2**63, 3, 2))

@@ -17,6 +17,7 @@
 #include "server/rpc/status.h"
 #include "tests/support/pictures.h"
 #include "tests/support/sync.h"
+#include "tests/support/tagged_tiff.h"
 #include "tests/support/wire_server.h"
 
 namespace proad::server {
@@ -113,6 +114,33 @@ TEST(DetectTest, AnswersAFileAndAFrameAlike) {
   ASSERT_TRUE(frame.Status().ok()) << frame.Status().error_message();
   EXPECT_EQ(frame.response.score(), file.response.score());
   EXPECT_EQ(frame.response.request_id().size(), 32u);
+}
+
+TEST(DetectTest, AnswersInTheUprightViewForAVersionThatAppliesTags) {
+  model::Manifest manifest = FakeManifest();
+  manifest.preprocessing.reading.orientation = model::Orientation::kApply;
+  v1::DetectRequest request;
+  request.set_encoded(proad::testing::TaggedTiff(0x404040, 20, 10, 6));
+  request.mutable_outputs()->set_heatmap(v1::HEATMAP_FORMAT_FLOAT32);
+  request.mutable_outputs()->set_resolution(v1::RESOLUTION_ORIGINAL);
+  WireServer server({}, {std::make_shared<FakeModel>(manifest)});
+  Call upright(server, request);
+  ASSERT_TRUE(upright.Status().ok()) << upright.Status().error_message();
+  EXPECT_EQ(upright.response.score(), FakeScore(0x404040));
+  EXPECT_EQ(upright.response.image_width(), 10u);
+  EXPECT_EQ(upright.response.image_height(), 20u);
+  EXPECT_EQ(upright.response.inspected_area().height(), 20u);
+  EXPECT_EQ(upright.response.heatmap().width(), 10u);
+  EXPECT_EQ(upright.response.heatmap().height(), 20u);
+
+  WireServer ignores(
+      {.pipeline = {.detector = {.reading = {.orientation = model::Orientation::kIgnore}}}},
+      {std::make_shared<FakeModel>(manifest)});
+  Call refused(ignores, request);
+  EXPECT_EQ(refused.Status().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(Find<google::rpc::ErrorInfo>(DetailsOf(refused.Status())).reason(),
+            "ORIENTATION_MISMATCH");
+  EXPECT_THAT(refused.Status().error_message(), HasSubstr("fake@1"));
 }
 
 TEST(DetectTest, EveryBadRequestIsToldByCodeFieldAndLimit) {

@@ -70,6 +70,8 @@ TEST_F(TrainingRequestTest, WhatIsGivenIsKept) {
   spec.set_validation_share(0);
   spec.set_false_reject_budget(0.05);
   spec.set_skip_unreadable(true);
+  spec.set_orientation(v1::ORIENTATION_APPLY);
+  spec.set_image_bits(12);
   spec.set_activate_on_success(true);
   spec.mutable_gate()->set_not_worse_than_active(true);
   spec.mutable_gate()->set_tolerance(0.01);
@@ -105,6 +107,8 @@ TEST_F(TrainingRequestTest, WhatIsGivenIsKept) {
   EXPECT_EQ(job.spec().validation_share(), 0);
   EXPECT_EQ(job.spec().false_reject_budget(), 0.05);
   EXPECT_TRUE(job.spec().skip_unreadable() && job.spec().activate_on_success());
+  EXPECT_EQ(job.spec().orientation(), v1::ORIENTATION_APPLY);
+  EXPECT_EQ(job.spec().image_bits(), 12u);
 }
 
 TEST_F(TrainingRequestTest, EachImpossibleValueIsRefusedByName) {

@@ -27,6 +27,10 @@ _FORMATS: dict[str, Any] = {
     "folder": training_pb2.DATASET_FORMAT_FOLDER,
     "csv": training_pb2.DATASET_FORMAT_CSV,
 }
+_ORIENTATIONS: dict[str, Any] = {
+    "ignore": training_pb2.ORIENTATION_IGNORE,
+    "apply": training_pb2.ORIENTATION_APPLY,
+}
 # Overrides whose values are enums of the protos.
 _CHOICES: dict[str, dict[str, Any]] = {
     "precision": {
@@ -70,6 +74,8 @@ class TrainingClient(Connection):
         activate_on_success: bool = False,
         gate: Gate | None = None,
         skip_unreadable: bool = False,
+        orientation: str | None = None,
+        image_bits: int | None = None,
         world_size: int | None = None,
         labels: Mapping[str, str] | None = None,
         request_id: str | None = None,
@@ -89,6 +95,8 @@ class TrainingClient(Connection):
                              {"epochs": 3, "seed": 7}; precision is "fp32", "tf32" or "bf16", position_resize "official"
                              or "lineage"
         init_from            start with the weights of this version
+        orientation          "apply" turns images as their orientation tag says, "ignore" does not
+        image_bits           significant bits of 16 bit samples: 10, 12, 14 or 16
         activate_on_success  activate the version if it passes `gate`
         request_id           repeated calls with the same id create one job only; default: generated for this call
         validate_only        check the job without creating it; the returned job has no job_id
@@ -113,10 +121,13 @@ class TrainingClient(Connection):
             "validation_share": validation_share,
             "false_reject_budget": false_reject_budget,
             "world_size": world_size,
+            "image_bits": image_bits,
         }
         for name, value in plain.items():
             if value is not None:
                 setattr(spec, name, value)
+        if orientation is not None:
+            spec.orientation = _choose("orientation", orientation, _ORIENTATIONS)
         spec.activate_on_success = activate_on_success
         spec.skip_unreadable = skip_unreadable
         _fill_overrides(spec.overrides, overrides or {})
