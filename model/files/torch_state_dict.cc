@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -11,6 +13,12 @@
 
 namespace proad::model {
 namespace {
+
+// Keys under which training programs save a state dict, the most wanted first.
+constexpr std::string_view kStateDictKeys[] = {
+    "teacher", "model",   "state_dict", "model_state_dict", "backbone", "encoder",
+    "module",  "network", "net",        "weights"};
+constexpr int kDepth = 4;
 
 // The memory that the views of a TensorFile refer to.
 struct Owner {
@@ -32,7 +40,7 @@ class Reader {
     owner_->file = std::move(owner);
     TensorFile file;
     file.source = source_;
-    const auto items = pickle_.items(FindStateDict());
+    const auto items = pickle_.items(StateDict());
     for (size_t i = 0; i < items.size(); i += 2) Add(items[i], items[i + 1], file);
     file.bytes = owner_;
     return file;
@@ -50,29 +58,38 @@ class Reader {
     return !items.empty();
   }
 
-  // The dict itself, or the dict under one of the keys that training programs use.
-  Pickle::Value FindStateDict() const {
-    const Pickle::Value& root = pickle_.root();
-    if (IsStateDict(root)) return root;
-    if (root.kind != Pickle::Kind::kDict) Fail("does not hold a dict of tensors");
-    const auto items = pickle_.items(root);
-    for (const std::string_view wanted : {"teacher", "model", "state_dict"}) {
+  // The dict itself, or the first one under the keys that training programs use, at most kDepth
+  // dicts deep. A dict that holds nothing but one other stands for that one.
+  std::optional<Pickle::Value> FindStateDict(const Pickle::Value& value, int depth) const {
+    if (IsStateDict(value)) return value;
+    if (value.kind != Pickle::Kind::kDict || depth == 0) return std::nullopt;
+    const auto items = pickle_.items(value);
+    if (items.size() == 2) return FindStateDict(items[1], depth - 1);
+    for (const std::string_view wanted : kStateDictKeys) {
       for (size_t i = 0; i < items.size(); i += 2) {
-        if (items[i].kind == Pickle::Kind::kString && items[i].text == wanted &&
-            IsStateDict(items[i + 1])) {
-          return items[i + 1];
-        }
+        if (items[i].kind != Pickle::Kind::kString || items[i].text != wanted) continue;
+        if (const auto found = FindStateDict(items[i + 1], depth - 1)) return found;
       }
     }
+    return std::nullopt;
+  }
+
+  Pickle::Value StateDict() const {
+    const Pickle::Value& root = pickle_.root();
+    if (const auto found = FindStateDict(root, kDepth)) return *found;
+    if (root.kind != Pickle::Kind::kDict) Fail("does not hold a dict of tensors");
+    const auto items = pickle_.items(root);
     constexpr size_t kShown = 10;
     std::string keys;
     for (size_t i = 0; i < std::min(items.size(), 2 * kShown); i += 2) {
       if (items[i].kind == Pickle::Kind::kString) keys += " " + Quote(items[i].text);
     }
-    Fail(
-        "is neither a dict of name to tensor nor holds one under \"teacher\", \"model\" or "
-        "\"state_dict\"; its keys are" +
-        (keys.empty() ? " none" : keys) + (items.size() > 2 * kShown ? " .." : ""));
+    std::string wanted;
+    for (const std::string_view key : kStateDictKeys) {
+      wanted += (wanted.empty() ? "\"" : ", \"") + std::string(key) + "\"";
+    }
+    Fail("is neither a dict of name to tensor nor holds one under " + wanted + "; its keys are" +
+         (keys.empty() ? " none" : keys) + (items.size() > 2 * kShown ? " .." : ""));
   }
 
   void Add(const Pickle::Value& key, const Pickle::Value& value, TensorFile& file) {

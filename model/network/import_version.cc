@@ -75,6 +75,12 @@ ImportedVersion ImportVersion(const ImportOptions& options) {
 
   const ImportedEncoder encoder =
       ImportEncoder(ReadTensorFile(options.encoder_file), manifest.config.encoder);
+  if (encoder.config.registers != manifest.config.encoder.registers) {
+    imported.warnings.push_back(options.encoder_file.string() + ": the encoder has " +
+                                std::to_string(encoder.config.registers) +
+                                " register tokens; the preset's has " +
+                                std::to_string(manifest.config.encoder.registers));
+  }
   manifest.config.encoder = encoder.config;
   manifest.encoder = {options.encoder_file.filename().string(), encoder_digest,
                       NameOf(encoder.dialect)};

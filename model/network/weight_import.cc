@@ -171,6 +171,7 @@ ImportedEncoder ImportEncoder(const TensorFile& file, const EncoderConfig& confi
   CheckWidth(file, names.width_tensor(), config);
   ImportedEncoder encoder{names.dialect(), config, {}};
   encoder.config.position_grid = PositionGrid(file, names, config.position_grid);
+  encoder.config.registers = names.Registers(file, config.registers);
 
   Problems problems;
   std::set<std::string> used;
@@ -200,7 +201,9 @@ void LoadEncoder(EncoderImpl& encoder, const ImportedEncoder& imported) {
         "encoder", "ENCODER_MISMATCH",
         "the encoder was imported for another configuration than the network's (position grid " +
             std::to_string(imported.config.position_grid) + " and " +
-            std::to_string(encoder.config().position_grid) + ")");
+            std::to_string(encoder.config().position_grid) + ", registers " +
+            std::to_string(imported.config.registers) + " and " +
+            std::to_string(encoder.config().registers) + ")");
   }
   const at::NoGradGuard no_gradient;
   const auto parameters = encoder.named_parameters();

@@ -32,7 +32,7 @@ class PresetMismatch : public InvalidInput {
 // The encoder of a file, under official names.
 struct ImportedEncoder {
   WeightDialect dialect = WeightDialect::kOfficial;
-  EncoderConfig config;  // as asked for, with the position grid of the file
+  EncoderConfig config;  // as asked for, with the position grid and the registers of the file
   // On the CPU, in the file's precision: float32, half or bfloat16.
   std::map<std::string, torch::Tensor> tensors;
 };

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <utility>
 
 #include "model/files/error.h"
+#include "model/spec/encoder_prefix.h"
 #include "model/spec/lite_names.h"
 #include "model/spec/squeezenet_layout.h"
 
@@ -15,9 +17,8 @@ struct DialectTraits {
   WeightDialect dialect;
   const char* name;
   EncoderKind kind;
-  const char* mark;                   // a tensor that only files of this dialect have
-  std::vector<const char*> prefixes;  // that may stand before all names
-  const char* width_tensor;           // its last dimension is the width
+  const char* mark;          // a tensor that only files of this dialect have
+  const char* width_tensor;  // its last dimension is the width
   // The tensors of a kind other than the vision transformer, and what else may be in its files. The
   // names below are those of a vision transformer.
   std::vector<WantedTensor> (*wanted)(const EncoderConfig& config) = nullptr;
@@ -30,9 +31,8 @@ struct DialectTraits {
   const char* patch_bias = "";
   bool has_class_position = true;
   bool has_batch_norms = false;
-  bool in_parts = false;                       // query, key and value are separate tensors
-  std::vector<const char*> extras = {};        // other tensors that may be in the file
-  std::vector<const char*> outer_extras = {};  // the same without the prefix
+  bool in_parts = false;                 // query, key and value are separate tensors
+  std::vector<const char*> extras = {};  // other tensors that may be in the file
 };
 
 namespace {
@@ -147,7 +147,6 @@ const std::vector<DialectTraits>& Dialects() {
        .name = "official",
        .kind = EncoderKind::kVisionTransformer,
        .mark = "register_tokens",
-       .prefixes = {""},
        .width_tensor = "cls_token",
        .blocks = "blocks.",
        .cls_token = "cls_token",
@@ -160,7 +159,6 @@ const std::vector<DialectTraits>& Dialects() {
        .name = "timm",
        .kind = EncoderKind::kVisionTransformer,
        .mark = "reg_token",
-       .prefixes = {""},
        .width_tensor = "cls_token",
        .blocks = "blocks.",
        .cls_token = "cls_token",
@@ -174,14 +172,12 @@ const std::vector<DialectTraits>& Dialects() {
        .name = "pyramid",
        .kind = EncoderKind::kPatchPyramid,
        .mark = "squeezenet.conv1.weight",
-       .prefixes = {""},
        .width_tensor = "directions",
        .wanted = WantedByPyramid},
       {.dialect = WeightDialect::kLite,
        .name = "lite",
        .kind = EncoderKind::kEfficientNetLite,
        .mark = "_conv_stem.weight",
-       .prefixes = {""},
        .width_tensor = "",
        .wanted = WantedOfPublishedLite,
        .is_extra = IsExtraOfPublishedLite,
@@ -190,7 +186,6 @@ const std::vector<DialectTraits>& Dialects() {
        .name = "combined",
        .kind = EncoderKind::kCombined,
        .mark = "transformer.cls_token",
-       .prefixes = {""},
        .width_tensor = "transformer.cls_token",
        .wanted = WantedByCombined,
        .positions = "transformer.pos_embed"},
@@ -198,14 +193,12 @@ const std::vector<DialectTraits>& Dialects() {
        .name = "folded-lite",
        .kind = EncoderKind::kEfficientNetLite,
        .mark = "lite.stem.weight",
-       .prefixes = {""},
        .width_tensor = "",
        .wanted = WantedByLite},
       {.dialect = WeightDialect::kHuggingFace,
        .name = "huggingface",
        .kind = EncoderKind::kVisionTransformer,
        .mark = "embeddings.register_tokens",
-       .prefixes = {"", "dinov2_with_registers."},
        .width_tensor = "embeddings.cls_token",
        .blocks = "encoder.layer.",
        .cls_token = "embeddings.cls_token",
@@ -214,10 +207,28 @@ const std::vector<DialectTraits>& Dialects() {
        .patch_weight = "embeddings.patch_embeddings.projection.weight",
        .patch_bias = "embeddings.patch_embeddings.projection.bias",
        .in_parts = true,
-       .extras = {"embeddings.mask_token", "layernorm.weight", "layernorm.bias"},
-       .outer_extras = {"classifier.weight", "classifier.bias"}},
+       .extras = {"embeddings.mask_token", "layernorm.weight", "layernorm.bias"}},
   };
   return dialects;
+}
+
+// Whether the positions are those of a square grid alone.
+bool HasNoClassPosition(const TensorView& positions) {
+  if (positions.shape.size() != 3) return false;
+  const auto side = std::llround(std::sqrt(static_cast<double>(positions.shape[1])));
+  return side * side == positions.shape[1];
+}
+
+// What is known of a file without a vision transformer, for a message.
+std::string UnknownEncoder(const TensorFile& file) {
+  std::string text =
+      "no encoder under names of DINOv2 or timm ('pos_embed', 'blocks.0...') or Hugging Face "
+      "('embeddings.position_embeddings', 'encoder.layer.0...'), with or without a prefix; ";
+  if (file.tensors.empty()) return text + "the file has no tensors";
+  if (file.tensors.contains("prototypes")) {
+    return text + "these are the trained weights of a Pro-AD, and its encoder is needed";
+  }
+  return text + DescribeNames(file);
 }
 
 // Whether the name is that of a tensor of a block that is not run.
@@ -258,23 +269,27 @@ EncoderNames::EncoderNames(const DialectTraits& traits, std::string prefix)
     : traits_(&traits), prefix_(std::move(prefix)) {}
 
 EncoderNames EncoderNames::Detect(const TensorFile& file) {
-  const auto has = [&](const std::string& name) { return file.tensors.contains(name); };
   for (const DialectTraits& traits : Dialects()) {
-    for (const char* prefix : traits.prefixes) {
-      if (has(std::string(prefix) + traits.mark)) return {traits, prefix};
-    }
+    if (file.tensors.contains(traits.mark)) return {traits, ""};
   }
-  const char* what = "a DINOv2 encoder with registers is needed";
-  if (has("pos_embed") || has("embeddings.position_embeddings")) {
-    what = "this is a vision transformer without registers, and one with registers is needed";
-  } else if (has("prototypes")) {
-    what = "these are the trained weights of a Pro-AD, and its encoder is needed";
+  // A class around the encoder has put a prefix before the mark and before the blocks.
+  for (const DialectTraits& traits : Dialects()) {
+    const std::vector<std::string> prefixes = EncoderPrefixes(file, traits.mark, traits.blocks);
+    if (!prefixes.empty()) return {traits, ChoosePrefix(file.source, prefixes)};
   }
-  throw InvalidInput("encoder", "ENCODER_UNKNOWN",
-                     file.source +
-                         ": no register tokens under a known name ('register_tokens' of DINOv2, "
-                         "'reg_token' of timm, 'embeddings.register_tokens' of Hugging Face); " +
-                         what);
+  // Without registers a vision transformer has no tensor of its own.
+  for (const DialectTraits& traits : Dialects()) {
+    if (traits.kind != EncoderKind::kVisionTransformer) continue;
+    const std::vector<std::string> prefixes =
+        EncoderPrefixes(file, traits.positions, traits.blocks);
+    if (prefixes.empty()) continue;
+    const std::string prefix = ChoosePrefix(file.source, prefixes);
+    // The names of DINOv2 and timm are the same then; the positions tell them apart.
+    const auto positions = file.tensors.find(prefix + traits.positions);
+    if (traits.has_class_position && HasNoClassPosition(positions->second)) continue;
+    return {traits, prefix};
+  }
+  throw InvalidInput("encoder", "ENCODER_UNKNOWN", file.source + ": " + UnknownEncoder(file));
 }
 
 WeightDialect EncoderNames::dialect() const { return traits_->dialect; }
@@ -282,6 +297,13 @@ EncoderKind EncoderNames::kind() const { return traits_->kind; }
 std::string EncoderNames::width_tensor() const { return prefix_ + traits_->width_tensor; }
 std::string EncoderNames::positions() const { return prefix_ + traits_->positions; }
 bool EncoderNames::has_class_position() const { return traits_->has_class_position; }
+int EncoderNames::Registers(const TensorFile& file, int otherwise) const {
+  if (traits_->kind != EncoderKind::kVisionTransformer) return otherwise;
+  const auto it = file.tensors.find(prefix_ + traits_->registers);
+  if (it == file.tensors.end()) return 0;
+  return it->second.shape.size() == 3 ? static_cast<int>(it->second.shape[1]) : otherwise;
+}
+
 bool EncoderNames::has_batch_norms() const { return traits_->has_batch_norms; }
 
 std::vector<WantedTensor> EncoderNames::Wanted(const EncoderConfig& config) const {
@@ -292,12 +314,15 @@ std::vector<WantedTensor> EncoderNames::Wanted(const EncoderConfig& config) cons
   std::vector<WantedTensor> wanted = {
       {"cls_token", {{prefix_ + traits_->cls_token}}, {1, 1, width}},
       {"pos_embed", {{positions()}}, {1, slots, width}},
-      {"register_tokens", {{prefix_ + traits_->registers}}, {1, config.registers, width}},
       {"patch_embed.proj.weight",
        {{prefix_ + traits_->patch_weight}},
        {width, 3, config.patch, config.patch}},
       {"patch_embed.proj.bias", {{prefix_ + traits_->patch_bias}}, {width}},
   };
+  if (config.registers > 0) {
+    wanted.push_back(
+        {"register_tokens", {{prefix_ + traits_->registers}}, {1, config.registers, width}});
+  }
   for (int i = 0; i < config.blocks; ++i) {
     const std::string index = std::to_string(i) + ".";
     for (const BlockTensor& tensor : BlockTensors(width)) {
@@ -315,11 +340,11 @@ bool EncoderNames::IsLegalExtra(const std::string& name, const EncoderConfig& co
   if (traits_->wanted != nullptr) {
     return traits_->is_extra != nullptr && traits_->is_extra(name, config);
   }
-  const auto is = [&](const std::string& prefix, const std::vector<const char*>& names) {
-    return std::any_of(names.begin(), names.end(),
-                       [&](const char* known) { return name == prefix + known; });
-  };
-  return is(prefix_, traits_->extras) || is("", traits_->outer_extras) ||
+  // Other parts of the model around the encoder, or its classification head.
+  if (!name.starts_with(prefix_)) return true;
+  return std::any_of(traits_->extras.begin(), traits_->extras.end(),
+                     [&](const char* known) { return name == prefix_ + known; }) ||
+         (config.registers == 0 && name == prefix_ + traits_->registers) ||
          IsOfLaterBlock(name, prefix_ + traits_->blocks, traits_->in_parts, config);
 }
 

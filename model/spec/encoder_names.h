@@ -35,8 +35,10 @@ struct DialectTraits;  // a row of the table
 // The names in one file.
 class EncoderNames {
  public:
-  // Recognises the dialect by a tensor that only its files have. Throws InvalidInput (field
-  // "encoder", reason ENCODER_UNKNOWN) for a file of no known dialect.
+  // Recognises the dialect by a tensor that only its files have, or by the positions of a vision
+  // transformer without registers; with or without a prefix (encoder_prefix.h). Throws InvalidInput
+  // (field "encoder", reason ENCODER_UNKNOWN) for a file of no known dialect, and for one with
+  // several encoders.
   static EncoderNames Detect(const TensorFile& file);
 
   WeightDialect dialect() const;
@@ -44,6 +46,10 @@ class EncoderNames {
   // A tensor whose last dimension is the encoder's width.
   std::string width_tensor() const;
   std::string positions() const;
+
+  // Number of register tokens of a vision transformer in `file`; `otherwise` for other kinds and for
+  // a tensor of another rank.
+  int Registers(const TensorFile& file, int otherwise) const;
 
   // Whether the positions begin with that of the class token. timm's do not: it has added that
   // position to the class token.
@@ -56,7 +62,7 @@ class EncoderNames {
   std::vector<WantedTensor> Wanted(const EncoderConfig& config) const;
 
   // Whether a tensor that is not wanted may be in the file: one of a block after the last tap, the
-  // final norm, the mask token, a classification head.
+  // final norm, the mask token, a classification head. With a prefix, every tensor outside of it.
   bool IsLegalExtra(const std::string& name, const EncoderConfig& config) const;
 
  private:
