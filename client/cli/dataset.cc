@@ -42,11 +42,12 @@ int RunUpload(const UploadCommandOptions& options) {
 void AddDatasetCommand(CLI::App& app, Command& run) {
   CLI::App* const dataset =
       app.add_subcommand("dataset", "Check a dataset, or upload one to a server");
-  ForwardToTrainer(*dataset->add_subcommand(
-                       "check",
-                       "Report a dataset's layout, counts and unreadable or duplicate images "
-                       "(runs proad-trainer on this machine)"),
-                   {"dataset", "check"}, run);
+  ForwardToTrainer(
+      *dataset->add_subcommand(
+          "check",
+          "Decode a dataset's images and masks; report its layout, counts and problems "
+          "(runs proad-trainer on this machine)"),
+      {"dataset", "check"}, run);
   const auto options = std::make_shared<UploadCommandOptions>();
   CLI::App* const upload = dataset->add_subcommand(
       "upload", "Upload the images and lists of a folder; continues an unfinished upload");

@@ -140,6 +140,13 @@ std::string SkippedText(const proad::v1::TrainJob& job) {
   return text;
 }
 
+std::string WarningsText(const proad::v1::TrainJob& job) {
+  std::string text;
+  for (const std::string& warning : job.warnings())
+    absl::StrAppend(&text, "\nwarning: ", Printable(warning), "\n");
+  return text;
+}
+
 std::string RunTime(const proad::v1::TrainJob& job) {
   if (!job.progress().has_elapsed()) return "";
   return absl::StrCat(" after ", ShortDuration(FromProto(job.progress().elapsed())));
@@ -222,7 +229,8 @@ std::string JobResult(const proad::v1::TrainJob& job,
   text += metrics.empty() ? "\nno metrics: the dataset has no test split\n" : metrics;
   if (card) text += ThresholdTable(*card);
   const bool active = card && card->state() == proad::v1::MODEL_STATE_ACTIVE;
-  return text + SkippedText(job) + GateText(job, active && Refusal(job).empty(), colour);
+  return text + SkippedText(job) + WarningsText(job) +
+         GateText(job, active && Refusal(job).empty(), colour);
 }
 
 std::string Refusal(const proad::v1::TrainJob& job) {

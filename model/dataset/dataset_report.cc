@@ -1,60 +1,49 @@
 #include "model/dataset/dataset_report.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <filesystem>
-#include <fstream>
-#include <optional>
-#include <span>
+#include <chrono>
 #include <string>
-#include <system_error>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
-#include "model/files/error.h"
+#include "model/dataset/sample_checks.h"
 #include "model/files/sha256.h"
-#include "model/picture/image_file.h"
-#include "model/picture/image_header.h"
 
 namespace proad::model {
 namespace {
 
-namespace fs = std::filesystem;
-
-// The header of a complete image within the limits. Throws InvalidInput.
-ImageHeader Inspect(std::span<const uint8_t> bytes, const ImageLimits& limits) {
-  if (bytes.empty()) throw InvalidImage("encoded", "IMAGE_EMPTY", "the file is empty (0 bytes)");
-  // ReadFileUpTo stops one byte after the limit, so the size of a larger file is not known.
-  const std::string excess = BytesExcess(limits, static_cast<int64_t>(bytes.size()));
-  if (!excess.empty())
-    throw InvalidImage("encoded", "IMAGE_BYTES_TOO_LARGE", "the file has more bytes: " + excess);
-  const ImageHeader header = ReadImageHeader(bytes);
-  CheckFileSize(limits, NameOf(header.format), header.width, header.height);
-  CheckComplete(bytes, header);
-  return header;
+// Lengths, because a name may contain any separator.
+void Identify(const Sample& sample, const SampleCheck& check, std::string& identity) {
+  for (const std::string& part : {sample.category, std::string(NameOf(sample.split)), sample.defect,
+                                  sample.name, check.digest})
+    identity += std::to_string(part.size()) + ":" + part;
+  if (sample.mask) identity += "mask:" + check.mask_digest;
 }
 
-class Checker {
+// Collects the checks of all samples.
+class ReportWriter {
  public:
-  Checker(const Dataset& dataset, const ImageLimits& limits) : dataset_(dataset), limits_(limits) {}
-
-  DatasetReport Check() {
-    std::string identity;
-    for (const Sample& sample : dataset_.samples) {
-      CategoryReport& category = report_.categories[sample.category];
-      Count(sample, sample.split == Split::kTrain ? category.train : category.test);
-      std::string digest;
-      const std::optional<ImageHeader> header = CheckImage(sample, digest);
-      if (header) Widen(*header, category);
-      const std::string mask_digest = sample.mask ? CheckMask(sample, header) : "";
-      // Lengths, because a name may contain any separator.
-      for (const std::string& part :
-           {sample.category, std::string(NameOf(sample.split)), sample.defect, sample.name, digest})
-        identity += std::to_string(part.size()) + ":" + part;
-      if (sample.mask) identity += "mask:" + mask_digest;
+  void Add(const Sample& sample, const SampleCheck& check) {
+    CategoryReport& category = report_.categories[sample.category];
+    Count(sample, sample.split == Split::kTrain ? category.train : category.test);
+    if (check.header) {
+      Widen(*check.header, category);
+      FindDuplicate(sample, check.digest);
+    } else {
+      report_.unreadable.push_back({sample.name, check.problem});
     }
-    report_.fingerprint = Sha256Hex(identity);
+    if (!check.mask_problem.empty())
+      report_.bad_masks.push_back({check.mask_name, check.mask_problem});
+    report_.mask_findings.insert(report_.mask_findings.end(), check.mask_findings.begin(),
+                                 check.mask_findings.end());
+    Identify(sample, check, identity_);
+    if (sample.split == Split::kTrain) Identify(sample, check, train_identity_);
+  }
+
+  DatasetReport Finish() {
+    report_.fingerprint = Sha256Hex(identity_);
+    report_.train_fingerprint = Sha256Hex(train_identity_);
     return std::move(report_);
   }
 
@@ -72,22 +61,6 @@ class Checker {
     category.max_height = std::max(category.max_height, header.height);
   }
 
-  // Also sets the digest of a file that could be read, and compares it with the other split.
-  std::optional<ImageHeader> CheckImage(const Sample& sample, std::string& digest) {
-    try {
-      const std::vector<uint8_t> bytes = ReadFileUpTo(sample.path, limits_.max_bytes);
-      digest = Sha256Hex(std::as_bytes(std::span(bytes)));
-      const ImageHeader header = Inspect(bytes, limits_);
-      FindDuplicate(sample, digest);
-      return header;
-    } catch (const InvalidInput& error) {
-      report_.unreadable.push_back({sample.name, error.what()});
-    } catch (const FileError& error) {
-      report_.unreadable.push_back({sample.name, error.what()});
-    }
-    return std::nullopt;
-  }
-
   void FindDuplicate(const Sample& sample, const std::string& digest) {
     Copies& copies = copies_[digest];
     if (sample.split == Split::kTrain) {
@@ -102,44 +75,31 @@ class Checker {
     }
   }
 
-  // Returns the digest of the mask, or "" if it cannot be read.
-  std::string CheckMask(const Sample& sample, const std::optional<ImageHeader>& image) {
-    const std::string name = sample.mask->lexically_relative(dataset_.root).generic_string();
-    std::string digest;
-    try {
-      const std::vector<uint8_t> bytes = ReadFileUpTo(*sample.mask, limits_.max_bytes);
-      digest = Sha256Hex(std::as_bytes(std::span(bytes)));
-      const ImageHeader header = Inspect(bytes, limits_);
-      if (image && (header.width != image->width || header.height != image->height)) {
-        report_.bad_masks.push_back({name, "the mask is " + std::to_string(header.width) + "x" +
-                                               std::to_string(header.height) + ", its image " +
-                                               std::to_string(image->width) + "x" +
-                                               std::to_string(image->height)});
-      }
-    } catch (const InvalidInput& error) {
-      report_.bad_masks.push_back({name, error.what()});
-    } catch (const FileError& error) {
-      report_.bad_masks.push_back({name, error.what()});
-    }
-    return digest;
-  }
-
   // Images with the same bytes: the first training image, and the test images seen before it.
   struct Copies {
     std::string train;
     std::vector<std::string> test;
   };
 
-  const Dataset& dataset_;
-  const ImageLimits& limits_;
   DatasetReport report_;
+  std::string identity_;
+  std::string train_identity_;
   std::unordered_map<std::string, Copies> copies_;  // by digest
 };
 
 }  // namespace
 
-DatasetReport CheckDataset(const Dataset& dataset, const ImageLimits& limits) {
-  return Checker(dataset, limits).Check();
+DatasetReport CheckDataset(const Dataset& dataset, const ImageLimits& limits,
+                           const DatasetCheckOptions& options) {
+  constexpr std::chrono::milliseconds kInterval(200);
+  SampleChecks checks(dataset.samples, dataset.root,
+                      {.limits = limits, .decode = options.decode, .threads = options.threads});
+  while (options.progress && !checks.WaitFor(kInterval))
+    options.progress(checks.done(), checks.total());
+  const std::vector<SampleCheck>& done = checks.Await();
+  ReportWriter writer;
+  for (size_t i = 0; i < done.size(); ++i) writer.Add(dataset.samples[i], done[i]);
+  return writer.Finish();
 }
 
 }  // namespace proad::model

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "model/dataset/dataset.h"
+#include "model/dataset/mask_check.h"
 #include "model/picture/image_limits.h"
 
 namespace proad::model {
@@ -50,14 +52,28 @@ struct DatasetReport {
   std::vector<FileFinding> unreadable;     // images, in the order of the dataset
   std::vector<FileFinding> bad_masks;      // unreadable, or of another size than their image
   std::vector<SplitDuplicate> duplicates;  // every such test image
+  std::vector<MaskFinding> mask_findings;  // of masks that can be used
 
   // SHA-256 of the samples: category, split, kind of defect, name and content of each image, and
   // the presence and content of its mask.
   std::string fingerprint;
+
+  // The same over the samples of the split kTrain alone.
+  std::string train_fingerprint;
 };
 
-// Reads every file once, one after the other, and decodes none. An image is unreadable if it is
-// missing, empty, larger than `limits`, truncated, or of an unknown format.
-DatasetReport CheckDataset(const Dataset& dataset, const ImageLimits& limits = {});
+struct DatasetCheckOptions {
+  // true: every image and mask is decoded, so that damaged pixels are found, and masks are compared
+  // with the labels of their images. false: the headers are read.
+  bool decode = true;
+  int threads = 0;  // 0: one for each core
+  // Called on the calling thread a few times a second with the number of samples read so far.
+  std::function<void(int64_t done, int64_t total)> progress;
+};
+
+// Reads every file once, on several threads. An image is unreadable if it is missing, empty, larger
+// than `limits`, truncated, damaged, or of an unknown format.
+DatasetReport CheckDataset(const Dataset& dataset, const ImageLimits& limits = {},
+                           const DatasetCheckOptions& options = {});
 
 }  // namespace proad::model

@@ -1,41 +1,11 @@
 #include "model/picture/frame.h"
 
-#include <algorithm>
-#include <iterator>
 #include <string>
 
 #include "model/files/error.h"
 
 namespace proad::model {
 namespace {
-
-void UnpackMono8(const uint8_t* in, int width, uint8_t* out) {
-  for (int x = 0; x < width; ++x) std::fill_n(out + 3 * x, 3, in[x]);
-}
-
-void UnpackMono16(const uint8_t* in, int width, uint8_t* out) {
-  for (int x = 0; x < width; ++x) {
-    const auto sample = static_cast<uint16_t>(in[2 * x] | in[2 * x + 1] << 8);
-    std::fill_n(out + 3 * x, 3, ScaleTo8Bit(sample));
-  }
-}
-
-void UnpackRgb8(const uint8_t* in, int width, uint8_t* out) { std::copy_n(in, 3 * width, out); }
-
-void UnpackBgr8(const uint8_t* in, int width, uint8_t* out) {
-  for (int x = 0; x < width; ++x) {
-    out[3 * x] = in[3 * x + 2];
-    out[3 * x + 1] = in[3 * x + 1];
-    out[3 * x + 2] = in[3 * x];
-  }
-}
-
-constexpr PixelFormatTraits kFormats[] = {
-    {PixelFormat::kMono8, "Mono8", "MONO8", 8, UnpackMono8},
-    {PixelFormat::kMono16, "Mono16", "MONO16", 16, UnpackMono16},
-    {PixelFormat::kRgb8, "RGB8", "RGB8", 24, UnpackRgb8},
-    {PixelFormat::kBgr8, "BGR8", "BGR8", 24, UnpackBgr8},
-};
 
 void CheckSize(const FrameView& frame, const ImageLimits& limits) {
   const auto check_side = [&](const char* field, int64_t side) {
@@ -60,6 +30,27 @@ void CheckSize(const FrameView& frame, const ImageLimits& limits) {
   if (const std::string excess = BytesExcess(limits, bytes); !excess.empty()) {
     throw InvalidImage("frame.data", "IMAGE_BYTES_TOO_LARGE",
                        "frame.data has " + std::to_string(bytes) + " bytes; " + excess);
+  }
+}
+
+// Checks that the format can have the size.
+void CheckFamily(const FrameView& frame) {
+  const PixelFormatTraits& traits = TraitsOf(frame.format);
+  constexpr int kMinBayerSide = 3;  // a pixel with neighbours of both other colours
+  const auto check_side = [&](const char* field, int64_t side) {
+    if (traits.family == PixelFamily::kBayer && side < kMinBayerSide) {
+      throw InvalidInput(field, "FRAME_SIZE_MISMATCH",
+                         std::string(field) + " is " + std::to_string(side) + "; a " + traits.name +
+                             " frame needs at least " + std::to_string(kMinBayerSide) +
+                             " pixels a side");
+    }
+  };
+  check_side("frame.width", frame.width);
+  check_side("frame.height", frame.height);
+  if (traits.family == PixelFamily::kYuv422 && frame.width % 2 != 0) {
+    throw InvalidInput("frame.width", "FRAME_SIZE_MISMATCH",
+                       "frame.width is " + std::to_string(frame.width) + "; a " + traits.name +
+                           " frame needs an even width, because two pixels share their colour");
   }
 }
 
@@ -93,29 +84,40 @@ int64_t CheckLayout(const FrameView& frame) {
   return stride;
 }
 
+// Checks that no sample in 16 bits uses more bits than the format has. Samples with other bits are
+// usually in the high bits or of another format.
+void CheckSamples(const PixelRows& rows, const PixelFormatTraits& traits) {
+  if (traits.bits_per_sample == traits.bits_per_pixel || traits.bits_per_pixel != 16 ||
+      traits.family == PixelFamily::kYuv422) {
+    return;
+  }
+  const int white = (1 << traits.bits_per_sample) - 1;
+  for (int y = 0; y < rows.height; ++y) {
+    const uint8_t* row = rows.data + y * rows.stride;
+    int used = 0;
+    for (int x = 0; x < rows.width; ++x) used |= row[2 * x + 1];
+    if (used << 8 <= white) continue;
+    int x = 0;
+    while (row[2 * x + 1] << 8 <= white) ++x;
+    throw InvalidInput("frame.data", "FRAME_SAMPLE_INVALID",
+                       "frame.data has the sample " +
+                           std::to_string(row[2 * x] | row[2 * x + 1] << 8) + " at column " +
+                           std::to_string(x) + ", row " + std::to_string(y) + "; white of " +
+                           traits.name + " is " + std::to_string(white));
+  }
+}
+
 }  // namespace
-
-std::span<const PixelFormatTraits> PixelFormats() { return kFormats; }
-
-const PixelFormatTraits& TraitsOf(PixelFormat format) {
-  return *std::find_if(std::begin(kFormats), std::end(kFormats),
-                       [&](const PixelFormatTraits& traits) { return traits.format == format; });
-}
-
-int64_t RowBytes(PixelFormat format, int64_t width) {
-  return (width * TraitsOf(format).bits_per_pixel + 7) / 8;
-}
 
 Image UnpackFrame(const FrameView& frame, const ImageLimits& limits) {
   CheckSize(frame, limits);
-  const int64_t stride = CheckLayout(frame);
-  const auto unpack_row = TraitsOf(frame.format).unpack_row;
+  CheckFamily(frame);
+  const PixelFormatTraits& traits = TraitsOf(frame.format);
   Image image{.width = static_cast<int>(frame.width), .height = static_cast<int>(frame.height)};
-  image.pixels.resize(size_t{3} * frame.width * frame.height);
-  for (int64_t y = 0; y < frame.height; ++y) {
-    unpack_row(frame.data.data() + y * stride, image.width,
-               image.pixels.data() + size_t{3} * image.width * y);
-  }
+  const PixelRows rows{frame.data.data(), CheckLayout(frame), image.width, image.height};
+  CheckSamples(rows, traits);
+  image.pixels.resize(size_t{3} * image.width * image.height);
+  traits.unpack(rows, image.pixels.data());
   return image;
 }
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace proad::model {
@@ -87,6 +88,51 @@ class PngDecoder {
     return true;
   }
 
+  // Reads the header and selects the stored samples as output: a byte for each of at most 8 bits, and
+  // indexes for a palette. False after an error.
+  bool BeginStored() {
+    if (setjmp(png_jmpbuf(png_)) != 0) return false;
+    png_read_info(png_, info_);
+    png_set_packing(png_);
+    if constexpr (std::endian::native == std::endian::little) png_set_swap(png_);
+    passes_ = png_set_interlace_handling(png_);
+    png_read_update_info(png_, info_);
+    wide_ = png_get_bit_depth(png_, info_) == 16;
+    const auto row_bytes =
+        static_cast<uint64_t>(header_.width) * png_get_channels(png_, info_) * (wide_ ? 2 : 1);
+    if (png_get_image_width(png_, info_) != header_.width ||
+        png_get_image_height(png_, info_) != header_.height ||
+        png_get_rowbytes(png_, info_) != row_bytes) {
+      png_error(png_, "its data does not match its header");
+    }
+    return true;
+  }
+
+  SampleLayout layout() const {
+    const int colour = png_get_color_type(png_, info_);
+    const bool indexes = colour == PNG_COLOR_TYPE_PALETTE;
+    return {.samples = png_get_channels(png_, info_),
+            .colours = !indexes && (colour & PNG_COLOR_MASK_COLOR) != 0 ? 3 : 1,
+            .has_alpha = (colour & PNG_COLOR_MASK_ALPHA) != 0,
+            .bytes = wide_ ? 2 : 1,
+            .indexes = indexes};
+  }
+
+  std::vector<PaletteEntry> palette() const {
+    png_colorp colours = nullptr;
+    png_bytep opacity = nullptr;
+    int count = 0;
+    int transparent = 0;
+    png_get_PLTE(png_, info_, &colours, &count);
+    png_get_tRNS(png_, info_, &opacity, &transparent, nullptr);
+    std::vector<PaletteEntry> entries;
+    for (int i = 0; i < count; ++i) {
+      entries.push_back({colours[i].red, colours[i].green, colours[i].blue,
+                         i < transparent && opacity != nullptr ? opacity[i] : uint8_t{255}});
+    }
+    return entries;
+  }
+
   // Whether the samples have 16 bits, and how many times each row is read.
   bool wide() const { return wide_; }
   int passes() const { return passes_; }
@@ -146,6 +192,22 @@ bool ReadWide(PngDecoder& png, Image& image) {
   return true;
 }
 
+// An interlaced image needs memory for all of its rows, others for one.
+bool ReadStored(PngDecoder& png, const ImageHeader& header, MaskSamples& mask) {
+  const SampleLayout layout = png.layout();
+  const size_t row_bytes = static_cast<size_t>(header.width) * layout.samples * layout.bytes;
+  const bool interlaced = png.passes() > 1;
+  std::vector<uint8_t> samples(row_bytes * (interlaced ? header.height : 1));
+  for (int pass = 0; pass < png.passes(); ++pass) {
+    for (int64_t y = 0; y < header.height; ++y) {
+      uint8_t* const row = samples.data() + (interlaced ? row_bytes * y : 0);
+      if (!png.ReadRow(row)) return false;
+      if (pass + 1 == png.passes()) mask.AddRow(row);
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 Image DecodePng(std::span<const uint8_t> bytes, const ImageHeader& header,
@@ -157,6 +219,15 @@ Image DecodePng(std::span<const uint8_t> bytes, const ImageHeader& header,
   diagnostics.dropped_warnings += png.dropped_warnings();
   if (!decoded) ThrowUndecodable(header, png.message());
   return image;
+}
+
+MaskSamples::Marks ReadPngMask(std::span<const uint8_t> bytes, const ImageHeader& header) {
+  PngDecoder png(bytes, header);
+  if (!png.BeginStored()) ThrowUndecodable(header, png.message());
+  MaskSamples mask(static_cast<int>(header.width), static_cast<int>(header.height), png.layout());
+  if (!ReadStored(png, header, mask) || !png.End()) ThrowUndecodable(header, png.message());
+  if (png.layout().indexes) mask.ApplyPalette(png.palette());
+  return std::move(mask).Decide();
 }
 
 }  // namespace proad::model

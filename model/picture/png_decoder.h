@@ -8,6 +8,7 @@
 
 #include "model/picture/decode.h"
 #include "model/picture/image_header.h"
+#include "model/picture/mask_samples.h"
 
 namespace proad::model {
 
@@ -17,5 +18,8 @@ namespace proad::model {
 // nothing to standard error.
 Image DecodePng(std::span<const uint8_t> bytes, const ImageHeader& header,
                 DecodeDiagnostics& diagnostics);
+
+// Reads a mask from the stored samples of such a file. Throws as DecodePng.
+MaskSamples::Marks ReadPngMask(std::span<const uint8_t> bytes, const ImageHeader& header);
 
 }  // namespace proad::model

@@ -35,7 +35,8 @@ std::optional<LastCheckpoint> FindLastCheckpoint(const fs::path& directory) {
       throw CorruptFile(path, "has a format that this program does not know");
     }
     found.position = {object.at("step").get<int64_t>(), object.at("loss").get<double>(),
-                      object.at("data_fingerprint").get<std::string>()};
+                      object.at("data_fingerprint").get<std::string>(),
+                      object.value("steps", int64_t{0}), object.value("train_images", int64_t{0})};
     found.file = directory / fs::path(object.at("file").get<std::string>()).filename();
     digest = object.at("sha256").get<std::string>();
   } catch (const nlohmann::json::exception& problem) {
@@ -57,7 +58,9 @@ void SetLastCheckpoint(const fs::path& directory, const LastCheckpoint& checkpoi
       {"loss", checkpoint.position.loss},
       {"file", checkpoint.file.filename().string()},
       {"sha256", Sha256File(checkpoint.file)},
-      {"data_fingerprint", checkpoint.position.data_fingerprint}};
+      {"data_fingerprint", checkpoint.position.data_fingerprint},
+      {"steps", checkpoint.position.steps},
+      {"train_images", checkpoint.position.train_images}};
   AtomicFile file(directory / kPointer);
   file.Write(pointer.dump(2) + "\n");
   file.Commit();

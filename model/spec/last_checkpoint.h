@@ -18,6 +18,8 @@ struct TrainingPosition {
   int64_t step = 0;
   double loss = 0;               // of that step
   std::string data_fingerprint;  // of the training data
+  int64_t steps = 0;             // of the whole run; 0: unknown, as in older checkpoints
+  int64_t train_images = 0;      // used by the steps; 0: unknown
 
   bool operator==(const TrainingPosition&) const = default;
 };

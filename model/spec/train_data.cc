@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <set>
 #include <utility>
@@ -33,8 +34,56 @@ void LeaveOut(const std::vector<FileFinding>& unreadable, TrainData& data) {
     names.insert(finding.name);
     data.skipped.push_back(finding.name);
   }
-  std::erase_if(data.dataset.samples,
-                [&](const Sample& sample) { return names.contains(sample.name); });
+  const auto is_left_out = [&](const Sample& sample) { return names.contains(sample.name); };
+  for (std::vector<Sample>* samples : {&data.dataset.samples, &data.train, &data.held_out})
+    std::erase_if(*samples, is_left_out);
+}
+
+void RefuseFiles(const TrainSpec& spec, const std::vector<FileFinding>& unreadable,
+                 const std::vector<FileFinding>& bad_masks) {
+  if (!bad_masks.empty()) {
+    throw InvalidInput("dataset", "MASK_INVALID",
+                       "masks of the dataset cannot be used: " + Listed(bad_masks));
+  }
+  if (!unreadable.empty() && !spec.skip_unreadable) {
+    throw UnreadableImage("dataset", "images of the dataset cannot be read: " + Listed(unreadable) +
+                                         "; repair or remove them, or set skip_unreadable");
+  }
+}
+
+// Whether the gate needs figures over pixels or regions.
+bool HasPixelGate(const TrainSpec& spec) {
+  if (!spec.gate) return false;
+  const std::vector<MetricMinimum>& minimums = spec.gate->minimums;
+  return std::any_of(minimums.begin(), minimums.end(), [](const MetricMinimum& minimum) {
+    return minimum.metric.starts_with("pixel_") || minimum.metric == "aupro";
+  });
+}
+
+void RefuseContradictions(const std::vector<MaskFinding>& findings) {
+  std::vector<FileFinding> contradictions;
+  for (const MaskFinding& finding : findings) {
+    if (ContradictsLabel(finding.issue)) contradictions.push_back({finding.name, finding.problem});
+  }
+  if (contradictions.empty()) return;
+  throw InvalidInput(
+      "dataset", "MASK_CONTRADICTS_LABEL",
+      "the gate needs pixel metrics, but masks contradict the labels of their "
+      "images: " +
+          Listed(contradictions) +
+          "; repair the masks or the labels, or leave pixel metrics out of the gate");
+}
+
+// One sentence for each issue: how many masks have it, and the first of them.
+std::vector<std::string> WarningsOf(const std::vector<MaskFinding>& findings) {
+  std::map<MaskIssue, std::vector<FileFinding>> issues;
+  for (const MaskFinding& finding : findings)
+    issues[finding.issue].push_back({finding.name, finding.problem});
+  std::vector<std::string> warnings;
+  for (const auto& [issue, masks] : issues) {
+    warnings.push_back(std::to_string(masks.size()) + " " + TitleOf(issue) + ": " + Listed(masks));
+  }
+  return warnings;
 }
 
 void Divide(const TrainSpec& spec, TrainData& data) {
@@ -86,21 +135,40 @@ TrainData OpenTrainData(const TrainSpec& spec, const ImageLimits& limits) {
   data.dataset =
       OpenDataset(spec.dataset, {.format = spec.dataset_format, .categories = spec.categories});
   RefuseMoved(spec.dataset, data.dataset);
-  const DatasetReport report = CheckDataset(data.dataset, limits);
+  const DatasetReport report = CheckDataset(data.dataset, limits, {.decode = false});
   data.fingerprint = report.fingerprint;
-  if (!report.bad_masks.empty()) {
-    throw InvalidInput("dataset", "MASK_INVALID",
-                       "masks of the dataset cannot be used: " + Listed(report.bad_masks));
-  }
-  if (!report.unreadable.empty() && !spec.skip_unreadable) {
-    throw UnreadableImage("dataset",
-                          "images of the dataset cannot be read: " + Listed(report.unreadable) +
-                              "; repair or remove them, or set skip_unreadable");
-  }
+  data.train_fingerprint = report.train_fingerprint;
+  RefuseFiles(spec, report.unreadable, report.bad_masks);
   LeaveOut(report.unreadable, data);
   CheckTrainable(data.dataset);
   Divide(spec, data);
   return data;
+}
+
+std::vector<Sample> SamplesToDecode(const TrainData& data, bool all) {
+  if (all) return data.dataset.samples;
+  std::vector<Sample> samples = data.held_out;
+  std::copy_if(data.dataset.samples.begin(), data.dataset.samples.end(),
+               std::back_inserter(samples),
+               [](const Sample& sample) { return sample.split == Split::kTest; });
+  return samples;
+}
+
+void ApplyChecks(const TrainSpec& spec, const std::vector<Sample>& samples,
+                 const std::vector<SampleCheck>& checks, TrainData& data) {
+  std::vector<FileFinding> unreadable;
+  std::vector<FileFinding> bad_masks;
+  std::vector<MaskFinding> findings;
+  for (size_t i = 0; i < checks.size(); ++i) {
+    const SampleCheck& check = checks[i];
+    if (!check.problem.empty()) unreadable.push_back({samples[i].name, check.problem});
+    if (!check.mask_problem.empty()) bad_masks.push_back({check.mask_name, check.mask_problem});
+    findings.insert(findings.end(), check.mask_findings.begin(), check.mask_findings.end());
+  }
+  RefuseFiles(spec, unreadable, bad_masks);
+  if (HasPixelGate(spec)) RefuseContradictions(findings);
+  LeaveOut(unreadable, data);
+  data.warnings = WarningsOf(findings);
 }
 
 bool CanEvaluate(const Dataset& dataset) {

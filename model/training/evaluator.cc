@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "model/files/error.h"
+#include "model/files/text.h"
 #include "model/network/anomaly_map.h"
 #include "model/network/checkpoint.h"
 #include "model/network/frozen_pro_ad.h"
@@ -40,12 +41,23 @@ Image ReadImage(const std::filesystem::path& path, const ImageLimits& limits) {
   return DecodeImageFile(ReadImageFile(path, limits), path, limits);
 }
 
+Mask ReadMask(const std::filesystem::path& path, const ImageLimits& limits) {
+  try {
+    return DecodeMask(ReadImageFile(path, limits), limits);
+  } catch (const UnreadableImage&) {
+    throw;
+  } catch (const InvalidInput& error) {
+    throw UnreadableImage("dataset",
+                          "the mask " + Quote(path.string()) + " cannot be read: " + error.what());
+  }
+}
+
 LoadedImage Load(const Sample& sample, const Preprocessing& preprocessing,
                  const ImageLimits& limits, bool with_mask) {
   const Image image = ReadImage(sample.path, limits);
   LoadedImage loaded{.image = Prepare(image, preprocessing)};
   if (with_mask && sample.mask) {
-    const Image mask = ReadImage(*sample.mask, limits);
+    const Mask mask = ReadMask(*sample.mask, limits);
     if (mask.width != image.width || mask.height != image.height) {
       throw InvalidInput("dataset", "MASK_SIZE_MISMATCH",
                          "the mask " + sample.mask->string() + " is " + std::to_string(mask.width) +

@@ -3,11 +3,13 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <system_error>
 #include <utility>
 
+#include "model/dataset/sample_checks.h"
 #include "model/files/error.h"
 #include "model/network/checkpoint.h"
 #include "model/network/frozen_pro_ad.h"
@@ -90,10 +92,18 @@ class Run {
     subject_.model->to(device_);
     progress_.device = subject_.model->prototypes.device().str();
 
-    Enter(TrainPhase::kEncoding);
-    EncodeImages();
-    Enter(TrainPhase::kTraining);
-    TrainModel();
+    trained_ = FindTrained();
+    BeginChecks();
+    if (trained_) {
+      FinishChecks();
+      RestoreModel();
+    } else {
+      Enter(TrainPhase::kEncoding);
+      EncodeImages();
+      FinishChecks();
+      Enter(TrainPhase::kTraining);
+      TrainModel();
+    }
     if (processes_.rank() != 0) return std::move(outcome_);
     Enter(TrainPhase::kEvaluating);
     MeasureModel();
@@ -116,11 +126,46 @@ class Run {
   }
 
   void Report() {
-    if (progress_.phase == TrainPhase::kEvaluating) {
+    if (progress_.phase == TrainPhase::kEvaluating && seconds_per_image_ > 0) {
       progress_.eta_seconds =
           static_cast<double>(progress_.total - progress_.done) * seconds_per_image_;
     }
     observer_.OnProgress(progress_);
+  }
+
+  // The last checkpoint, if it has all steps of the run. Processes other than rank 0 get an empty
+  // one.
+  std::optional<LastCheckpoint> FindTrained() const {
+    std::optional<LastCheckpoint> last;
+    if (processes_.rank() == 0) last = FindLastCheckpoint(context_.directory);
+    const bool all_steps =
+        last && last->position.steps > 0 && last->position.step == last->position.steps;
+    if (!processes_.Any(all_steps)) return std::nullopt;
+    return last.value_or(LastCheckpoint{});
+  }
+
+  // Starts to decode the files that this run would not decode before its first step.
+  void BeginChecks() {
+    if (processes_.rank() != 0) return;
+    const int threads = std::max(1, at::get_num_threads() / 2);
+    checks_ = std::make_unique<SampleChecks>(
+        SamplesToDecode(data_, /*all=*/trained_.has_value()), data_.dataset.root,
+        SampleChecks::Options{.limits = context_.limits, .decode = true, .threads = threads});
+  }
+
+  void FinishChecks() {
+    if (!checks_) return;
+    constexpr std::chrono::milliseconds kInterval(200);
+    const int64_t before = progress_.done;
+    progress_.total = before + checks_->total();
+    do {
+      progress_.done = before + checks_->done();
+      ReportOrStop();
+    } while (!checks_->WaitFor(kInterval));
+    ApplyChecks(spec_, checks_->samples(), checks_->Await(), data_);
+    checks_.reset();
+    for (const std::string& warning : data_.warnings) observer_.OnWarning(warning);
+    if (!data_.warnings.empty()) outcome_.warnings = data_.warnings;
   }
 
   // Calls `each` for each image. Unreadable images are left out if the specification allows it.
@@ -173,17 +218,43 @@ class Run {
     progress_.done = 0;
   }
 
+  // Older checkpoints have the fingerprint of the whole dataset.
+  void RefuseOtherImages(const TrainingPosition& position) const {
+    if (position.data_fingerprint == data_.train_fingerprint ||
+        position.data_fingerprint == data_.fingerprint) {
+      return;
+    }
+    throw DatasetChanged("dataset",
+                         "the training images are not those that the job started with; restore "
+                         "them, or start a new job");
+  }
+
+  // Puts the weights of a run that has made all of its steps into the network.
+  void RestoreModel() {
+    if (processes_.rank() != 0) return;
+    const TrainingPosition& position = trained_->position;
+    RefuseOtherImages(position);
+    ReadWeights(trained_->file, subject_.model->TrainableParameters());
+    progress_.step = progress_.steps = progress_.checkpoint_step = position.step;
+    progress_.epoch = progress_.epochs = LengthOf(spec_.recipe, position.train_images).epochs;
+    progress_.loss = position.loss;
+    progress_.train_images = position.train_images;
+    FinishTraining(position);
+  }
+
+  void FinishTraining(const TrainingPosition& position) {
+    subject_.model->eval();
+    outcome_.steps = position.step;
+    outcome_.final_loss = position.loss;
+    outcome_.train_images = position.train_images;
+  }
+
   // Restores the trainers of all processes from the last checkpoint.
   TrainingPosition Begin(Trainer& trainer) {
-    TrainingPosition position{0, 0, data_.fingerprint};
+    TrainingPosition position{.data_fingerprint = data_.train_fingerprint};
     if (processes_.rank() == 0) {
       if (const auto restored = RestoreTraining(context_.directory, trainer)) position = *restored;
-      if (position.data_fingerprint != data_.fingerprint) {
-        throw DatasetChanged(
-            "dataset",
-            "the dataset's images are not those that the job started with; restore "
-            "them, or start a new job");
-      }
+      RefuseOtherImages(position);
     }
     if (!processes_.EqualsFirst(data_.fingerprint + " " + std::to_string(features_->size()))) {
       throw InvalidInput("dataset", "DATASET_DIFFERS",
@@ -193,6 +264,8 @@ class Run {
     }
     trainer.CopyFromFirst();
     position.step = trainer.step();
+    position.steps = trainer.length().steps;
+    position.train_images = features_->size();
     return position;
   }
 
@@ -233,10 +306,7 @@ class Run {
       ReportStep(trainer, progress_.checkpoint_step);
       if (stop) throw Interrupted();
     }
-    subject_.model->eval();
-    outcome_.steps = position.step;
-    outcome_.final_loss = position.loss;
-    outcome_.train_images = features_->size();
+    FinishTraining(position);
     features_.reset();
   }
 
@@ -270,6 +340,7 @@ class Run {
       outcome_.evaluation = Measure(frozen, subject_.preprocessing, &data_.skipped);
     }
     Compare();
+    std::sort(data_.skipped.begin(), data_.skipped.end());
     outcome_.skipped = data_.skipped;
     outcome_.data_fingerprint = data_.fingerprint;
   }
@@ -380,10 +451,12 @@ class Run {
   TrainProgress progress_;
   TrainData data_;
   TrainSubject subject_;
+  std::optional<LastCheckpoint> trained_;  // of a run that only evaluates
   std::unique_ptr<FeatureCache> features_;
   double seconds_per_image_ = 0;  // of encoding
   std::vector<MapFigures> good_maps_;
   TrainOutcome outcome_;
+  std::unique_ptr<SampleChecks> checks_;  // while files are decoded beside the encoding
 };
 
 }  // namespace

@@ -5,6 +5,10 @@
 // instant. The next run with the same specification and directory continues from the last
 // checkpoint and publishes the same bytes, once.
 //
+// Every file is decoded before the first step. A run that has made all of its steps keeps its
+// weights if a test image becomes unreadable: the next run evaluates them without training again,
+// and accepts other test images, but no other training images.
+//
 // Several processes can share the training of one run, with the same directory: each encodes its
 // share of the images and trains on its share of every batch. Rank 0 alone writes checkpoints,
 // evaluates and publishes.
@@ -74,6 +78,8 @@ class TrainObserver {
   virtual ~TrainObserver() = default;
   // Called after every change, at least once per step.
   virtual void OnProgress(const TrainProgress& progress) = 0;
+  // Called for each warning about the dataset, before the first step.
+  virtual void OnWarning(const std::string& /*text*/) {}
   // Called between steps and images. If it returns true, the run throws Interrupted.
   virtual bool StopRequested() = 0;
 };
@@ -113,6 +119,8 @@ struct TrainOutcome {
   std::optional<Evaluation> compared_evaluation;
   std::vector<std::string> skipped;  // unreadable images that were left out
   std::string data_fingerprint;
+  // About masks that probably do not mean what they mark; absent if there are none.
+  std::optional<std::vector<std::string>> warnings;
 
   bool operator==(const TrainOutcome&) const = default;
 };

@@ -53,6 +53,26 @@ NamedTensors CopyAll(const TensorFile& file, std::string_view prefix) {
   return tensors;
 }
 
+// The weights of all `parameters`. Throws CorruptFile if one is missing or has another shape.
+NamedTensors WeightsOf(const TensorFile& stored, const fs::path& file,
+                       const torch::OrderedDict<std::string, torch::Tensor>& parameters) {
+  NamedTensors weights = CopyAll(stored, kWeights);
+  for (const auto& parameter : parameters) {
+    const auto found = weights.find(parameter.key());
+    if (found == weights.end() || !found->second.defined() ||
+        found->second.sizes() != parameter.value().sizes()) {
+      throw CorruptFile(file, "has no tensor model." + parameter.key() + " of this network");
+    }
+  }
+  return weights;
+}
+
+void CopyWeights(const NamedTensors& weights,
+                 torch::OrderedDict<std::string, torch::Tensor>& parameters) {
+  const torch::NoGradGuard no_grad;
+  for (auto& parameter : parameters) parameter.value().copy_(weights.at(parameter.key()));
+}
+
 }  // namespace
 
 std::optional<TrainingPosition> RestoreTraining(const fs::path& directory, Resumable& run) {
@@ -93,14 +113,7 @@ NamedTensors ReadState(const fs::path& file,
                        torch::OrderedDict<std::string, torch::Tensor> parameters,
                        StableAdamW& optimizer) {
   const TensorFile stored = ReadSafetensors(file);
-  const NamedTensors weights = CopyAll(stored, kWeights);
-  for (const auto& parameter : parameters) {
-    const auto found = weights.find(parameter.key());
-    if (found == weights.end() || !found->second.defined() ||
-        found->second.sizes() != parameter.value().sizes()) {
-      throw CorruptFile(file, "has no tensor model." + parameter.key() + " of this network");
-    }
-  }
+  const NamedTensors weights = WeightsOf(stored, file, parameters);
   NamedTensors state = CopyAll(stored, kOptimizer);
   for (auto& [name, tensor] : state) {
     if (tensor.defined() && name != "steps")
@@ -111,9 +124,12 @@ NamedTensors ReadState(const fs::path& file,
   } catch (const InvalidInput& error) {
     throw CorruptFile(file, error.what());
   }
-  const torch::NoGradGuard no_grad;
-  for (auto& parameter : parameters) parameter.value().copy_(weights.at(parameter.key()));
+  CopyWeights(weights, parameters);
   return CopyAll(stored, kOthers);
+}
+
+void ReadWeights(const fs::path& file, torch::OrderedDict<std::string, torch::Tensor> parameters) {
+  CopyWeights(WeightsOf(ReadSafetensors(file), file, parameters), parameters);
 }
 
 }  // namespace proad::model

@@ -57,4 +57,8 @@ NamedTensors ReadState(const std::filesystem::path& file,
                        torch::OrderedDict<std::string, torch::Tensor> parameters,
                        StableAdamW& optimizer);
 
+// Copies the weights of such a file into `parameters`. Throws as ReadState.
+void ReadWeights(const std::filesystem::path& file,
+                 torch::OrderedDict<std::string, torch::Tensor> parameters);
+
 }  // namespace proad::model

@@ -106,8 +106,8 @@ model::Image Decode(const DetectQuery& query, const model::ImageLimits& limits,
 // refused before it is decoded.
 int64_t DecodeBytesOf(const DetectQuery& query, const model::ImageLimits& limits) {
   if (const auto* frame = std::get_if<model::FrameView>(&query.image)) {
-    return model::IsWithin(limits, frame->width, frame->height) ? frame->width * frame->height * 3
-                                                                : 0;
+    if (!model::IsWithin(limits, frame->width, frame->height)) return 0;
+    return frame->width * frame->height * model::UnpackBytesPerPixel(frame->format);
   }
   return std::min(model::DecodeBytes(std::get<std::span<const uint8_t>>(query.image)),
                   model::MaxDecodeBytes(limits.max_pixels));

@@ -150,6 +150,7 @@ void Fields(Struct& outcome, Visit& visit) {
   visit("compared_evaluation", outcome.compared_evaluation);
   visit("skipped", outcome.skipped);
   visit("data_fingerprint", outcome.data_fingerprint);
+  visit("warnings", outcome.warnings);
 }
 
 template <SameType<Activation> Struct, typename Visit>

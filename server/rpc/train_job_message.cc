@@ -142,6 +142,8 @@ void FillOutcome(const TrainJob& job, v1::TrainJob& to) {
     if (to.skipped_paths_size() == kMaxSkippedPaths) break;
     to.add_skipped_paths(path);
   }
+  if (outcome.warnings)
+    to.mutable_warnings()->Add(outcome.warnings->begin(), outcome.warnings->end());
 }
 
 }  // namespace

@@ -1,8 +1,11 @@
 #include "server/trainer/dataset_command.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -22,8 +25,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Findings of one kind that the text output lists.
-constexpr size_t kShown = 20;
+// Findings of one kind that the text output lists, so that all kinds fit on one screen.
+constexpr size_t kShown = 3;
 
 struct CheckOptions {
   std::string path;
@@ -42,8 +45,48 @@ std::string DatasetError(void (*check)(const model::Dataset&), const model::Data
   }
 }
 
+// Files that have one problem in common.
+struct Problem {
+  std::string title;  // what the files are: "masks that cannot be used"
+  std::vector<std::string> files;
+  bool is_note = false;  // no training refuses it, and no figure changes
+};
+
+std::vector<std::string> Lines(const std::vector<model::FileFinding>& findings) {
+  std::vector<std::string> lines;
+  for (const model::FileFinding& finding : findings)
+    lines.push_back(absl::StrCat(finding.name, ": ", finding.problem));
+  return lines;
+}
+
+std::vector<std::string> Lines(const std::vector<model::SplitDuplicate>& duplicates) {
+  std::vector<std::string> lines;
+  for (const model::SplitDuplicate& duplicate : duplicates)
+    lines.push_back(absl::StrCat(duplicate.test, " is the same as ", duplicate.train));
+  return lines;
+}
+
+// The problems that have files, problems first and notes last.
+std::vector<Problem> ProblemsOf(const model::Dataset& dataset, const model::DatasetReport& report) {
+  std::vector<Problem> problems = {
+      {"images that cannot be read", Lines(report.unreadable)},
+      {"masks that cannot be used", Lines(report.bad_masks)},
+      {"test images that are also training images", Lines(report.duplicates)},
+  };
+  std::map<model::MaskIssue, std::vector<model::FileFinding>> issues;
+  for (const model::MaskFinding& finding : report.mask_findings)
+    issues[finding.issue].push_back({finding.name, finding.problem});
+  for (const auto& [issue, masks] : issues)
+    problems.push_back({model::TitleOf(issue), Lines(masks), model::IsNote(issue)});
+  problems.push_back({"files that are ignored", dataset.ignored, true});
+  std::erase_if(problems, [](const Problem& problem) { return problem.files.empty(); });
+  return problems;
+}
+
 bool IsSound(const model::DatasetReport& report) {
-  return report.unreadable.empty() && report.bad_masks.empty() && report.duplicates.empty();
+  return report.unreadable.empty() && report.bad_masks.empty() && report.duplicates.empty() &&
+         std::all_of(report.mask_findings.begin(), report.mask_findings.end(),
+                     [](const auto& finding) { return model::IsNote(finding.issue); });
 }
 
 Json ToJson(const model::SplitReport& split) {
@@ -54,6 +97,18 @@ Json ToJson(const std::vector<model::FileFinding>& findings) {
   Json list = Json::array();
   for (const model::FileFinding& finding : findings)
     list.push_back({{"file", finding.name}, {"problem", finding.problem}});
+  return list;
+}
+
+Json ToJson(const std::vector<model::MaskFinding>& findings) {
+  Json list = Json::array();
+  for (const model::MaskFinding& finding : findings) {
+    list.push_back({{"file", finding.name},
+                    {"issue", model::TitleOf(finding.issue)},
+                    {"problem", finding.problem},
+                    {"note", model::IsNote(finding.issue)},
+                    {"contradicts_label", model::ContradictsLabel(finding.issue)}});
+  }
   return list;
 }
 
@@ -82,6 +137,7 @@ Json ToJson(const model::Dataset& dataset, const model::DatasetReport& report) {
           {"bad_masks", ToJson(report.bad_masks)},
           {"duplicates", duplicates},
           {"labels", LabelsToJson(dataset)},
+          {"mask_findings", ToJson(report.mask_findings)},
           {"ignored", dataset.ignored},
           {"skipped", SkippedToJson(dataset)},
           {"train_error", OrNull(DatasetError(model::CheckTrainable, dataset))},
@@ -118,29 +174,30 @@ std::vector<std::string> Row(const std::string& name, const model::CategoryRepor
           size};
 }
 
-void PrintList(const std::string& title, const std::vector<std::string>& lines) {
-  if (lines.empty()) return;
-  std::cout << "\n" << title << " (" << lines.size() << "):\n";
-  for (size_t i = 0; i < std::min(lines.size(), kShown); ++i)
-    std::cout << "  " << Printable(lines[i]) << "\n";
-  if (lines.size() > kShown)
-    std::cout << "  and " << lines.size() - kShown << " more; --json lists all\n";
+void PrintProblem(const Problem& problem) {
+  std::cout << "  " << problem.files.size() << " " << problem.title << "\n";
+  for (size_t i = 0; i < std::min(problem.files.size(), kShown); ++i)
+    std::cout << "      " << Printable(problem.files[i]) << "\n";
+  if (problem.files.size() > kShown)
+    std::cout << "      and " << problem.files.size() - kShown << " more; --json lists all\n";
+}
+
+// Prints the problems, or the notes, under a heading.
+void PrintProblems(const char* heading, const std::vector<Problem>& problems, bool notes) {
+  bool first = true;
+  for (const Problem& problem : problems) {
+    if (problem.is_note != notes) continue;
+    if (first) std::cout << "\n" << heading << "\n";
+    first = false;
+    PrintProblem(problem);
+  }
 }
 
 void PrintDatasetError(const char* use, const std::string& error) {
   if (!error.empty()) std::cout << "cannot be " << use << ": " << Printable(error) << "\n";
 }
 
-std::vector<std::string> Lines(const std::vector<model::FileFinding>& findings) {
-  std::vector<std::string> lines;
-  for (const model::FileFinding& finding : findings)
-    lines.push_back(absl::StrCat(finding.name, ": ", finding.problem));
-  return lines;
-}
-
-void Print(const model::Dataset& dataset, const model::DatasetReport& report) {
-  std::cout << Printable(dataset.root.string()) << ", layout " << model::NameOf(dataset.format)
-            << "\n\n";
+void PrintCounts(const model::DatasetReport& report) {
   std::vector<std::vector<std::string>> rows = {
       {"category", "train good", "test good", "test defective", "masks", "size"}};
   model::CategoryReport total;
@@ -149,27 +206,42 @@ void Print(const model::Dataset& dataset, const model::DatasetReport& report) {
     Add(category, total);
   }
   if (report.categories.size() > 1) rows.push_back(Row("all", total, ""));
-  std::cout << FormatTable(rows) << "\n" << LabelTableText(dataset);
+  std::cout << FormatTable(rows);
+}
 
-  PrintList("images that cannot be read", Lines(report.unreadable));
-  PrintList("masks that cannot be used", Lines(report.bad_masks));
-  std::vector<std::string> duplicates;
-  for (const model::SplitDuplicate& duplicate : report.duplicates)
-    duplicates.push_back(absl::StrCat(duplicate.test, " is the same as ", duplicate.train));
-  PrintList("test images that are also training images", duplicates);
-  PrintList("files that are ignored", dataset.ignored);
+void Print(const model::Dataset& dataset, const model::DatasetReport& report) {
+  std::cout << Printable(dataset.root.string()) << ", layout " << model::NameOf(dataset.format)
+            << "\n\n";
+  PrintCounts(report);
+  std::cout << "\n" << LabelTableText(dataset);
+  const std::vector<Problem> problems = ProblemsOf(dataset, report);
+  PrintProblems("Problems: a training refuses these files, or their figures are wrong:", problems,
+                false);
+  PrintProblems("Notes:", problems, true);
   std::cout << SkippedText(dataset);
-
   std::cout << "\n";
   PrintDatasetError("trained on", DatasetError(model::CheckTrainable, dataset));
   PrintDatasetError("evaluated on", DatasetError(model::CheckEvaluable, dataset));
   std::cout << "fingerprint " << report.fingerprint << "\n"
-            << (IsSound(report) ? "all files can be used\n" : "some files cannot be used\n");
+            << (IsSound(report) ? "all files can be used\n"
+                                : "result: correct the problems above, then check again\n");
+}
+
+// Shows the number of files read so far, if standard error is a terminal.
+void ShowProgress(int64_t done, int64_t total) {
+  if (isatty(STDERR_FILENO) == 0) return;
+  std::cerr << "\rchecked " << done << " of " << total << " images\x1b[K" << std::flush;
+}
+
+void EraseProgress() {
+  if (isatty(STDERR_FILENO) != 0) std::cerr << "\r\x1b[K" << std::flush;
 }
 
 int Check(const CheckOptions& options) {
   const model::Dataset dataset = model::OpenDataset(options.path, options.dataset);
-  const model::DatasetReport report = model::CheckDataset(dataset, options.limits);
+  const model::DatasetReport report =
+      model::CheckDataset(dataset, options.limits, {.progress = ShowProgress});
+  EraseProgress();
   if (options.json) {
     // Names of ignored files may contain any bytes.
     std::cout << ToJson(dataset, report).dump(2, ' ', false, Json::error_handler_t::replace)
@@ -206,13 +278,17 @@ void AddDatasetCommand(CLI::App& command, Command& run) {
   const auto options = std::make_shared<CheckOptions>();
   command.require_subcommand(1);
   CLI::App* const check = command.add_subcommand(
-      "check", "Count images; find images that cannot be read or are in both splits");
+      "check",
+      "Decode all images and masks; count them; find unreadable files, images in both splits, and "
+      "masks that contradict labels");
   check
       ->add_option("PATH", options->path,
                    "Dataset: a folder, or the list of a CSV or Real-IAD dataset")
       ->required();
   AddDatasetOptions(*check, options->dataset);
   AddImageOptions(*check, options->limits);
+  check->footer(
+      "Exit codes: 0 no problem, 1 a file or the dataset has a problem, 2 invalid usage.\n");
   check->add_flag("--json", options->json, "Print everything as JSON");
   check->callback([options, &run] { run = [options] { return Check(*options); }; });
 }

@@ -59,6 +59,10 @@ class Reporter : public model::TrainObserver {
     if (writer_) writer_->Report(progress, absl::Now());
   }
 
+  void OnWarning(const std::string& text) override {
+    if (writer_) std::cerr << "proad-trainer: warning: " << text << std::endl;
+  }
+
   // Not while publishing: once the server has read that phase, it refuses to cancel the job.
   bool StopRequested() override {
     return server::StopRequested() && phase_ != model::TrainPhase::kPublishing;

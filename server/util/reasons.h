@@ -186,7 +186,7 @@ inline constexpr char kVersionNotFound[] = "VERSION_NOT_FOUND";
 
 // None: a caller cancelled the job. ResumeTrainJob continues it.
 inline constexpr char kCancelledByUser[] = "CANCELLED_BY_USER";
-// Restore the dataset that the job started with, or create a new job.
+// Restore the training images that the job started with, or create a new job.
 inline constexpr char kDatasetChanged[] = "DATASET_CHANGED";
 // A file of the job is damaged: create a new job.
 inline constexpr char kDataLoss[] = "DATA_LOSS";
@@ -241,6 +241,8 @@ inline constexpr char kOutOfMemory[] = "OUT_OF_MEMORY";
 
 // ---------------------------------------------------------------- Images
 
+// Send samples without bits above those of the pixel format.
+inline constexpr char kFrameSampleInvalid[] = "FRAME_SAMPLE_INVALID";
 // Send stride and data that fit width, height and pixel format.
 inline constexpr char kFrameSizeMismatch[] = "FRAME_SIZE_MISMATCH";
 // Send an image of at most image.max_bytes.
@@ -304,6 +306,8 @@ inline constexpr char kJsonField[] = "JSON_FIELD";
 inline constexpr char kLabelAmbiguous[] = "LABEL_AMBIGUOUS";
 // Keep one mask per image.
 inline constexpr char kMaskAmbiguous[] = "MASK_AMBIGUOUS";
+// Correct the masks or the labels that the message names, or leave pixel metrics out of the gate.
+inline constexpr char kMaskContradictsLabel[] = "MASK_CONTRADICTS_LABEL";
 // Replace the masks that the message names.
 inline constexpr char kMaskInvalid[] = "MASK_INVALID";
 // Add the mask, or remove the masks of its folder.

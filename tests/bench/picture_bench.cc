@@ -57,6 +57,10 @@ BENCHMARK_CAPTURE(Unpack, mono8, PixelFormat::kMono8);
 BENCHMARK_CAPTURE(Unpack, mono16, PixelFormat::kMono16);
 BENCHMARK_CAPTURE(Unpack, rgb8, PixelFormat::kRgb8);
 BENCHMARK_CAPTURE(Unpack, bgr8, PixelFormat::kBgr8);
+BENCHMARK_CAPTURE(Unpack, mono12p, PixelFormat::kMono12p);
+BENCHMARK_CAPTURE(Unpack, bayer_rg8, PixelFormat::kBayerRg8);
+BENCHMARK_CAPTURE(Unpack, bayer_rg16, PixelFormat::kBayerRg16);
+BENCHMARK_CAPTURE(Unpack, yuv422, PixelFormat::kYuv422);
 
 void Prepare(benchmark::State& state, const Preprocessing& preprocessing) {
   const Image image = Scene(static_cast<int>(state.range(0)), static_cast<int>(state.range(1)));

@@ -71,7 +71,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
       "store": {"kind": "claim"}, "training": {"dataClaim": "p"}},
      "trainJob: its pods share training.work, whose accessMode is not ReadWriteMany"),
     ({"training": {"mode": "serving"}, "store": {"kind": "claim"}},
-     "resources.limits.memory: 3Gi is less than the 9363Mi that training.mode serving needs"),
+     "resources.limits.memory: 5Gi is less than the 9363Mi that training.mode serving needs"),
     ({"training": {"mode": "serving"}, "store": {"kind": "claim"}, "resources": {"limits": {"memory": "7000000000"}},
       "config": {"training": {"feature_memory": "1GiB", "concurrency": 2}}}, "7000000000 is less than the 11703Mi"),
     ({"training": {"mode": "separate", "resources": {"limits": {"memory": "6Gi"}}}, "store": {"kind": "claim"}},
@@ -256,6 +256,15 @@ class Server(unittest.TestCase):
             config = yaml.safe_load(chart.find(items, "ConfigMap", name)["data"]["server.yaml"])
             self.assertEqual(config["training"]["enabled"], trains, name)
 
+    def test_jobs_have_a_pod_of_their_own_where_the_store_can_be_shared(self) -> None:
+        claim = {"kind": "claim"}
+        for store, mode in ((claim, "separate"), ({"kind": "existingClaim", "existingClaim": "models"}, "separate"),
+                            ({"kind": "claim", "claim": {"accessMode": "ReadWriteOnce"}}, "none"), ({}, "none")):
+            sets = [item for item in chart.objects({"store": store}) if item["kind"] == "StatefulSet"]
+            self.assertEqual(len(sets), 1 if mode == "separate" else 0, store)
+        self.assertFalse([item for item in chart.objects({"store": claim, "training": {"mode": "none"}})
+                          if item["kind"] == "StatefulSet"])
+
     def test_a_pod_has_the_time_that_its_configuration_adds_up_to(self) -> None:
         # lame duck, drain, whether it trains, checkpoint; two seconds of the server's own and the margin on top.
         cases = [("15s", "30s", False, "10s", 45), ("15s", "30s", True, "10s", 55), ("1m30s", "250ms", False, "10s", 91),
@@ -279,9 +288,9 @@ class Server(unittest.TestCase):
             ("2", None, "cpu", 7, 7, 2),
         ]
         for request, limit, device, configured, threads, workers in cases:
-            limits = {"memory": "3Gi"} | ({"cpu": limit} if limit else {})
+            limits = {"memory": "5Gi"} | ({"cpu": limit} if limit else {})
             values: dict[str, Any] = {
-                "device": device, "resources": {"requests": {"cpu": request, "memory": "3Gi"}, "limits": limits}}
+                "device": device, "resources": {"requests": {"cpu": request, "memory": "5Gi"}, "limits": limits}}
             if configured is not None:
                 values["config"] = {"preprocessing": {"threads": configured}}
             with self.subTest(request=request, limit=limit, device=device, configured=configured):

@@ -1,12 +1,15 @@
 """Evaluation and a look into datasets with the real trainer program: figures on real pictures, scores as the server
 gives them, and bad input said clearly."""
 
+import io
 import json
 import pathlib
 import shutil
 import sys
 import tempfile
 import unittest
+
+from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from real_server import BINARY, MODEL, SAMPLE, SOURCE, RealServer, run  # noqa: E402
@@ -128,6 +131,37 @@ class DatasetCheckTest(TrainerTest):
         done = trainer("dataset", "check", root)
         self.assertRegex(done.stdout, r"(?m)^brick/test/ok +brick +test +good +1 +0$")
         self.assertIn("@eaDir", done.stdout)
+
+    def test_every_kind_of_problem_fits_on_one_screen(self):
+        mask = Image.open(MASK).convert("L")
+        size = mask.size
+        shape = mask.point(lambda value: 255 if value else 0)
+        turned = Image.merge("RGBA", [Image.new("L", size, 255)] * 3 + [shape])
+        damaged = bytearray(PICTURE.read_bytes())
+        damaged[len(damaged) // 2] ^= 0xFF
+        files = [("brick/test/good/empty.png", b""), ("brick/test/good/damaged.png", bytes(damaged)),
+                 ("brick/test/good/twin.png", (SAMPLE / "brick/test/good/003.png").read_bytes()),
+                 ("brick/test/good/readme.txt", b"not an image")]
+        for number, image in enumerate((
+                Image.new("L", size), Image.new("L", size, 255), shape.point(lambda value: 255 - value), turned,
+                Image.new("L", (8, 8), 255), shape.point(lambda value: value // 255).convert("I;16"))):
+            files.append((f"brick/test/hole/{10 + number}.png", DEFECT.read_bytes()))
+            stream = io.BytesIO()
+            image.save(stream, "PNG")
+            files.append((f"brick/ground_truth/hole/{10 + number}_mask.png", stream.getvalue()))
+        root = self.dataset(*files)
+        report = self.json("dataset", "check", root, code=1)
+        found = {(row["file"][-11:-9], row["note"], row["contradicts_label"]) for row in report["mask_findings"]}
+        self.assertEqual(found, {("10", False, True), ("11", False, False), ("12", False, False), ("13", True, False)})
+        self.assertEqual([row["file"][-11:-9] for row in report["bad_masks"]], ["14"])
+        done = trainer("dataset", "check", root)
+        self.assertEqual((done.returncode, done.stderr), (1, ""))
+        self.assertLessEqual(len(done.stdout.splitlines()), 48, done.stdout)
+        for words in ("2 images that cannot be read", "damaged.png: ", "1 masks that cannot be used", "8x8",
+                      "1 masks that mark no pixel of a defective image", "10_mask.png", "white background",
+                      "12_mask.png", "opacity", "13_mask.png", "readme.txt", "correct the problems above"):
+            self.assertIn(words, done.stdout)
+        self.assertNotIn("15_mask.png", done.stdout)
 
     def test_one_category_alone(self):
         report = self.json("dataset", "check", "--category", "pcb", "--category", "brick", SAMPLE)

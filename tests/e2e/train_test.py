@@ -9,6 +9,7 @@ import tempfile
 import unittest
 
 import grpc
+from PIL import Image
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "support"))
 from real_server import SAMPLE, SOURCE, Server  # noqa: E402
@@ -123,6 +124,73 @@ training:
         self.assertEqual(self.versions(), {})
         job = self.succeed(skip_unreadable=True)
         self.assertEqual(sorted(job.skipped_paths), ["brick/train/good/leer und ü.png", "brick/train/good/text.png"])
+
+    def damage(self, name):
+        """Flips bytes in the middle of a file below the data and returns its content before."""
+        path = self.data / name
+        whole = path.read_bytes()
+        middle = len(whole) // 2
+        path.write_bytes(whole[:middle] + bytes(byte ^ 0xFF for byte in whole[middle:middle + 8]) + whole[middle + 8:])
+        return whole
+
+    def test_damaged_test_images_and_masks_fail_the_job_before_the_first_step(self):
+        self.copy("brick")
+        self.start()
+        name = "brick/test/hole/002.png"
+        whole = self.damage(name)
+        job = self.fail_with("UNREADABLE_IMAGE", name)
+        self.assertEqual(job.progress.step, 0)
+        (self.data / name).write_bytes(whole)
+        mask = "brick/ground_truth/hole/002_mask.png"
+        whole = self.damage(mask)
+        job = self.fail_with("INVALID_SPEC", mask)
+        self.assertEqual(job.progress.step, 0)
+        (self.data / mask).write_bytes(whole)
+
+    def test_an_evaluation_is_repeated_alone_after_a_repair(self):
+        self.copy("brick")
+        self.start()
+        path = self.data / "brick/test/hole/002.png"
+        whole = path.read_bytes()
+        # Long enough that the image is damaged long before the evaluation.
+        overrides = training_pb2.RecipeOverrides(epochs=30, batch_size=4, input_side=112, decoder_layers=2)
+        job = self.training.CreateTrainJob(
+            training_pb2.CreateTrainJobRequest(spec=self.spec(overrides=overrides)), timeout=60).job
+        for report in self.training.WatchTrainJob(training_pb2.WatchTrainJobRequest(job_id=job.job_id), timeout=200):
+            job = report.job
+            if job.progress.phase == training_pb2.TRAIN_PHASE_TRAINING:
+                path.write_bytes(b"no image")
+        self.assertEqual((STATES.Name(job.state), job.reason_code), ("TRAIN_JOB_STATE_FAILED", "UNREADABLE_IMAGE"))
+        self.assertEqual(job.progress.step, job.progress.steps)
+        checkpoint = self.folder / "jobs" / job.job_id / "work" / "checkpoint.json"
+        trained = checkpoint.read_bytes()
+
+        path.write_bytes(whole + b"\0")  # repaired, with other bytes
+        self.training.ResumeTrainJob(training_pb2.ResumeTrainJobRequest(job_id=job.job_id), timeout=60)
+        phases = set()
+        for report in self.training.WatchTrainJob(training_pb2.WatchTrainJobRequest(job_id=job.job_id), timeout=200):
+            if checkpoint.exists():
+                self.assertEqual(checkpoint.read_bytes(), trained, "nothing was trained again")
+            phases.add(report.job.progress.phase)
+            job = report.job
+        self.assertEqual(job.state, STATES.TRAIN_JOB_STATE_SUCCEEDED, f"{job.reason_code}: {job.reason}")
+        self.assertNotIn(training_pb2.TRAIN_PHASE_TRAINING, phases)
+        self.assertEqual(job.progress.step, job.progress.steps)
+        self.assertEqual(self.versions(), {"1": "MODEL_STATE_STORED"})
+
+    def test_masks_that_contradict_labels_are_told_and_refused_for_a_pixel_gate(self):
+        self.copy("brick")
+        mask = self.data / "brick/ground_truth/hole/002_mask.png"
+        with Image.open(mask) as whole:
+            black = Image.new("L", whole.size)
+        black.save(mask)
+        self.start()
+        gate = training_pb2.ActivationGate(minimums=[training_pb2.MetricMinimum(name="aupro", minimum=0.1)])
+        self.fail_with("INVALID_SPEC", "002_mask.png", activate_on_success=True, gate=gate)
+        job = self.succeed()
+        self.assertEqual(len(job.warnings), 1)
+        self.assertIn("002_mask.png", job.warnings[0])
+        self.assertIn("002_mask.png", (self.folder / "jobs" / job.job_id / "trainer.log").read_text())
 
     def test_a_trainer_beyond_its_memory_limit_fails_alone(self):
         self.copy("brick")

@@ -60,7 +60,7 @@ Image Picture(uint32_t seed, bool good) {
   return image;
 }
 
-Image Mask(uint32_t seed, int width = kWidth) {
+Image MaskImage(uint32_t seed, int width = kWidth) {
   Image image{.width = width, .height = kHeight};
   image.pixels.resize(size_t{3} * width * kHeight);
   const Box box = DefectOf(seed);
@@ -92,8 +92,9 @@ class EvaluatorTest : public ::testing::Test {
       AddPicture("b", seed + 4, seed <= 3);
     }
     for (const uint32_t seed : {3, 4}) {
-      ::proad::testing::WriteFile(
-          root(), "a/ground_truth/crack/" + std::to_string(seed) + "_mask.png", Png(Mask(seed)));
+      ::proad::testing::WriteFile(root(),
+                                  "a/ground_truth/crack/" + std::to_string(seed) + "_mask.png",
+                                  Png(MaskImage(seed)));
     }
     ::proad::testing::WriteFile(root(), "a/train/good/1.png", Png(Picture(100, true)));
     ::proad::testing::WriteFile(root(), "b/train/good/1.png", Png(Picture(101, true)));
@@ -203,6 +204,7 @@ TEST_F(EvaluatorTest, PixelMetricsCountImagesWithMasks) {
   ASSERT_NE(unmasked, dataset.samples.end());
   unmasked->mask.reset();
 
+  const std::string png = Png(MaskImage(3));  // the only one left
   PixelMetrics pixels;
   const Scored scored = Detect(dataset);
   int64_t i = 0;
@@ -210,7 +212,8 @@ TEST_F(EvaluatorTest, PixelMetricsCountImagesWithMasks) {
     if (sample.split != Split::kTest) continue;
     if (sample.category == "a" && (sample.good || sample.mask)) {
       const std::vector<uint8_t> mask =
-          MaskToMap(Mask(3), kMapSide, kMapSide, preprocessing_);  // the only one left
+          MaskToMap(DecodeMask(std::vector<uint8_t>(png.begin(), png.end())), kMapSide, kMapSide,
+                    preprocessing_);  // the only one left
       pixels.Add(MapOf(scored, i), sample.good ? std::span<const uint8_t>() : mask, kMapSide,
                  kMapSide);
     }
@@ -290,7 +293,7 @@ TEST_F(EvaluatorTest, NamesOrSkipsAMissingFile) {
 
 TEST_F(EvaluatorTest, NamesABadMaskIfPixelsCount) {
   const std::string mask = "a/ground_truth/crack/3_mask.png";
-  ::proad::testing::WriteFile(root(), mask, Png(Mask(3, kWidth + 1)));
+  ::proad::testing::WriteFile(root(), mask, Png(MaskImage(3, kWidth + 1)));
   EXPECT_THAT(Refused(), AllOf(HasSubstr("MASK_SIZE_MISMATCH"), HasSubstr(mask),
                                HasSubstr("121x90"), HasSubstr("120x90")));
   ::proad::testing::WriteFile(root(), mask, "no image");

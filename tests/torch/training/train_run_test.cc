@@ -285,6 +285,94 @@ TEST_F(TrainRunTest, RefusesToContinueWithOtherImages) {
   EXPECT_THAT(Refusal(), HasSubstr("DATASET_CHANGED"));
 }
 
+// Flips bytes in the middle of a file: the header stays valid, the pixels do not.
+void Damage(const fs::path& path) {
+  std::string bytes = ReadText(path);
+  for (size_t i = bytes.size() / 2; i < bytes.size() / 2 + 8; ++i) bytes[i] ^= '\xff';
+  WriteFile(path.parent_path(), path.filename(), bytes);
+}
+
+TEST_F(TrainRunTest, DecodesTestImagesAndMasksBeforeTheFirstStep) {
+  const fs::path mask = directory_ / "data/ash/ground_truth/disc/2_mask.png";
+  for (const fs::path& file : {directory_ / "data/oak/test/disc/1.png", mask}) {
+    const std::string whole = ReadText(file);
+    Damage(file);
+    Watcher watcher;
+    try {
+      Train(spec_, context_, watcher);
+      FAIL() << "accepted";
+    } catch (const InvalidInput& error) {
+      EXPECT_EQ(error.reason(), file == mask ? "MASK_INVALID" : "UNREADABLE_IMAGE");
+      EXPECT_THAT(error.what(), HasSubstr(file.filename()));
+    }
+    EXPECT_EQ(watcher.last.step, 0);
+    WriteFile(file.parent_path(), file.filename(), whole);
+  }
+}
+
+TEST_F(TrainRunTest, SkipsADamagedTestImageOnce) {
+  Damage(directory_ / "data/oak/test/disc/1.png");
+  spec_.skip_unreadable = true;
+  const TrainOutcome outcome = RunToEnd();
+  EXPECT_THAT(outcome.skipped, ElementsAre("oak/test/disc/1.png"));
+  EXPECT_EQ(outcome.evaluation->samples.size(), 15u);
+}
+
+// A test image that becomes unreadable during the training fails the evaluation. The next run
+// evaluates the same weights again, and accepts a repaired file with other bytes.
+TEST_F(TrainRunTest, RepeatsTheEvaluationAloneAfterARepair) {
+  const fs::path file = directory_ / "data/oak/test/disc/1.png";
+  Watcher damaging;
+  damaging.on_progress = [&file](const TrainProgress& p) {
+    if (p.step == 6) WriteFile(file.parent_path(), file.filename(), "no image");
+  };
+  EXPECT_THROW(Train(spec_, context_, damaging), UnreadableImage);
+  EXPECT_EQ(damaging.last.phase, TrainPhase::kEvaluating);
+
+  Watcher unrepaired;
+  EXPECT_THROW(Train(spec_, context_, unrepaired), UnreadableImage);
+  EXPECT_THAT(unrepaired.phases, ElementsAre(TrainPhase::kPreparing));
+
+  WriteBoard(file, 90, true);
+  Watcher repaired;
+  const TrainOutcome outcome = Train(spec_, context_, repaired);
+  EXPECT_THAT(repaired.phases, ElementsAre(TrainPhase::kPreparing, TrainPhase::kEvaluating,
+                                           TrainPhase::kPublishing));
+  EXPECT_EQ(repaired.last.step, 12);
+  EXPECT_EQ(outcome.steps, 12);
+  EXPECT_EQ(outcome.train_images, 16);
+  EXPECT_EQ(outcome.evaluation->samples.size(), 16u);
+
+  context_ = ContextOf("job-2");  // the same images and seed, without an interruption
+  const TrainOutcome whole = RunToEnd();
+  EXPECT_EQ(outcome.evaluation, whole.evaluation);
+  EXPECT_EQ(outcome.final_loss, whole.final_loss);
+}
+
+TEST_F(TrainRunTest, DoesNotEvaluateWeightsOfOtherTrainingImages) {
+  const fs::path file = directory_ / "data/oak/test/disc/1.png";
+  Watcher damaging;
+  damaging.on_progress = [&file](const TrainProgress& p) {
+    if (p.step == 6) WriteFile(file.parent_path(), file.filename(), "no image");
+  };
+  EXPECT_THROW(Train(spec_, context_, damaging), UnreadableImage);
+  WriteBoard(file, 90, true);
+  WriteBoard(directory_ / "data/oak/train/good/3.png", 77, false);
+  EXPECT_THAT(Refusal(), HasSubstr("DATASET_CHANGED"));
+}
+
+TEST_F(TrainRunTest, TellsMasksThatContradictTheirImagesAndRefusesThemForAPixelGate) {
+  const fs::path mask = directory_ / "data/oak/ground_truth/disc/1_mask.png";
+  cv::imwrite(mask, cv::Mat1b(64, 64, uint8_t{0}));
+  spec_.gate = Gate{{{"aupro", "", 0.1}}, false, 0};
+  EXPECT_THAT(Refusal(), AllOf(HasSubstr("MASK_CONTRADICTS_LABEL"), HasSubstr("1_mask.png")));
+  spec_.gate = Gate{{{"image_auroc", "", 0.1}}, false, 0};
+  const TrainOutcome outcome = RunToEnd();
+  ASSERT_TRUE(outcome.warnings.has_value());
+  EXPECT_THAT(*outcome.warnings,
+              ElementsAre(AllOf(HasSubstr("mark no pixel"), HasSubstr("1_mask.png"))));
+}
+
 TEST_F(TrainRunTest, RefusesABatchLargerThanTheDataset) {
   spec_.recipe.batch_size = 64;
   EXPECT_THAT(Refusal(), AllOf(HasSubstr("TOO_FEW_IMAGES"), HasSubstr("16")));

@@ -8,8 +8,9 @@ server/util/reasons.h declares the reasons, each with a comment that says what t
   table      proto/proad/v1/errors.md has one row for each reason, with the same text, and no other row.
   literals   no other file of server/ writes a declared reason, or another UPPER_SNAKE_CASE word, as a string literal. Names of
              environment variables and of job states are listed below.
-  model      the reasons that the exceptions of model/ carry, as string literals, are declared.
-  clients    the reasons that client/ compares or documents, as string literals, are declared.
+  model      the reasons that the exceptions of model/ carry, as string literals, are declared. Names of values of an enum in
+             proto/ may be literals, too.
+  clients    the same for the reasons that client/ compares or documents.
   documents  every UPPER_SNAKE_CASE word in README.md, deploy/, proto/ and client/ documents is a reason, a gRPC code, a value
              of an enum in proto/, an environment variable, or listed below.
 """
@@ -130,11 +131,12 @@ def check_server(root, reasons):
 
 
 def check_literals(root, folder, suffixes, reasons):
-    """Literals in code that may not include the header: they must be declared there."""
+    """Literals in code that may not include the header: they must be declared there, or be values of an enum in proto/."""
+    known = set(reasons) | NO_REASONS | enum_values(root)
     for file in sources(root, folder, suffixes):
         for number, line in enumerate(lines(root, file), 1):
             for name in LITERAL.findall(line):
-                if "_" in name and name not in reasons and name not in NO_REASONS and not ENVIRONMENT.match(name):
+                if "_" in name and name not in known and not ENVIRONMENT.match(name):
                     yield Finding(file, number, f'"{name}" is not a reason that {HEADER} declares')
 
 

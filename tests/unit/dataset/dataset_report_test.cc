@@ -15,6 +15,7 @@ namespace proad::model {
 namespace {
 
 namespace fs = std::filesystem;
+using ::proad::testing::ReadText;
 using ::proad::testing::SmallBmp;
 using ::proad::testing::TempDirectory;
 using ::proad::testing::WriteFile;
@@ -103,6 +104,108 @@ TEST(CheckDataset, FindsMasksThatDoNotFit) {
   EXPECT_THAT(report.bad_masks[0].problem, HasSubstr("4x5, its image 4x4"));
   EXPECT_EQ(report.bad_masks[1].name, "bolt/ground_truth/cut/b.bmp");
   EXPECT_THAT(report.bad_masks[1].problem, HasSubstr("empty"));
+}
+
+// A BMP file whose pixels are `shades`, row by row from the top.
+std::string GreyBmp(const std::vector<std::string>& rows) {
+  const auto width = static_cast<int>(rows[0].size());
+  const auto height = static_cast<int>(rows.size());
+  std::string file = SmallBmp(0, width, height);
+  const int stride = (width * 3 + 3) / 4 * 4;
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      const char shade = rows[height - 1 - y][x] == '#' ? '\xff' : '\0';
+      for (int c = 0; c < 3; ++c) file[54 + y * stride + 3 * x + c] = shade;
+    }
+  }
+  return file;
+}
+
+struct MaskOfDataset {
+  const char* name;
+  std::string file;
+  std::vector<MaskIssue> issues;
+};
+
+// The masks of defective images, and what is told about them.
+TEST(CheckDataset, TellsMasksThatProbablyDoNotMarkTheDefect) {
+  const std::vector<MaskOfDataset> table = {
+      {"a hole", GreyBmp({"......", "..##..", "..##..", "......"}), {}},
+      {"half of the image", GreyBmp({"......", "######", "######", "......"}), {}},
+      {"at the border", GreyBmp({"######", "#.....", "......", "......"}), {}},
+      {"empty", GreyBmp({"......", "......", "......", "......"}), {MaskIssue::kEmpty}},
+      {"full", GreyBmp({"######", "######", "######", "######"}), {MaskIssue::kNearlyFull}},
+      {"all but a corner",
+       GreyBmp({"#####.", "######", "######", "######"}),
+       {MaskIssue::kNearlyFull}},
+      {"white background",
+       GreyBmp({"######", "##..##", "##..##", "######"}),
+       {MaskIssue::kWhiteBackground}},
+  };
+  for (const MaskOfDataset& row : table) {
+    const TempDirectory root;
+    WriteFile(root.path(), "bolt/test/cut/a.bmp", SmallBmp(1, 6, 4));
+    WriteFile(root.path(), "bolt/ground_truth/cut/a_mask.bmp", row.file);
+    const DatasetReport report = CheckDataset(OpenDataset(root.path()));
+    EXPECT_THAT(report.bad_masks, IsEmpty()) << row.name;
+    std::vector<MaskIssue> issues;
+    for (const MaskFinding& finding : report.mask_findings) {
+      EXPECT_EQ(finding.name, "bolt/ground_truth/cut/a_mask.bmp");
+      issues.push_back(finding.issue);
+    }
+    EXPECT_EQ(issues, row.issues) << row.name;
+  }
+}
+
+TEST(CheckDataset, TellsAMaskThatMarksAGoodImage) {
+  const TempDirectory root;
+  WriteFile(root.path(), "bolt/test/good/a.bmp", SmallBmp(1, 6, 4));
+  Dataset dataset = OpenDataset(root.path());
+  WriteFile(root.path(), "bolt/a_mask.bmp", GreyBmp({"......", ".##...", "......", "......"}));
+  dataset.samples[0].mask = dataset.root / "bolt/a_mask.bmp";
+  const DatasetReport report = CheckDataset(dataset);
+  ASSERT_EQ(report.mask_findings.size(), 1u);
+  EXPECT_EQ(report.mask_findings[0].issue, MaskIssue::kMarksGoodImage);
+  EXPECT_THAT(report.mask_findings[0].problem, HasSubstr("2 of 24 pixels"));
+}
+
+// A PNG file whose last chunk but one, the pixels, has a wrong checksum.
+std::string DamagedPng() {
+  std::string png = ReadText(kSource / "deploy/sample/brick/train/good/000.png");
+  png[png.size() / 2] = static_cast<char>(~png[png.size() / 2]);
+  return png;
+}
+
+TEST(CheckDataset, DecodesImagesAndMasksUnlessAskedNotTo) {
+  const TempDirectory root;
+  WriteFile(root.path(), "bolt/train/good/a.bmp", SmallBmp(1));
+  WriteFile(root.path(), "bolt/test/cut/b.png", DamagedPng());
+  WriteFile(root.path(), "bolt/test/cut/c.bmp", SmallBmp(2));
+  WriteFile(root.path(), "bolt/ground_truth/cut/b.bmp", SmallBmp(0));
+  WriteFile(root.path(), "bolt/ground_truth/cut/c.png", DamagedPng());
+  const Dataset dataset = OpenDataset(root.path());
+  int64_t told = 0;
+  const DatasetReport report = CheckDataset(
+      dataset, {}, {.threads = 2, .progress = [&told](int64_t, int64_t all) { told = all; }});
+  ASSERT_EQ(report.unreadable.size(), 1u);
+  EXPECT_EQ(report.unreadable[0].name, "bolt/test/cut/b.png");
+  ASSERT_EQ(report.bad_masks.size(), 1u);
+  EXPECT_EQ(report.bad_masks[0].name, "bolt/ground_truth/cut/c.png");
+  EXPECT_THAT(told, ::testing::AnyOf(0, 3));  // a fast check ends before the first report
+  EXPECT_THAT(CheckDataset(dataset, {}, {.decode = false}).unreadable, IsEmpty());
+}
+
+TEST(CheckDataset, TheTrainFingerprintDoesNotCoverTestImages) {
+  const TempDirectory root;
+  WriteFile(root.path(), "bolt/train/good/a.bmp", SmallBmp(1));
+  WriteFile(root.path(), "bolt/test/cut/b.bmp", SmallBmp(2));
+  const DatasetReport before = CheckDataset(OpenDataset(root.path()));
+  WriteFile(root.path(), "bolt/test/cut/b.bmp", SmallBmp(3));
+  const DatasetReport other_test = CheckDataset(OpenDataset(root.path()));
+  EXPECT_NE(other_test.fingerprint, before.fingerprint);
+  EXPECT_EQ(other_test.train_fingerprint, before.train_fingerprint);
+  WriteFile(root.path(), "bolt/train/good/a.bmp", SmallBmp(4));
+  EXPECT_NE(CheckDataset(OpenDataset(root.path())).train_fingerprint, before.train_fingerprint);
 }
 
 TEST(CheckDataset, TheFingerprintCoversNamesAndContents) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <vector>
@@ -57,6 +58,38 @@ TEST(UnpackFrame, AcceptsDataThatEndsInTheLastPadding) {
       EXPECT_NO_THROW(UnpackFrame(frame)) << size;
     } else {
       EXPECT_THROW(UnpackFrame(frame), InvalidInput) << size;
+    }
+  }
+}
+
+// A camera that sends 12 bits in the high bits of 16, or another format.
+TEST(UnpackFrame, RefusesSamplesAboveWhite) {
+  const struct {
+    PixelFormat format;
+    int white;
+    const char* words;
+  } cases[] = {
+      {PixelFormat::kMono10, 1023, "sample 1024 at column 2, row 1; white of Mono10 is 1023"},
+      {PixelFormat::kMono12, 4095, "sample 4096 at column 2, row 1; white of Mono12 is 4095"},
+      {PixelFormat::kBayerGb10, 1023, "sample 1024 at column 2, row 1; white of BayerGB10 is 1023"},
+      {PixelFormat::kBayerBg12, 4095, "sample 4096 at column 2, row 1; white of BayerBG12 is 4095"},
+  };
+  for (const auto& c : cases) {
+    Bytes data(18 + 3 * 2);  // strides of 8 bytes, two of them padding
+    FrameView frame{.width = 3, .height = 3, .stride = 8, .format = c.format, .data = data};
+    std::fill(data.begin() + 6, data.begin() + 8, 0xFF);
+    data[8 + 4] = static_cast<uint8_t>(c.white);
+    data[8 + 5] = static_cast<uint8_t>(c.white >> 8);
+    EXPECT_NO_THROW(UnpackFrame(frame)) << c.words;
+    data[8 + 4] = 0;
+    data[8 + 5] = static_cast<uint8_t>((c.white + 1) >> 8);
+    try {
+      UnpackFrame(frame);
+      FAIL() << "accepted: " << c.words;
+    } catch (const InvalidInput& error) {
+      EXPECT_EQ(error.field(), "frame.data");
+      EXPECT_EQ(error.reason(), "FRAME_SAMPLE_INVALID");
+      EXPECT_THAT(error.what(), HasSubstr(c.words));
     }
   }
 }
@@ -176,7 +209,55 @@ INSTANTIATE_TEST_SUITE_P(
                 34,
                 "frame.data",
                 "FRAME_SIZE_MISMATCH",
-                "34 bytes instead of 35 to 40"}),
+                "34 bytes instead of 35 to 40"},
+        Refusal{"PackedOddWidthShort",
+                {.width = 3, .height = 2, .format = PixelFormat::kMono12p},
+                9,
+                "frame.data",
+                "FRAME_SIZE_MISMATCH",
+                "9 bytes instead of 10 (2 rows, stride 5; a row of 3 Mono12p pixels has 5 bytes)"},
+        Refusal{"PackedTenBitsShort",
+                {.width = 5, .height = 2, .format = PixelFormat::kMono10p},
+                13,
+                "frame.data",
+                "FRAME_SIZE_MISMATCH",
+                "13 bytes instead of 14 (2 rows, stride 7; a row of 5 Mono10p pixels has 7 bytes)"},
+        Refusal{"PackedShortStride",
+                {.width = 3, .height = 2, .stride = 4, .format = PixelFormat::kMono12p},
+                8,
+                "frame.stride",
+                "FRAME_SIZE_MISMATCH",
+                "frame.stride is 4, but a row of 3 Mono12p pixels has 5 bytes"},
+        Refusal{"BayerShort",
+                {.width = 5, .height = 3, .format = PixelFormat::kBayerGr12},
+                29,
+                "frame.data",
+                "FRAME_SIZE_MISMATCH",
+                "29 bytes instead of 30"},
+        Refusal{"NarrowBayer",
+                {.width = 2, .height = 4, .format = PixelFormat::kBayerRg8},
+                8,
+                "frame.width",
+                "FRAME_SIZE_MISMATCH",
+                "frame.width is 2; a BayerRG8 frame needs at least 3 pixels a side"},
+        Refusal{"LowBayer",
+                {.width = 4, .height = 1, .format = PixelFormat::kBayerBg16},
+                8,
+                "frame.height",
+                "FRAME_SIZE_MISMATCH",
+                "frame.height is 1; a BayerBG16 frame needs at least 3"},
+        Refusal{"OddYuv",
+                {.width = 5, .height = 2, .format = PixelFormat::kYuv422},
+                20,
+                "frame.width",
+                "FRAME_SIZE_MISMATCH",
+                "frame.width is 5; a YUV422_8 frame needs an even width"},
+        Refusal{"YuvShort",
+                {.width = 4, .height = 2, .format = PixelFormat::kYuv422Uyvy},
+                15,
+                "frame.data",
+                "FRAME_SIZE_MISMATCH",
+                "15 bytes instead of 16"}),
     [](const auto& parameter) { return parameter.param.name; });
 
 }  // namespace

@@ -249,11 +249,11 @@ TEST(MapToOriginal, AMapOfAnotherSizeIsRefused) {
 // Each sample is the mask pixel that contains its centre.
 TEST_P(MapGeometry, MaskSamplesAreThePixelsAtTheirCentres) {
   const auto& [name, width, height, preprocessing] = GetParam();
-  Image mask{.width = width, .height = height};
-  mask.pixels.resize(size_t{3} * width * height);
+  Mask mask{.width = width, .height = height};
+  mask.pixels.resize(size_t(width) * height);
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
-      if ((x / 7 + y / 5) % 3 == 0) mask.pixels[(size_t(y) * width + x) * 3 + x % 3] = 1;
+      if ((x / 7 + y / 5) % 3 == 0) mask.pixels[size_t(y) * width + x] = 255;
     }
   }
   const std::vector<uint8_t> on_map = MaskToMap(mask, 256, 200, preprocessing);
@@ -278,8 +278,8 @@ TEST_P(MapGeometry, MaskSamplesAreThePixelsAtTheirCentres) {
   }
 }
 
-TEST(MaskToMap, EveryNonZeroChannelMarksADefect) {
-  const Image mask{.width = 4, .height = 1, .pixels = {0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 255}};
+TEST(MaskToMap, TakesThePixelsAtTheCentres) {
+  const Mask mask{.width = 4, .height = 1, .pixels = {0, 255, 255, 255}};
   EXPECT_EQ(MaskToMap(mask, 4, 1, Sizes(8, 8, 8, 8)), (std::vector<uint8_t>{0, 255, 255, 255}));
   EXPECT_EQ(MaskToMap(mask, 1, 2, Sizes(8, 8, 8, 8)), (std::vector<uint8_t>{255, 255}));
 }

@@ -89,6 +89,13 @@ class ClientTest(unittest.TestCase):
             self.assertIn(expected, self.client.detect(array, bgr=bgr).model.hash)
         self.assertAlmostEqual(self.client.detect(grey).score, 0.2)
 
+    def test_camera_frames(self):
+        frame = proad.Frame(bytes(38), 4, 3, "BAYER_RG12", stride=15)
+        self.assertIn("BAYER_RG12 4x3 stride 15, 38 bytes", self.client.detect(frame).model.hash)
+        for name in ("RGGB", "UNSPECIFIED", "mono8"):
+            with self.assertRaisesRegex(ValueError, f"pixel_format is '{name}'; known: MONO8, .*YUV422_8_UYVY"):
+                self.client.detect(proad.Frame(bytes(12), 4, 3, name))
+
     def test_invalid_images_raise_before_the_call(self):
         for wrong, kind in [
             (np.zeros((3, 4), np.float32), TypeError),

@@ -16,7 +16,7 @@ from proad.connection import Connection
 from proad.dataset import StoredDataset, UploadProgress
 from proad.detection import Box, Detection, ModelVersion, ThresholdSource, Timing, Verdict
 from proad.errors import ProadError
-from proad.images import Image
+from proad.images import Frame, Image
 from proad.jobs import Gate, GateResult, JobState, Metric, Minimum, TrainJob, TrainPhase, TrainProgress
 from proad.models import Activation, Loaded, Model, ModelClient, ModelState
 from proad.retry import RetryPolicy
@@ -29,6 +29,7 @@ __all__ = [
     "Client",
     "Connection",
     "Detection",
+    "Frame",
     "Gate",
     "GateResult",
     "Image",

@@ -1,7 +1,8 @@
-"""Forms of images: files, encoded bytes and numpy arrays."""
+"""Forms of images: files, encoded bytes, numpy arrays and camera frames."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from typing import Any, TypeAlias, Union
@@ -12,21 +13,49 @@ import numpy.typing as npt
 from proad import png16
 from proad.v1 import detection_pb2
 
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """Uncompressed pixels as a camera delivers them.
+
+    pixel_format  a value of the protos' PixelFormat without its prefix: "MONO12P", "BAYER_RG8", "YUV422_8"
+    stride        bytes from one row to the next; 0: the rows follow each other without gaps
+    """
+
+    data: bytes
+    width: int
+    height: int
+    pixel_format: str
+    stride: int = 0
+
+
 # A path; the content of an image file (JPEG, PNG, BMP, TIFF, WebP); or pixels: [height, width] grey or
-# [height, width, 3] colour, uint8 or uint16 (white is 65535).
-Image: TypeAlias = Union[str, "os.PathLike[str]", bytes, npt.NDArray[Any]]
+# [height, width, 3] colour, uint8 or uint16 (white is 65535); or a Frame.
+Image: TypeAlias = Union[str, "os.PathLike[str]", bytes, npt.NDArray[Any], Frame]
 
 
 def fill(request: detection_pb2.DetectRequest, image: Image, *, bgr: bool = False) -> None:
     """Sets the image of the request. Raises OSError, TypeError or ValueError for an invalid image."""
     if isinstance(image, np.ndarray):
         _fill_array(request, image, bgr)
+    elif isinstance(image, Frame):
+        _fill_frame(request.frame, image)
     elif isinstance(image, (bytes, bytearray, memoryview)):
         request.encoded = bytes(image)
     elif isinstance(image, (str, os.PathLike)):
         request.encoded = pathlib.Path(image).read_bytes()
     else:
-        raise TypeError(f"an image must be a path, bytes or a numpy array, not {type(image).__name__}")
+        raise TypeError(f"an image must be a path, bytes, a numpy array or a Frame, not {type(image).__name__}")
+
+
+def _fill_frame(message: detection_pb2.Frame, frame: Frame) -> None:
+    formats = detection_pb2.PixelFormat.keys()[1:]
+    if f"PIXEL_FORMAT_{frame.pixel_format}" not in formats:
+        names = ", ".join(name.removeprefix("PIXEL_FORMAT_") for name in formats)
+        raise ValueError(f"pixel_format is {frame.pixel_format!r}; known: {names}")
+    message.width, message.height, message.stride = frame.width, frame.height, frame.stride
+    message.pixel_format = detection_pb2.PixelFormat.Value(f"PIXEL_FORMAT_{frame.pixel_format}")
+    message.data = bytes(frame.data)
 
 
 def _fill_array(request: detection_pb2.DetectRequest, array: npt.NDArray[Any], bgr: bool) -> None:

@@ -122,6 +122,7 @@ class TrainJob:
     version         the published version; None before the publication
     gate            result of the gate; None without activate_on_success, and before the publication
     skipped_images  number of unreadable images that were skipped; skipped_paths has the first paths
+    warnings        warnings about masks that probably do not mark what they should
     """
 
     job_id: str
@@ -141,6 +142,7 @@ class TrainJob:
     gate: GateResult | None
     skipped_images: int
     skipped_paths: tuple[str, ...]
+    warnings: tuple[str, ...]
 
     @property
     def has_ended(self) -> bool:
@@ -182,6 +184,7 @@ def from_message(job: training_pb2.TrainJob) -> TrainJob:
         gate=_gate(job.gate_result) if job.HasField("gate_result") else None,
         skipped_images=job.skipped_images,
         skipped_paths=tuple(job.skipped_paths),
+        warnings=tuple(job.warnings),
     )
 
 

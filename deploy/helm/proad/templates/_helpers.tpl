@@ -76,9 +76,21 @@ app.kubernetes.io/part-of: proad
 {{- end }}
 {{- end }}
 
+{{/* Where jobs run: training.mode, or for auto a pod of its own if a published version stays in the store, and pods of
+several nodes can share it. */}}
+{{- define "proad.trainingMode" -}}
+{{- $mode := .Values.training.mode }}
+{{- if eq $mode "auto" }}
+{{- $store := .Values.store }}
+{{- $shared := or (eq $store.kind "existingClaim") (and (eq $store.kind "claim") (eq $store.claim.accessMode "ReadWriteMany")) }}
+{{- $mode = ternary "separate" "none" $shared }}
+{{- end }}
+{{- $mode }}
+{{- end }}
+
 {{/* "yes" if the server runs jobs in this component: (dict "root" $ "component" "server"). */}}
 {{- define "proad.trains" -}}
-{{- $mode := .root.Values.training.mode }}
+{{- $mode := include "proad.trainingMode" .root }}
 {{- if or (and (eq $mode "serving") (eq .component "server")) (and (eq $mode "separate") (eq .component "trainer")) }}yes{{ end }}
 {{- end }}
 
@@ -113,10 +125,10 @@ app.kubernetes.io/part-of: proad
 {{- int (floor (divf (mulf (float64 $number) (get $units (trimPrefix $number $text))) 1048576.0)) }}
 {{- end }}
 
-{{/* MiB that a pod with training needs at least: the memory bound of its server (server/memory_bound.h, with 512 MiB for
-models and the same defaults), and for each job that runs at once 2 GiB and training.feature_memory.
-Takes root, device, resources. */}}
-{{- define "proad.trainingMemory" -}}
+{{/* MiB that a pod needs at least: the memory bound of its server (server/memory_bound.h, with 512 MiB for models and the
+same defaults), and for each of `jobs` that run at once 2 GiB and training.feature_memory.
+Takes root, device, resources, jobs. */}}
+{{- define "proad.leastMemory" -}}
 {{- $c := .root.Values.config }}
 {{- $server := default dict $c.server }}
 {{- $admission := default dict $c.admission }}
@@ -134,7 +146,7 @@ Takes root, device, resources. */}}
 {{- $batches = mul 64 $workers (int (default 4 $batching.max_batch)) }}
 {{- end }}
 {{- $job := add 2048 (int (include "proad.mebibytes" (default "2GiB" $training.feature_memory))) }}
-{{- $sum := add 1024 (div (mul 3 $messages) 2) $images $answers $prepared $batches (mul (int (default 1 $training.concurrency)) $job) }}
+{{- $sum := add 1024 (div (mul 3 $messages) 2) $images $answers $prepared $batches (mul .jobs $job) }}
 {{- if $preprocessing.max_bytes }}
 {{- add $sum (int (include "proad.mebibytes" $preprocessing.max_bytes)) }}
 {{- else }}
