@@ -156,7 +156,7 @@ class DatasetCheckTest(TrainerTest):
         self.assertEqual([row["file"][-11:-9] for row in report["bad_masks"]], ["14"])
         done = trainer("dataset", "check", root)
         self.assertEqual((done.returncode, done.stderr), (1, ""))
-        self.assertLessEqual(len(done.stdout.splitlines()), 40, done.stdout)
+        self.assertLessEqual(len(done.stdout.splitlines()), 48, done.stdout)
         for words in ("2 images that cannot be read", "damaged.png: ", "1 masks that cannot be used", "8x8",
                       "1 masks that mark no pixel of a defective image", "10_mask.png", "white background",
                       "12_mask.png", "opacity", "13_mask.png", "readme.txt", "correct the problems above"):
