@@ -9,7 +9,7 @@
 namespace proad::client {
 
 // Returns true when the extension, in any case, is that of an image that the server decodes. The
-// server's list is ImageEndings in model/dataset/dataset_root.h.
+// server's list is ImageEndings in model/dataset/skipped_entries.h.
 bool HasImageExtension(const std::filesystem::path& path);
 
 // The extensions of images, for messages: ".bmp, .dib, ... and .webp".

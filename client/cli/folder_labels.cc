@@ -18,8 +18,8 @@ FolderMeaning MeaningOf(const std::string& folder) {
   }
 }
 
-bool IsNamed(const std::filesystem::path& folder, std::string_view name) {
-  return NormalizeLabel(folder.filename().string()) == name;
+bool IsNamed(const std::filesystem::path& folder, FolderRole role) {
+  return ReadFolderRole(folder.filename().string()) == role;
 }
 
 }  // namespace
@@ -29,10 +29,11 @@ std::optional<FolderLabel> LabelOf(const std::filesystem::path& image, bool loos
       std::filesystem::absolute(image).lexically_normal().parent_path();
   const std::filesystem::path above = folder.parent_path();
   const std::string name = folder.filename().string();
-  if (IsNamed(above, "test")) {
+  if (IsNamed(above, FolderRole::kTest)) {
     return FolderLabel{above.parent_path().filename().string(), name, MeaningOf(name)};
   }
-  if (!loose || IsNamed(above, "train") || IsNamed(folder, "train")) return std::nullopt;
+  if (!loose || IsNamed(above, FolderRole::kTrain) || IsNamed(folder, FolderRole::kTrain))
+    return std::nullopt;
   return FolderLabel{above.filename().string(), name, MeaningOf(name)};
 }
 

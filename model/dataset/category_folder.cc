@@ -5,14 +5,39 @@
 #include <set>
 #include <utility>
 
+#include "model/dataset/label_reading.h"
+#include "model/dataset/label_words.h"
+#include "model/dataset/mask_names.h"
 #include "model/files/text.h"
 
 namespace proad::model {
 namespace {
 
-constexpr char kGood[] = "good";
+// The form in which a folder of masks is compared with a folder of defects.
+std::string WithoutCase(const std::string& name) {
+  const size_t first = name.find_first_not_of(' ');
+  if (first == std::string::npos) return "";
+  return ToLowerAscii(name.substr(first, name.find_last_not_of(' ') - first + 1));
+}
 
-std::string Stem(const std::string& file) { return file.substr(0, file.rfind('.')); }
+[[noreturn]] void RefuseAmbiguous(const std::string& folder, const std::string& label) {
+  RefuseDataset("LABEL_AMBIGUOUS", "the name of the folder " + Quote(folder) +
+                                       " is ambiguous: " + BothReadings(label));
+}
+
+// Whether numbers among `folders`, those of a test split, can only be kinds of defects: another
+// folder has a word for good parts, and the numbers are not the classes 0 and 1.
+bool NumbersAreDefects(const std::vector<std::string>& folders) {
+  bool has_good = false, has_zero = false, has_more = false;
+  for (const std::string& folder : folders) {
+    const std::string normalized = NormalizeLabel(folder);
+    has_good = has_good || ReadLabelWord(folder) == LabelWord::kGood;
+    has_zero = has_zero || normalized == "0";
+    has_more = has_more || (normalized.find_first_not_of("0123456789") == std::string::npos &&
+                            normalized > "1");
+  }
+  return has_good && (!has_zero || has_more);
+}
 
 // The folder of one category. Read is called once.
 class CategoryFolder {
@@ -22,36 +47,50 @@ class CategoryFolder {
 
   void Read(std::vector<Sample>& samples) {
     const DatasetRoot::Listing listing = root_.List(folder_);
-    for (const std::string& name : listing.folders) {
-      if (name != "train" && name != "test" && name != "ground_truth") {
-        RefuseDataset("DATASET_LAYOUT",
-                      "the folder " + Quote(In(name)) + " is none of train, test and ground_truth");
-      }
-    }
-    const bool has_train = listing.HasFolder("train");
-    if (has_train) {
-      ReadTrain(samples);
-      RefuseImages(listing, folder_, Quote(In("train/good")));
+    const std::map<FolderRole, std::string> roles = FindRoles(listing);
+    const auto train = roles.find(FolderRole::kTrain);
+    const auto masks = roles.find(FolderRole::kMasks);
+    const auto test = roles.find(FolderRole::kTest);
+    if (train != roles.end()) {
+      ReadTrain(In(train->second), samples);
+      RefuseImages(listing, folder_, Quote(In(train->second) + "/good"));
     } else if (loose_) {
       AddGood(folder_, listing.files, Split::kTrain, samples);
     } else {
       RefuseImages(listing, folder_, Quote(In("train/good")));
     }
-    if (listing.HasFolder("ground_truth")) ReadMasks();
-    if (listing.HasFolder("test")) ReadTest(samples);
-    if (!masks_.empty()) {
-      RefuseDataset("MASK_WITHOUT_PICTURE", "the folder " +
-                                                Quote(In("ground_truth/" + masks_.begin()->first)) +
-                                                " has masks, but there is no folder " +
-                                                Quote(In("test/" + masks_.begin()->first)));
-    }
+    if (masks != roles.end()) ReadMasks(In(masks->second));
+    if (test != roles.end()) ReadTest(In(test->second), samples);
+    if (masks_.empty()) return;
+    const std::string& defect = masks_.begin()->first;
+    RefuseDataset("MASK_WITHOUT_PICTURE",
+                  "the folder " + Quote(JoinNames(mask_folder_, defect)) +
+                      " has masks, but there is no folder " +
+                      Quote(In(test == roles.end() ? "test" : test->second) + "/" + defect));
   }
 
  private:
-  // Names of masks by their stems.
-  using Masks = std::map<std::string, std::string>;
+  // Masks by image, both below the root.
+  using Masks = std::map<std::string, std::vector<std::string>>;
 
   std::string In(const std::string& name) const { return JoinNames(folder_, name); }
+
+  std::map<FolderRole, std::string> FindRoles(const DatasetRoot::Listing& listing) const {
+    std::map<FolderRole, std::string> roles;
+    for (const std::string& name : listing.folders) {
+      const FolderRole role = ReadFolderRole(name);
+      if (role == FolderRole::kOther || role == FolderRole::kImages) {
+        RefuseDataset("DATASET_LAYOUT",
+                      "the folder " + Quote(In(name)) + " is none of train, test and ground_truth");
+      }
+      const auto [found, is_new] = roles.emplace(role, name);
+      if (!is_new) {
+        RefuseDataset("DATASET_LAYOUT", "the folders " + Quote(In(found->second)) + " and " +
+                                            Quote(In(name)) + " mean the same; keep one of them");
+      }
+    }
+    return roles;
+  }
 
   void RefuseImages(const DatasetRoot::Listing& listing, const std::string& folder,
                     const std::string& right) const {
@@ -62,108 +101,157 @@ class CategoryFolder {
     }
   }
 
-  void ReadTrain(std::vector<Sample>& samples) {
-    const std::string train = In("train");
+  void ReadTrain(const std::string& train, std::vector<Sample>& samples) {
     const DatasetRoot::Listing listing = root_.List(train);
     for (const std::string& name : listing.folders) {
-      if (name != kGood) {
-        RefuseDataset("TRAIN_NOT_GOOD", "the folder " + Quote(In("train/" + name)) +
+      const LabelWord meaning = ReadLabelWord(name);
+      const std::string folder = JoinNames(train, name);
+      if (meaning == LabelWord::kAmbiguous) RefuseAmbiguous(folder, name);
+      if (meaning != LabelWord::kGood) {
+        RefuseDataset("TRAIN_NOT_GOOD", "the folder " + Quote(folder) +
                                             " is not \"good\": training uses good images only; put "
                                             "defective images into " +
                                             Quote(In("test/" + name)));
       }
+      AddGood(folder, root_.ListImages(folder), Split::kTrain, samples);
     }
-    if (listing.HasFolder(kGood)) {
-      RefuseImages(listing, train, Quote(In("train/good")));
-      AddGood(In("train/good"), root_.ListImages(In("train/good")), Split::kTrain, samples);
-    } else if (loose_) {
+    if (listing.folders.empty() && loose_) {
       AddGood(train, listing.files, Split::kTrain, samples);
     } else {
-      RefuseImages(listing, train, Quote(In("train/good")));
+      RefuseImages(listing, train, Quote(train + "/good"));
     }
   }
 
-  void ReadMasks() {
-    const std::string ground_truth = In("ground_truth");
+  void ReadMasks(const std::string& ground_truth) {
+    mask_folder_ = ground_truth;
     const DatasetRoot::Listing listing = root_.List(ground_truth);
     RefuseImages(listing, ground_truth, Quote(ground_truth + "/DEFECT"));
     for (const std::string& defect : listing.folders) {
       const std::string folder = JoinNames(ground_truth, defect);
-      Masks masks;
-      for (const std::string& file : root_.ListImages(folder)) {
-        const auto [it, is_new] = masks.emplace(Stem(file), file);
-        if (!is_new) {
-          RefuseDataset("MASK_AMBIGUOUS", "the masks " + Quote(JoinNames(folder, it->second)) +
-                                              " and " + Quote(file) +
-                                              " belong to the same image; keep one of them");
-        }
-      }
-      if (defect == kGood && !masks.empty()) {
+      std::vector<std::string> masks = root_.ListImages(folder);
+      if (masks.empty()) continue;
+      if (ReadLabelWord(defect) == LabelWord::kGood) {
         RefuseDataset("MASK_OF_GOOD",
                       "the folder " + Quote(folder) + " has masks, but good images have none");
       }
-      if (!masks.empty()) masks_.emplace(defect, std::move(masks));
+      masks_.emplace(defect, std::move(masks));
     }
   }
 
-  void ReadTest(std::vector<Sample>& samples) {
-    const std::string test = In("test");
+  void ReadTest(const std::string& test, std::vector<Sample>& samples) {
     const DatasetRoot::Listing listing = root_.List(test);
     RefuseImages(listing, test, Quote(test + "/good") + " or " + Quote(test + "/DEFECT"));
-    for (const std::string& defect : listing.folders) {
-      const std::string folder = JoinNames(test, defect);
+    const bool numbers_are_defects = NumbersAreDefects(listing.folders);
+    for (const std::string& name : listing.folders) {
+      const std::string folder = JoinNames(test, name);
+      if (ReadFolderRole(name) != FolderRole::kOther) {
+        RefuseDataset("DATASET_LAYOUT",
+                      "the folder " + Quote(folder) + " names no kind of defect; expected " +
+                          Quote(test + "/good") + " or " + Quote(test + "/DEFECT"));
+      }
+      const LabelWord meaning = ReadLabelWord(name);
+      const bool is_number = NormalizeLabel(name) == "0" || NormalizeLabel(name) == "1";
+      if (meaning == LabelWord::kAmbiguous && !(is_number && numbers_are_defects))
+        RefuseAmbiguous(folder, name);
       const std::vector<std::string> files = root_.ListImages(folder);
-      if (defect == kGood) {
+      if (meaning == LabelWord::kGood) {
         AddGood(folder, files, Split::kTest, samples);
       } else {
-        AddDefective(folder, defect, files, samples);
+        AddDefective(folder, name, files, TakeMasks(name, listing), samples);
       }
     }
   }
 
-  void AddGood(const std::string& folder, const std::vector<std::string>& files, Split split,
+  // Moves the masks of a defect out of masks_: their folder, whose name may differ from that of the
+  // defect in case and blanks, and their names.
+  std::pair<std::string, std::vector<std::string>> TakeMasks(const std::string& defect,
+                                                             const DatasetRoot::Listing& test) {
+    auto found = masks_.find(defect);
+    for (auto it = masks_.begin(); found == masks_.end() && it != masks_.end(); ++it) {
+      if (WithoutCase(it->first) == WithoutCase(defect) && !test.HasFolder(it->first)) found = it;
+    }
+    if (found == masks_.end()) return {JoinNames(mask_folder_, defect), {}};
+    auto taken = masks_.extract(found);
+    return {JoinNames(mask_folder_, taken.key()), std::move(taken.mapped())};
+  }
+
+  Sample MakeSample(const std::string& folder, const std::string& file, Split split,
+                    const std::string& defect) const {
+    const std::string name = JoinNames(folder, file);
+    return {.path = root_.PathOf(name),
+            .name = name,
+            .category = category_,
+            .split = split,
+            .good = defect.empty(),
+            .defect = defect,
+            .mask = std::nullopt,
+            .label = folder};
+  }
+
+  static void RefuseOrphans(const std::string& folder, const PairedFiles& paired) {
+    if (paired.orphans.empty()) return;
+    RefuseDataset("MASK_WITHOUT_PICTURE",
+                  "the file " + Quote(JoinNames(folder, paired.orphans.front())) +
+                      " is named as a mask, but its image is not beside it; move masks into "
+                      "ground_truth/DEFECT, or rename the file if it is an image");
+  }
+
+  void AddGood(const std::string& folder, std::vector<std::string> files, Split split,
                std::vector<Sample>& samples) {
-    for (const std::string& file : files) {
-      const std::string name = JoinNames(folder, file);
-      if (IsImageName(file)) {
-        samples.push_back({.path = root_.PathOf(name),
-                           .name = name,
-                           .category = category_,
-                           .split = split,
-                           .good = true,
-                           .defect = "",
-                           .mask = std::nullopt});
-      } else {
-        root_.Ignore(name);
-      }
+    std::erase_if(files, [&](const std::string& file) {
+      const bool ignored = !IsImageName(file);
+      if (ignored) root_.Ignore(JoinNames(folder, file));
+      return ignored;
+    });
+    const PairedFiles paired = PairFiles(files);
+    if (!paired.masks.empty()) {
+      const auto& [image, masks] = *paired.masks.begin();
+      RefuseDataset("MASK_OF_GOOD",
+                    "the image " + Quote(JoinNames(folder, image)) + " has the mask " +
+                        Quote(masks.front()) +
+                        " beside it, but its folder is read as good, and good images have none; "
+                        "put images with a defect into " +
+                        Quote(In("test/DEFECT")) + ", and remove the masks of good images");
     }
+    RefuseOrphans(folder, paired);
+    for (const std::string& file : paired.images)
+      samples.push_back(MakeSample(folder, file, split, ""));
   }
 
-  // Uses the masks of this defect; each must belong to an image.
+  // The masks lie beside the images, or in `given`: their folder and their names. Each mask must
+  // belong to one image, and each image must have one mask if there are any.
   void AddDefective(const std::string& folder, const std::string& defect,
-                    const std::vector<std::string>& files, std::vector<Sample>& samples) {
-    auto found = masks_.extract(defect);
-    const Masks masks = found.empty() ? Masks() : std::move(found.mapped());
-    const std::string mask_folder = In("ground_truth/" + defect);
-    std::set<std::string> used;
-    for (const std::string& file : files) {
-      const std::string name = JoinNames(folder, file);
-      Sample sample{.path = root_.PathOf(name),
-                    .name = name,
-                    .category = category_,
-                    .split = Split::kTest,
-                    .good = false,
-                    .defect = defect,
-                    .mask = std::nullopt};
-      if (!masks.empty()) {
-        const std::string& mask = FindMask(masks, mask_folder, file);
-        used.insert(mask);
-        sample.mask = root_.PathOf(JoinNames(mask_folder, mask));
-      }
-      samples.push_back(std::move(sample));
+                    const std::vector<std::string>& files,
+                    const std::pair<std::string, std::vector<std::string>>& given,
+                    std::vector<Sample>& samples) {
+    const PairedFiles beside = PairFiles(files);
+    RefuseOrphans(folder, beside);
+    const auto& [given_folder, given_masks] = given;
+    if (!beside.masks.empty() && !given_masks.empty()) {
+      RefuseDataset("MASK_AMBIGUOUS", "the folder " + Quote(folder) + " has masks (" +
+                                          Quote(beside.masks.begin()->second.front()) +
+                                          "), and so has the folder " + Quote(given_folder) +
+                                          "; keep those of one folder");
     }
-    for (const auto& [stem, mask] : masks) {
-      if (used.count(mask) == 0) {
+    const bool is_beside = !beside.masks.empty();
+    const std::string& mask_folder = is_beside ? folder : given_folder;
+    const Masks masks = is_beside ? beside.masks : MasksByImage(beside.images, given_masks);
+    std::map<std::string, std::string> images_by_mask;
+    for (const std::string& file : beside.images) {
+      samples.push_back(MakeSample(folder, file, Split::kTest, defect));
+      if (!is_beside && given_masks.empty()) continue;
+      const std::string& mask = FindMask(masks, mask_folder, file);
+      const auto [other, is_new] = images_by_mask.emplace(mask, file);
+      if (!is_new) {
+        RefuseDataset("MASK_AMBIGUOUS", "the images " + Quote(JoinNames(folder, other->second)) +
+                                            " and " + Quote(file) + " would share the mask " +
+                                            Quote(JoinNames(mask_folder, mask)) +
+                                            "; rename one of them and give it its own mask");
+      }
+      samples.back().mask = root_.PathOf(JoinNames(mask_folder, mask));
+    }
+    for (const std::string& mask : given_masks) {
+      if (images_by_mask.count(mask) == 0) {
         RefuseDataset("MASK_WITHOUT_PICTURE", "the mask " + Quote(JoinNames(mask_folder, mask)) +
                                                   " has no image in " + Quote(folder));
       }
@@ -172,20 +260,27 @@ class CategoryFolder {
 
   static const std::string& FindMask(const Masks& masks, const std::string& mask_folder,
                                      const std::string& image) {
-    for (const char* suffix : {"_mask", ""}) {
-      const auto mask = masks.find(Stem(image) + suffix);
-      if (mask != masks.end()) return mask->second;
+    const auto found = masks.find(image);
+    if (found == masks.end()) {
+      const std::string stem = image.substr(0, image.rfind('.'));
+      RefuseDataset("MASK_MISSING", "the image " + Quote(image) + " has no mask " +
+                                        Quote(JoinNames(mask_folder, stem) + "_mask.png") +
+                                        ", but other images of its folder have masks");
     }
-    RefuseDataset("MASK_MISSING", "the image " + Quote(image) + " has no mask " +
-                                      Quote(mask_folder + "/" + Stem(image) + "_mask.png") +
-                                      ", but other images of its folder have masks");
+    if (found->second.size() > 1) {
+      RefuseDataset("MASK_AMBIGUOUS",
+                    "the masks " + Quote(JoinNames(mask_folder, found->second[0])) + " and " +
+                        Quote(found->second[1]) + " belong to the same image; keep one of them");
+    }
+    return found->second.front();
   }
 
   DatasetRoot& root_;
   const std::string folder_;
   const std::string category_;
   const bool loose_;
-  std::map<std::string, Masks> masks_;  // by defect; the defects that are not read yet
+  std::string mask_folder_;                                // of all defects, below the root
+  std::map<std::string, std::vector<std::string>> masks_;  // by defect; those not read yet
 };
 
 }  // namespace

@@ -12,16 +12,6 @@
 namespace proad::model {
 namespace {
 
-std::string ParseLabel(const std::string& label, const std::string& where) {
-  const std::string lower = ToLowerAscii(label);
-  if (lower == "good" || lower == "normal" || lower == "ok") return "";
-  if (label.empty() || label == "0" || label == "1") {
-    RefuseDataset("CSV_LABEL", where + ": the label " + Quote(label) +
-                                   " is ambiguous; write \"good\" or the kind of defect");
-  }
-  return label;
-}
-
 // The CSV file of a dataset's folder.
 std::string FindList(DatasetRoot& root) {
   const DatasetRoot::Listing top = root.List("");
@@ -54,7 +44,8 @@ DatasetLayout OpenCsvLayout(const DatasetEntry& entry) {
                                  .mask = table.Get(row, "mask"),
                                  .category = category,
                                  .split = ParseSplit(table.Get(row, "split"), where),
-                                 .defect = ParseLabel(table.Get(row, "label"), where)});
+                                 .defect = ParseLabel(table.Get(row, "label"), where),
+                                 .label = table.Get(row, "label")});
   }
   std::vector<std::string> categories;
   for (const auto& [category, listed] : *rows) categories.push_back(category);

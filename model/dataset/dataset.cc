@@ -11,6 +11,7 @@
 #include "model/dataset/category_name.h"
 #include "model/dataset/dataset_layout.h"
 #include "model/dataset/dataset_root.h"
+#include "model/dataset/mask_names.h"
 #include "model/files/error.h"
 #include "model/files/text.h"
 
@@ -133,6 +134,32 @@ void CheckNamesAreUnique(const std::vector<Sample>& samples) {
   }
 }
 
+// A list may name masks as images. The readers of folders have paired or refused them.
+void CheckNoMaskIsAnImage(const std::vector<Sample>& samples) {
+  std::map<fs::path, std::string> images_by_mask;
+  std::map<std::string, std::vector<std::string>> files_by_folder;
+  for (const Sample& sample : samples) {
+    if (sample.mask) images_by_mask.emplace(*sample.mask, sample.name);
+    const fs::path name(sample.name);
+    files_by_folder[name.parent_path().generic_string()].push_back(name.filename().string());
+  }
+  const auto refuse = [](const std::string& mask, const std::string& image) {
+    RefuseDataset("DATASET_NOT_A_PICTURE",
+                  Quote(mask) + " is the mask of " + Quote(image) +
+                      " and cannot be an image too; name it in the column \"mask\", or rename it");
+  };
+  for (const Sample& sample : samples) {
+    const auto image = images_by_mask.find(sample.path);
+    if (image != images_by_mask.end()) refuse(sample.name, image->second);
+  }
+  for (const auto& [folder, files] : files_by_folder) {
+    const PairedFiles paired = PairFiles(files);
+    if (paired.masks.empty()) continue;
+    const auto& [image, masks] = *paired.masks.begin();
+    refuse(JoinNames(folder, masks.front()), JoinNames(folder, image));
+  }
+}
+
 }  // namespace
 
 const char* NameOf(DatasetFormat format) {
@@ -166,7 +193,8 @@ Dataset OpenDataset(const fs::path& path, const DatasetOptions& options) {
                   .format = traits.format,
                   .categories = ChooseCategories(layout, options),
                   .samples = {},
-                  .ignored = {}};
+                  .ignored = {},
+                  .skipped = {}};
   for (const std::string& category : dataset.categories) {
     const size_t before = dataset.samples.size();
     layout.read(category, dataset.samples);
@@ -185,7 +213,9 @@ Dataset OpenDataset(const fs::path& path, const DatasetOptions& options) {
     return std::tie(a.category, a.split, a.name) < std::tie(b.category, b.split, b.name);
   });
   CheckNamesAreUnique(dataset.samples);
+  CheckNoMaskIsAnImage(dataset.samples);
   dataset.ignored = root.ignored();
+  dataset.skipped = root.skipped();
   return dataset;
 }
 

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "model/dataset/skipped_entries.h"
+
 namespace proad::model {
 
 enum class DatasetFormat {
@@ -44,6 +46,7 @@ struct Sample {
   bool good = true;
   std::string defect;                         // its kind; empty for a good image
   std::optional<std::filesystem::path> mask;  // like path; a defective image may have one
+  std::string label{};  // as it is written: its folder below the root, or its label in a list
 };
 
 struct Dataset {
@@ -51,7 +54,8 @@ struct Dataset {
   DatasetFormat format = DatasetFormat::kAuto;
   std::vector<std::string> categories;  // sorted; each has samples
   std::vector<Sample> samples;          // sorted by category, split and name; names are unique
-  std::vector<std::string> ignored;     // files that are not images; the first 100
+  std::vector<std::string> ignored;     // files that are not images
+  SkippedEntries skipped;               // other files and folders that are not read
 };
 
 struct DatasetOptions {
@@ -63,20 +67,22 @@ struct DatasetOptions {
 
 // Reads the dataset at `path`: a folder, or a list (a CSV file, or Real-IAD's JSON file of one
 // category). Images are PNG, JPEG, BMP, TIFF and WebP files; the ending of the name decides. Names
-// that begin with a dot are skipped.
+// that begin with a dot, folders of thumbnails and what `proad detect` wrote are skipped. README.md
+// has the table of the names that are read as good, as defective, as splits and as masks.
 //
 //   kMvtec, kVisa1cls, kFolder
-//             Masks are named STEM_mask or STEM after their image. If there is a folder
-//             ground_truth/DEFECT, every image of test/DEFECT must have a mask in it.
+//             Masks lie in ground_truth/DEFECT or beside the images of test/DEFECT, and are named
+//             after their image, for example STEM or STEM_mask. If there are any, every image of
+//             test/DEFECT must have one.
 //   kFolder   Good images lie in FOLDER, FOLDER/train or FOLDER/train/good; test and ground_truth
 //             are as in MVTec-AD. The category is the name of the folder.
 //   kVisa     The kinds of defects come from CATEGORY/image_anno.csv; without this list every
 //             defect is an "anomaly".
 //   kRealIad  Uses the first of realiad_1024, realiad_raw, realiad_512 and realiad_256 that exists.
-//             An image is good if its anomaly_class is "OK".
-//   kCsv      The list is dataset.csv, or the only CSV file of the folder. A label "good", "normal"
-//             or "ok" means good; any other label is the kind of defect. The split is "train" or
-//             "test". Paths are relative to the folder of the list. Images without a category get
+//             An image is good if its anomaly_class means good.
+//   kCsv      The list is dataset.csv, or the only CSV file of the folder. A label that means
+//             good is good; any other label is the kind of defect. The split is "train" or "test".
+//             Paths are relative to the folder of the list. Images without a category get
 //             the name of the list as their category.
 //
 // Throws InvalidInput (field "dataset", or "categories" for an unknown category) that names the

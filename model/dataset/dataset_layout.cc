@@ -1,12 +1,19 @@
 #include "model/dataset/dataset_layout.h"
 
+#include <algorithm>
+
+#include "model/dataset/label_words.h"
+
 namespace proad::model {
 namespace {
 
 using Listing = DatasetRoot::Listing;
 
 bool HasSplits(const Listing& folder) {
-  return folder.HasFolder("train") || folder.HasFolder("test");
+  return std::any_of(folder.folders.begin(), folder.folders.end(), [](const std::string& name) {
+    const FolderRole role = ReadFolderRole(name);
+    return role == FolderRole::kTrain || role == FolderRole::kTest;
+  });
 }
 bool HasImages(const Listing& folder) { return folder.HasImages(); }
 bool IsPlainFolder(const Listing& folder) { return folder.HasImages() || HasSplits(folder); }

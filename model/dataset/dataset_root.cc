@@ -1,7 +1,6 @@
 #include "model/dataset/dataset_root.h"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <functional>
 #include <system_error>
@@ -15,8 +14,6 @@ namespace proad::model {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr size_t kIgnoredKept = 100;
 
 bool Contains(const std::vector<std::string>& sorted, std::string_view name) {
   return std::binary_search(sorted.begin(), sorted.end(), name, std::less<>());
@@ -36,18 +33,6 @@ fs::path Canonical(const fs::path& path, const std::string& what) {
 
 void RefuseDataset(const std::string& reason, const std::string& message) {
   throw InvalidInput("dataset", reason, message);
-}
-
-std::span<const char* const> ImageEndings() {
-  static constexpr std::array<const char*, 10> kEndings = {
-      ".bmp", ".dib", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"};
-  return kEndings;
-}
-
-bool IsImageName(std::string_view name) {
-  const std::string lower = ToLowerAscii(name);
-  return std::any_of(ImageEndings().begin(), ImageEndings().end(),
-                     [&](const char* ending) { return lower.ends_with(ending); });
 }
 
 std::string JoinNames(std::string_view folder, std::string_view name) {
@@ -89,9 +74,13 @@ DatasetRoot::Listing DatasetRoot::List(const std::string& folder) {
   Listing listing;
   for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
     const std::string name = entries->path().filename().string();
-    if (name.starts_with('.')) continue;
-    Count(1);
     const std::string whole_name = JoinNames(folder, name);
+    std::error_code unreadable;  // a broken link, which is refused below unless it is skipped
+    if (const auto reason = ReasonToSkip(name, entries->is_directory(unreadable))) {
+      skipped_[*reason].insert(whole_name);
+      continue;
+    }
+    Count(1);
     if (!IsUtf8(name))
       RefuseDataset("DATASET_NAME_NOT_UTF8", "the name " + Quote(whole_name) + " is not UTF-8");
     if (entries->is_symlink() && !IsInside(Canonical(entries->path(), "a link"))) {
@@ -172,9 +161,7 @@ std::string DatasetRoot::ReadList(const std::string& name, int64_t max_bytes) co
   return std::string(bytes.begin(), bytes.end());
 }
 
-void DatasetRoot::Ignore(const std::string& name) {
-  if (ignored_.size() < kIgnoredKept) ignored_.push_back(name);
-}
+void DatasetRoot::Ignore(const std::string& name) { ignored_.push_back(name); }
 
 void DatasetRoot::Count(size_t entries) {
   count_ += entries;

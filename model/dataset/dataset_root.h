@@ -7,29 +7,23 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "model/dataset/skipped_entries.h"
 
 namespace proad::model {
 
 // Throws InvalidInput, field "dataset".
 [[noreturn]] void RefuseDataset(const std::string& reason, const std::string& message);
 
-// The endings of names of images, sorted and in lower case. A program that selects files by their
-// name (proad detect, uploads) has the same endings.
-std::span<const char* const> ImageEndings();
-
-// Whether the name ends in one of them, in any case.
-bool IsImageName(std::string_view name);
-
 // "folder/name"; just `name` if `folder` is "", the root.
 std::string JoinNames(std::string_view folder, std::string_view name);
 
 class DatasetRoot {
  public:
-  // The entries of one folder, sorted by bytes. Entries that begin with a dot are left out.
+  // The entries of one folder, sorted by bytes, without those that ReasonToSkip names.
   struct Listing {
     std::vector<std::string> folders;
     std::vector<std::string> files;
@@ -44,8 +38,10 @@ class DatasetRoot {
 
   // Absolute, links resolved.
   const std::filesystem::path& path() const { return path_; }
-  // The first 100 names that were passed to Ignore.
+  // The names that were passed to Ignore.
   const std::vector<std::string>& ignored() const { return ignored_; }
+  // What List skipped.
+  const SkippedEntries& skipped() const { return skipped_; }
 
   // All names are relative to the root, with parts separated by "/".
 
@@ -71,7 +67,7 @@ class DatasetRoot {
   // The contents of a list. Refuses a file that is larger than `max_bytes`.
   std::string ReadList(const std::string& name, int64_t max_bytes) const;
 
-  // Records a file that is not read.
+  // Records a file that is not read, because it is not an image.
   void Ignore(const std::string& name);
 
   // Adds to the number of entries and rows. Refuses more than `max_files`.
@@ -84,6 +80,7 @@ class DatasetRoot {
   const size_t max_files_;
   size_t count_ = 0;
   std::vector<std::string> ignored_;
+  SkippedEntries skipped_;
 };
 
 }  // namespace proad::model

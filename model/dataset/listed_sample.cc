@@ -1,12 +1,30 @@
 #include "model/dataset/listed_sample.h"
 
+#include "model/dataset/label_reading.h"
+#include "model/dataset/label_words.h"
 #include "model/files/text.h"
 
 namespace proad::model {
 
+std::string ParseLabel(const std::string& label, const std::string& where) {
+  const size_t first = label.find_first_not_of(" \t");
+  if (NormalizeLabel(label).empty()) {
+    RefuseDataset("CSV_LABEL", where + ": the label " + Quote(label) +
+                                   " has no word; write \"good\" or the kind of defect");
+  }
+  const LabelWord meaning = ReadLabelWord(label);
+  if (meaning == LabelWord::kGood) return "";
+  if (meaning == LabelWord::kAmbiguous) {
+    RefuseDataset("CSV_LABEL",
+                  where + ": the label " + Quote(label) + " is ambiguous: " + BothReadings(label));
+  }
+  return label.substr(first, label.find_last_not_of(" \t") - first + 1);
+}
+
 Split ParseSplit(const std::string& text, const std::string& where) {
-  if (text == "train") return Split::kTrain;
-  if (text == "test") return Split::kTest;
+  const FolderRole role = ReadFolderRole(text);
+  if (role == FolderRole::kTrain) return Split::kTrain;
+  if (role == FolderRole::kTest) return Split::kTest;
   RefuseDataset("DATASET_SPLIT",
                 where + ": the split " + Quote(text) + " is neither \"train\" nor \"test\"");
 }
@@ -33,7 +51,8 @@ Sample MakeSample(const DatasetRoot& root, const ListedSample& listed) {
                 .split = listed.split,
                 .good = good,
                 .defect = listed.defect,
-                .mask = std::nullopt};
+                .mask = std::nullopt,
+                .label = listed.label};
   if (!IsImageName(sample.name)) {
     RefuseDataset("DATASET_NOT_A_PICTURE",
                   listed.where + ": " + Quote(sample.name) +

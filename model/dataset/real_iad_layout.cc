@@ -16,8 +16,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr char kGoodClass[] = "OK";
-
 // The folder of the images; published figures use realiad_1024, so it comes first.
 std::string ImageFolder(const DatasetRoot& root) {
   for (const char* name : {"realiad_1024", "realiad_raw", "realiad_512", "realiad_256"}) {
@@ -80,7 +78,8 @@ Sample ReadEntry(const DatasetRoot& root, const json& entry, const std::string& 
                            .mask = mask.empty() ? "" : folder + mask,
                            .category = category,
                            .split = split,
-                           .defect = anomaly_class == kGoodClass ? "" : anomaly_class});
+                           .defect = ParseLabel(anomaly_class, where),
+                           .label = anomaly_class});
 }
 
 }  // namespace

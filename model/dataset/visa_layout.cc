@@ -5,6 +5,7 @@
 
 #include "model/dataset/csv_table.h"
 #include "model/dataset/dataset_layout.h"
+#include "model/dataset/label_words.h"
 #include "model/dataset/listed_sample.h"
 #include "model/files/text.h"
 
@@ -23,7 +24,8 @@ std::map<std::string, std::string> ReadDefects(DatasetRoot& root, const std::str
   table.CheckColumns({"image", "label"}, {"mask"});
   for (size_t row = 0; row < table.size(); ++row) {
     const std::string label = table.Get(row, "label");
-    if (!label.empty() && label != "normal") defects[table.Get(row, "image")] = label;
+    if (!label.empty() && ReadLabelWord(label) != LabelWord::kGood)
+      defects[table.Get(row, "image")] = label;
   }
   return defects;
 }
@@ -42,7 +44,8 @@ DatasetLayout OpenVisaLayout(const DatasetEntry& entry) {
   for (size_t row = 0; row < table.size(); ++row) {
     const std::string where = table.Where(row);
     const std::string label = table.Get(row, "label");
-    if (label != "normal" && label != "anomaly") {
+    const LabelWord meaning = ReadLabelWord(label);
+    if (meaning != LabelWord::kGood && meaning != LabelWord::kDefective) {
       RefuseDataset("CSV_LABEL", where + ": the label " + Quote(label) +
                                      " is neither \"normal\" nor \"anomaly\"");
     }
@@ -52,7 +55,8 @@ DatasetLayout OpenVisaLayout(const DatasetEntry& entry) {
                                  .mask = table.Get(row, "mask"),
                                  .category = category,
                                  .split = ParseSplit(table.Get(row, "split"), where),
-                                 .defect = label == "normal" ? "" : label});
+                                 .defect = meaning == LabelWord::kGood ? "" : label,
+                                 .label = label});
   }
   std::vector<std::string> categories;
   for (const auto& [category, listed] : *rows) categories.push_back(category);

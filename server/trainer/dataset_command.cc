@@ -17,6 +17,7 @@
 #include "model/dataset/dataset_report.h"
 #include "model/files/error.h"
 #include "server/trainer/image_options.h"
+#include "server/trainer/label_table.h"
 #include "server/trainer/text_table.h"
 
 namespace proad::server {
@@ -136,7 +137,9 @@ Json ToJson(const model::Dataset& dataset, const model::DatasetReport& report) {
           {"bad_masks", ToJson(report.bad_masks)},
           {"duplicates", duplicates},
           {"mask_findings", ToJson(report.mask_findings)},
+          {"labels", LabelsToJson(dataset)},
           {"ignored", dataset.ignored},
+          {"skipped", SkippedToJson(dataset)},
           {"train_error", OrNull(DatasetError(model::CheckTrainable, dataset))},
           {"evaluate_error", OrNull(DatasetError(model::CheckEvaluable, dataset))},
           {"fingerprint", report.fingerprint}};
@@ -210,10 +213,12 @@ void Print(const model::Dataset& dataset, const model::DatasetReport& report) {
   std::cout << Printable(dataset.root.string()) << ", layout " << model::NameOf(dataset.format)
             << "\n\n";
   PrintCounts(report);
+  std::cout << "\n" << LabelTableText(dataset);
   const std::vector<Problem> problems = ProblemsOf(dataset, report);
   PrintProblems("Problems: a training refuses these files, or their figures are wrong:", problems,
                 false);
   PrintProblems("Notes:", problems, true);
+  std::cout << SkippedText(dataset);
   std::cout << "\n";
   PrintDatasetError("trained on", DatasetError(model::CheckTrainable, dataset));
   PrintDatasetError("evaluated on", DatasetError(model::CheckEvaluable, dataset));

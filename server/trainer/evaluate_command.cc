@@ -31,6 +31,7 @@
 #include "server/trainer/dataset_command.h"
 #include "server/trainer/evaluation_page.h"
 #include "server/trainer/image_options.h"
+#include "server/trainer/label_table.h"
 #include "server/trainer/text_table.h"
 #include "server/util/quote.h"
 
@@ -156,6 +157,7 @@ void PrintJson(const Result& result) {
                        {"dataset", result.dataset.root.string()},
                        {"format", model::NameOf(result.dataset.format)},
                        {"images", result.evaluation.samples.size()},
+                       {"labels", LabelsToJson(result.dataset)},
                        {"skipped", result.skipped},
                        {"metrics", metrics},
                        {"samples", samples}};
@@ -188,7 +190,7 @@ void Print(const Result& result) {
     if (images > 0) rows.push_back(Row(evaluation, category, images));
   }
   rows.push_back(Row(evaluation, "", static_cast<int64_t>(evaluation.samples.size())));
-  std::cout << FormatTable(rows);
+  std::cout << FormatTable(rows) << GoodLabelsText(result.dataset);
   if (result.skipped.empty()) return;
   std::cout << "\nskipped images that cannot be read (" << result.skipped.size() << "):\n";
   for (const std::string& name : result.skipped) std::cout << "  " << Printable(name) << "\n";

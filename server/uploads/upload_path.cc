@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "model/dataset/dataset_root.h"
+#include "model/dataset/skipped_entries.h"
 #include "model/files/text.h"
 #include "server/uploads/upload_errors.h"
 #include "server/util/quote.h"

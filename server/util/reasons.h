@@ -302,6 +302,8 @@ inline constexpr char kDatasetTooLarge[] = "DATASET_TOO_LARGE";
 inline constexpr char kJsonDamaged[] = "JSON_DAMAGED";
 // Correct the field that the message names.
 inline constexpr char kJsonField[] = "JSON_FIELD";
+// Write "good" for good parts, or the kind of defect.
+inline constexpr char kLabelAmbiguous[] = "LABEL_AMBIGUOUS";
 // Keep one mask per image.
 inline constexpr char kMaskAmbiguous[] = "MASK_AMBIGUOUS";
 // Correct the masks or the labels that the message names, or leave pixel metrics out of the gate.

@@ -144,12 +144,24 @@ class DatasetCheckTest(TrainerTest):
         self.assertEqual([row["file"][-11:-9] for row in report["bad_masks"]], ["14"])
         done = trainer("dataset", "check", root)
         self.assertEqual((done.returncode, done.stderr), (1, ""))
-        self.assertLessEqual(len(done.stdout.splitlines()), 40, done.stdout)
+        self.assertLessEqual(len(done.stdout.splitlines()), 48, done.stdout)
         for words in ("2 images that cannot be read", "damaged.png: ", "1 masks that cannot be used", "8x8",
                       "1 masks that mark no pixel of a defective image", "10_mask.png", "white background",
                       "12_mask.png", "opacity", "13_mask.png", "readme.txt", "correct the problems above"):
             self.assertIn(words, done.stdout)
         self.assertNotIn("15_mask.png", done.stdout)
+
+    def test_it_tells_how_each_folder_was_read(self):
+        root = self.dataset(("brick/test/ok/1.png", PICTURE.read_bytes()), ("brick/test/ok/@eaDir/1.png", b"thumbnail"))
+        report = self.json("dataset", "check", root)
+        labels = {row["label"]: (row["split"], row["good"], row["defect"], row["images"]) for row in report["labels"]}
+        self.assertEqual(labels["brick/test/ok"], ("test", True, "", 1))
+        self.assertEqual(labels["brick/train/good"][:3], ("train", True, ""))
+        self.assertEqual(report["skipped"],
+                         [{"reason": "system", "count": 1, "names": ["brick/test/ok/@eaDir"]}])
+        done = trainer("dataset", "check", root)
+        self.assertRegex(done.stdout, r"(?m)^brick/test/ok +brick +test +good +1 +0$")
+        self.assertIn("@eaDir", done.stdout)
 
     def test_one_category_alone(self):
         report = self.json("dataset", "check", "--category", "pcb", "--category", "brick", SAMPLE)

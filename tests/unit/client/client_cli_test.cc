@@ -12,7 +12,9 @@
 #include "client/cli/folder_labels.h"
 #include "client/cli/images.h"
 #include "client/cli/machine.h"
+#include "client/cli/skipped_files.h"
 #include "client/cli/table.h"
+#include "model/dataset/skipped_entries.h"
 #include "tests/support/temp_directory.h"
 
 namespace proad::client {
@@ -136,6 +138,22 @@ TEST(FolderLabels, AmbiguousWordsDoNotCount) {
   EXPECT_THAT(report.mean, Optional(DoubleEq(1.0)));
   EXPECT_EQ(report.categories.at("c").images, 2u);
   EXPECT_THAT(report.folders.at(FolderMeaning::kAmbiguous), ElementsAre("Positive"));
+}
+
+// A dataset and `proad detect FOLDER` read the same files. Masks and lists have rules of their own.
+TEST(SkippedFiles, AreThoseOfDatasets) {
+  for (const char* name : {"a.png", "a.JPG", "a.jfif", "a.jpe", "a.DIB", "a.tif", "a.gif", "a.txt",
+                           "png", ".a.png", "Thumbs.db", "desktop.ini", "a.overlay.png",
+                           "a.heatmap.png", "a.heatmap.json", ".overlay.png", "b.heatmap.u16"}) {
+    const auto reason = model::ReasonToSkip(name, false);
+    const bool is_read = !reason && model::IsImageName(name);
+    EXPECT_EQ(is_read, !ReasonToSkip(name, false)) << name;
+  }
+  for (const char* name : {"good", "@eaDir", "#recycle", "__MACOSX", ".thumbnails", "lost+found",
+                           "$RECYCLE.BIN", "System Volume Information", "@tmp"}) {
+    EXPECT_EQ(model::ReasonToSkip(name, true).has_value(), ReasonToSkip(name, true).has_value())
+        << name;
+  }
 }
 
 class Images : public ::testing::Test {

@@ -1,11 +1,17 @@
-// The rule of client/cli/label_words.h, as a table.
+// The rule of client/cli/label_words.h, which is that of model/dataset/label_words.h, as a table.
 #include "client/cli/label_words.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cctype>
+#include <fstream>
+#include <iterator>
 #include <set>
+#include <string>
 #include <string_view>
+
+#include "tests/support/paths.h"
 
 namespace proad::client {
 namespace {
@@ -40,6 +46,30 @@ const Case kCases[] = {
       "01_good",
       "good (2)",
       "good_1",
+      "good1",
+      "ok2",
+      "GoodParts",
+      "okparts",
+      "OK_OK",
+      "NoDefect",
+      "test_good",
+      "Train-OK",
+      "anomaly free",
+      "not defective",
+      "not bad",
+      "damage-free",
+      "Gut Teil",
+      "ohne Defekte",
+      "keine Fehler",
+      "kein Defekt",
+      "normale",
+      "bon \u00e9tat",
+      "correcto",
+      "bez wad",
+      "normalny",
+      "v po\u0159\u00e1dku",
+      "kusursuz",
+      "\u65e0\u5f02\u5e38",
       "gut",
       "Gutteile",
       "i.O.",
@@ -87,6 +117,30 @@ const Case kCases[] = {
       "scrap",
       "abnormal",
       "anomaly",
+      "NG1",
+      "ng_2",
+      "NotOK",
+      "BadParts",
+      "def_front",
+      "bad weld",
+      "crack_defect",
+      "outlier",
+      "damaged",
+      "invalid",
+      "Anomalie",
+      "besch\u00e4digt",
+      "nicht gut",
+      "pas bon",
+      "rejet\u00e9",
+      "fallo",
+      "rejeitado",
+      "scartato",
+      "niet goed",
+      "uszkodzony",
+      "\u0161patn\u00fd",
+      "bozuk",
+      "hatal\u0131",
+      "\u4e0d\u5177\u5408",
       "schlecht",
       "n.i.O.",
       "nio",
@@ -105,10 +159,45 @@ const Case kCases[] = {
       "\u7570\u5e38",
       "\uff2e\uff27",
       "\ubd88\ub7c9"}},
-    {LabelWord::kAmbiguous, {"positive", "Negative", "POS", "neg", "true", "\u9634\u6027"}},
-    {LabelWord::kOther,
-     {"", " ", "hole", "scratch", "crack", "goodyear", "book", "okra", "0", "1",
-      "good with scratch", "broken_large", "\xff\xfe", "\xe8\x89", "x\xc3"}},
+    {LabelWord::kAmbiguous,
+     {"positive",
+      "Negative",
+      "POS",
+      "neg",
+      "true",
+      "\u9634\u6027",
+      "Positives",
+      "False",
+      "0",
+      "1",
+      "00",
+      "01",
+      "0.0",
+      "1.0",
+      "-1",
+      "class_0",
+      "label 1",
+      "yes",
+      "N",
+      "valid",
+      "ok_front",
+      "good with scratch",
+      "OK_NG",
+      "good_bad",
+      "pass/fail",
+      "nan",
+      "None",
+      "n/a",
+      "?",
+      "false reject",
+      "pseudo defect",
+      "normal positive"}},
+    {LabelWord::kOther, {"",          " ",        "hole",         "scratch",
+                         "crack",     "goodyear", "book",         "okra",
+                         "2",         "10",       "No 1",         "io_module",
+                         "part_1",    "images",   "masks",        "false colour",
+                         "bun_crust", "cut2",     "broken_large", "\xff\xfe",
+                         "\xe8\x89",  "x\xc3"}},
 };
 
 TEST(LabelWords, FollowTheTable) {
@@ -126,6 +215,41 @@ TEST(LabelWords, TheTableIsNormalizedAndHasNoWordTwice) {
     EXPECT_TRUE(words.insert(entry.word).second) << entry.word;
   }
   EXPECT_GT(words.size(), 200u);
+}
+
+TEST(LabelWords, FoldersHaveRoles) {
+  for (const char* name : {"train", "Train", "TRAIN ", "training", "01_train", "train_set"})
+    EXPECT_EQ(ReadFolderRole(name), FolderRole::kTrain) << name;
+  for (const char* name : {"test", "Test", "testing", "test data"})
+    EXPECT_EQ(ReadFolderRole(name), FolderRole::kTest) << name;
+  for (const char* name : {"ground_truth", "Ground Truth", "groundtruth", "GT", "masks", "Mask"})
+    EXPECT_EQ(ReadFolderRole(name), FolderRole::kMasks) << name;
+  for (const char* name : {"images", "IMG", "Bilder"})
+    EXPECT_EQ(ReadFolderRole(name), FolderRole::kImages) << name;
+  for (const char* name :
+       {"", "good", "contest", "val", "bolt", "training_wheels", "test part", "test_1"})
+    EXPECT_EQ(ReadFolderRole(name), FolderRole::kOther) << name;
+}
+
+// The text of a copy of the rule, with the names of the model's copy and without white space, which
+// clang-format sets by the length of names.
+std::string RuleIn(const std::string& folder, const std::string& ending) {
+  std::ifstream file(proad::testing::SourceFolder() / folder / ("label_words" + ending));
+  std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  EXPECT_FALSE(text.empty()) << folder;
+  const auto rename = [&text](const std::string& from, const std::string& to) {
+    for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at))
+      text.replace(at, from.size(), to);
+  };
+  rename("proad::client", "proad::model");
+  rename("#include \"client/cli/", "#include \"model/dataset/");
+  std::erase_if(text, [](unsigned char c) { return std::isspace(c) != 0; });
+  return text;
+}
+
+TEST(LabelWords, TheModelHasTheSameRule) {
+  for (const char* ending : {".h", ".cc"})
+    EXPECT_EQ(RuleIn("client/cli", ending), RuleIn("model/dataset", ending)) << ending;
 }
 
 }  // namespace

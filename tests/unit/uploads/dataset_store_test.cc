@@ -18,7 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "model/dataset/dataset.h"
-#include "model/dataset/dataset_root.h"
+#include "model/dataset/skipped_entries.h"
 #include "model/files/sha256.h"
 #include "server/uploads/dataset_upload.h"
 #include "server/util/status_details.h"
