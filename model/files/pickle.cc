@@ -327,9 +327,11 @@ void Pickle::SetState() {
 }
 
 void Pickle::PushStorage() {
-  // ("storage", type, key, location, elements)
+  // ("storage", type, key, location, elements); before PyTorch 1.6 also the part of the storage
+  // that the tensor sees, for which None has been written since 0.4.
   const auto id = items(PopKind(Kind::kTuple, "a storage's description"));
-  if (id.size() != 5 || id[0].kind != Kind::kString || id[0].text != "storage" ||
+  const bool whole = id.size() == 5 || (id.size() == 6 && id[5].kind == Kind::kNone);
+  if (!whole || id[0].kind != Kind::kString || id[0].text != "storage" ||
       id[1].kind != Kind::kGlobal || globals_[id[1].index].callable != Callable::kStorageType ||
       id[2].kind != Kind::kString || id[4].kind != Kind::kInt) {
     Fail("a storage is described otherwise than (\"storage\", type, key, location, elements)");

@@ -25,7 +25,7 @@ namespace proad::model {
 // large.
 struct PickledTensor {
   DType dtype = DType::kF32;
-  std::string_view storage;      // key of the archive's entry data/<key>
+  std::string_view storage;      // key of the storage
   int64_t storage_elements = 0;  // of `dtype`
   int64_t offset = 0;            // elements
   std::vector<int64_t> shape;
@@ -69,6 +69,10 @@ class Pickle {
   // The values of a tuple or list; for a dict: key, value, key, value, .. in insertion order.
   std::span<const Value> items(const Value& value) const { return sequences_[value.index]; }
   const PickledTensor& tensor(const Value& value) const { return tensors_[value.index]; }
+  // All tensors, in the order of the program.
+  const std::deque<PickledTensor>& tensors() const { return tensors_; }
+  // Bytes of the program as far as its end; what follows is not part of it.
+  size_t size() const { return program_.position(); }
 
  private:
   enum class Callable { kOrderedDict, kRebuildTensor, kRebuildParameter, kStorageType };

@@ -33,6 +33,8 @@ class PickleProgram {
   std::string_view TakeLine();        // without its line feed, which is consumed
   int64_t TakeInteger(size_t bytes);  // two's complement of 0 to 8 bytes
 
+  size_t position() const { return at_; }  // of the next byte
+
  private:
   const std::span<const std::byte> bytes_;
   const std::string source_;

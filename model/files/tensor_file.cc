@@ -35,13 +35,12 @@ TensorFile ReadTensorFile(const std::filesystem::path& path) {
   auto mapped = std::make_shared<const MappedFile>(path);
   const std::span<const std::byte> bytes = mapped->bytes();
   if (StartsWith(bytes, 8, "{")) return ParseSafetensors(bytes, path, mapped);
-  // ParseTorchArchive refuses a bare pickle, PyTorch's format before 1.6, and says how to convert
-  // it.
+  // A bare pickle is PyTorch's format before 1.6.
   if (StartsWith(bytes, 0, "PK\x03\x04") || StartsWith(bytes, 0, "\x80\x02\x8a")) {
     return ParseTorchArchive(bytes, path, mapped);
   }
   throw CorruptFile(
-      path, "is neither a safetensors file nor a PyTorch archive (a zip file made by torch.save)");
+      path, "is neither a safetensors file nor a PyTorch archive (a file made by torch.save)");
 }
 
 }  // namespace proad::model

@@ -39,7 +39,7 @@ struct TensorFile {
   std::shared_ptr<const void> bytes;            // keeps the views valid
 };
 
-// Reads a safetensors file or a PyTorch zip archive. The first bytes decide which one it is, not
+// Reads a safetensors file or a file of torch.save. The first bytes decide which one it is, not
 // the name. Throws as ReadSafetensors and ReadTorchArchive do, and CorruptFile for any other file.
 TensorFile ReadTensorFile(const std::filesystem::path& path);
 

@@ -1,6 +1,6 @@
-// Reads state dicts that PyTorch's torch.save wrote: a zip file that contains a pickle. No code of
-// the pickle is run: pickle.h interprets the instructions that a state dict needs and refuses all
-// others.
+// Reads state dicts that PyTorch's torch.save wrote: a zip file that contains a pickle, or the
+// pickles of PyTorch before 1.6 (legacy_torch_file.h). No code of a pickle is run: pickle.h
+// interprets the instructions that a state dict needs and refuses all others.
 //
 // No LibTorch. Pure functions: safe to call from any thread.
 #pragma once
@@ -15,14 +15,14 @@
 
 namespace proad::model {
 
-// Reads a `.pth` file of PyTorch 1.6 or later. The pickled object is a dict of name -> tensor or
+// Reads a `.pth` file. The pickled object is a dict of name -> tensor or
 // parameter, or a dict that holds such a dict under "teacher", "model" or "state_dict" (the first
 // one found). Tensors are views of the mapped file; a tensor whose strides are not row-major is
-// copied. Compares the checksum of every entry that it uses.
+// copied. Compares the checksum of every zip entry that it uses; the older format has none.
 //
 // Throws FileError, or CorruptFile that names the entry, the tensor, the byte of the pickle or the
-// refused name: for a damaged or hostile file, for the format before PyTorch 1.6, for compressed or
-// encrypted entries, for big-endian data, and for element types without a DType.
+// refused name: for a damaged or hostile file, for compressed or encrypted entries, for big-endian
+// data, and for element types without a DType.
 TensorFile ReadTorchArchive(const std::filesystem::path& path);
 
 // The same for bytes in memory. `source` names them in messages. `owner` keeps them valid; it may

@@ -60,28 +60,40 @@ torch::Tensor AxisMatrix(int64_t patches, int64_t pixels) {
 
 }  // namespace
 
-torch::Tensor PatchDistances(const Reconstruction& reconstruction) {
+torch::Tensor GroupDistances(const Reconstruction& reconstruction) {
   const auto& encoder = reconstruction.encoder_groups;
   const auto& decoder = reconstruction.decoder_groups;
   TORCH_CHECK(!encoder.empty() && encoder.size() == decoder.size(), "a reconstruction has ",
               encoder.size(), " encoder groups and ", decoder.size(),
               " decoder groups; expected the same number of both, at least one");
-  torch::Tensor sum;
+  std::vector<torch::Tensor> distances;
   for (size_t g = 0; g < encoder.size(); ++g) {
     TORCH_CHECK(encoder[g].dim() == 4 && encoder[g].sizes() == decoder[g].sizes(), "group ", g,
                 " must be [B, h, w, C] on both sides, got ", encoder[g].sizes(), " and ",
                 decoder[g].sizes());
-    const torch::Tensor distance =
-        1 - at::cosine_similarity(encoder[g].to(torch::kFloat32), decoder[g].to(torch::kFloat32),
-                                  /*dim=*/3, kCosineEps);
-    sum = sum.defined() ? sum + distance : distance;
+    distances.push_back(1 - at::cosine_similarity(encoder[g].to(torch::kFloat32),
+                                                  decoder[g].to(torch::kFloat32),
+                                                  /*dim=*/3, kCosineEps));
   }
-  return sum / static_cast<double>(encoder.size());
+  return at::stack(distances);
+}
+
+torch::Tensor PatchDistances(const Reconstruction& reconstruction, const DistanceConfig& distance) {
+  const torch::Tensor of_groups = GroupDistances(reconstruction);
+  if (distance.combination == DistanceCombination::kMean) {
+    torch::Tensor sum = of_groups[0];
+    for (int64_t g = 1; g < of_groups.size(0); ++g) sum = sum + of_groups[g];
+    return sum / static_cast<double>(of_groups.size(0));
+  }
+  if (distance.levels.empty()) return of_groups.amax(0);
+  const torch::Tensor levels = torch::tensor(distance.levels, of_groups.options());
+  return (of_groups * (levels.mean() / levels).view({-1, 1, 1, 1})).amax(0);
 }
 
 AnomalyMap::AnomalyMap(const ModelConfig& config, torch::Device device)
     : rows_(AxisMatrix(config.grid_height(), config.input_height).to(device)),
-      columns_(AxisMatrix(config.grid_width(), config.input_width).t().contiguous().to(device)) {}
+      columns_(AxisMatrix(config.grid_width(), config.input_width).t().contiguous().to(device)),
+      distance_(config.distance) {}
 
 torch::Tensor AnomalyMap::Smooth(const torch::Tensor& distances) const {
   TORCH_CHECK(distances.dim() == 3 && distances.size(1) == rows_.size(1) &&

@@ -15,8 +15,12 @@ inline constexpr int kMapSide = 256;
 // The score is the mean of this number of the map's largest values: 1 % of 256 x 256.
 inline constexpr int kScorePixels = kMapSide * kMapSide / 100;
 
-// Cosine distance of every patch, averaged over groups. -> [B, h, w], values in 0..2
-torch::Tensor PatchDistances(const Reconstruction& reconstruction);
+// Cosine distance of every patch in each group. -> [G, B, h, w], values in 0..2
+torch::Tensor GroupDistances(const Reconstruction& reconstruction);
+
+// Cosine distance of every patch, combined over groups. -> [B, h, w]; a mean is in 0..2
+torch::Tensor PatchDistances(const Reconstruction& reconstruction,
+                             const DistanceConfig& distance = {});
 
 // Resizes patch distances to a map of kMapSide x kMapSide: bilinear to the input size
 // (align_corners), bilinear to 256 (without align_corners), then a 5 x 5 Gaussian of sigma 4 with
@@ -31,12 +35,13 @@ class AnomalyMap {
 
   // -> [B, 256, 256]
   torch::Tensor operator()(const Reconstruction& reconstruction) const {
-    return Smooth(PatchDistances(reconstruction));
+    return Smooth(PatchDistances(reconstruction, distance_));
   }
 
  private:
   torch::Tensor rows_;     // A_h^T [256, h]
   torch::Tensor columns_;  // A_w [w, 256]
+  DistanceConfig distance_;
 };
 
 // Mean of the kScorePixels largest values of each map. maps: [B, 256, 256] -> [B]

@@ -17,6 +17,15 @@ torch::Tensor Normalize(const torch::Tensor& pixels, const Preprocessing& prepro
   return channels_last.permute({0, 3, 1, 2}).contiguous();
 }
 
+void CopyParameters(const torch::nn::Module& from, torch::nn::Module& to) {
+  const torch::NoGradGuard no_grad;
+  const auto source = from.named_parameters();
+  to.to(source.begin()->value().device());
+  for (auto& parameter : to.named_parameters()) {
+    parameter.value().copy_(source[parameter.key()]);
+  }
+}
+
 torch::Tensor Standardize(const torch::Tensor& images, const Preprocessing& preprocessing) {
   const auto channels = [&images](const std::array<float, 3>& values) {
     return torch::tensor(at::ArrayRef<float>(values), images.options()).view({1, 3, 1, 1});

@@ -22,9 +22,13 @@ torch::Tensor Normalize(const torch::Tensor& pixels, const Preprocessing& prepro
 // (x - mean) / std, for images in 0..1. images: float [B, 3, H, W] -> the same shape
 torch::Tensor Standardize(const torch::Tensor& images, const Preprocessing& preprocessing);
 
+// Copies the parameters of `from` to `to`, a module of the same structure, and moves `to` to their
+// device.
+void CopyParameters(const torch::nn::Module& from, torch::nn::Module& to);
+
 class EncoderImpl : public torch::nn::Module {
  public:
-  // The taps, in the order of config.taps. images: normalised float [B, 3, H, W], sides multiples
+  // The taps, in the order of config.taps, or the groups of a kind with stages. images: normalised float [B, 3, H, W], sides multiples
   // of the patch -> taps of [B, N, C]; config().prefix_tokens() of the N come before the patches
   virtual std::vector<torch::Tensor> forward(const torch::Tensor& images) = 0;
 

@@ -2,7 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include "model/network/combined_encoder.h"
 #include "model/network/frozen_vision_transformer.h"
+#include "model/network/lite_encoder.h"
 #include "model/network/patch_pyramid.h"
 #include "model/network/vision_transformer.h"
 
@@ -25,6 +27,8 @@ Encoder Make(const EncoderConfig& config) {
 constexpr Row kRows[] = {
     {EncoderKind::kVisionTransformer, Make<VisionTransformer>, FreezeVisionTransformer},
     {EncoderKind::kPatchPyramid, Make<PatchPyramid>, FreezePatchPyramid},
+    {EncoderKind::kEfficientNetLite, Make<LiteEncoder>, FreezeLiteEncoder},
+    {EncoderKind::kCombined, Make<CombinedEncoder>, FreezeCombinedEncoder},
 };
 
 const Row& RowOf(EncoderKind kind) {

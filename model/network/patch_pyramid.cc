@@ -14,11 +14,7 @@ namespace {
 struct FrozenPatchPyramid : FrozenEncoder {
   FrozenPatchPyramid(const PatchPyramidImpl& encoder, const Preprocessing& of_pixels)
       : network(encoder.config()), preprocessing(of_pixels) {
-    network->to(encoder.directions.device());
-    auto own = network->named_parameters();
-    for (const auto& parameter : encoder.named_parameters()) {
-      own[parameter.key()].copy_(parameter.value());
-    }
+    CopyParameters(encoder, *network);
   }
 
   std::vector<torch::Tensor> Run(const torch::Tensor& pixels) const override {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "model/network/encoder_kinds.h"
 #include "model/network/prototype_bank.h"
@@ -104,6 +105,13 @@ torch::Tensor ProAdImpl::Patches(const torch::Tensor& tokens) const {
 
 void ProAdImpl::set_dropout(double p, const BatchShare& share) {
   if (!bottleneck.is_empty()) bottleneck->set_dropout(p, share);
+}
+
+void ProAdImpl::set_distance_levels(std::vector<double> levels) {
+  ModelConfig config = config_;
+  config.distance.levels = std::move(levels);
+  Validate(config);
+  config_ = std::move(config);
 }
 
 torch::OrderedDict<std::string, torch::Tensor> ProAdImpl::TrainableParameters() const {

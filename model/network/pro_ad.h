@@ -57,6 +57,9 @@ class ProAdImpl : public torch::nn::Module {
 
   const ModelConfig& config() const { return config_; }
 
+  // The levels of config().distance, one for each group, which training measures.
+  void set_distance_levels(std::vector<double> levels);
+
   Encoder encoder{nullptr};
   torch::Tensor prototypes;                // P [N, C]
   Bottleneck bottleneck{nullptr};          // null without adaptive_noisy_bottleneck

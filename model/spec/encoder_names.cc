@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "model/files/error.h"
+#include "model/spec/lite_names.h"
 #include "model/spec/squeezenet_layout.h"
 
 namespace proad::model {
@@ -17,8 +18,10 @@ struct DialectTraits {
   const char* mark;                   // a tensor that only files of this dialect have
   std::vector<const char*> prefixes;  // that may stand before all names
   const char* width_tensor;           // its last dimension is the width
-  // The tensors of a kind without blocks; the names below are those of a kind with blocks.
+  // The tensors of a kind other than the vision transformer, and what else may be in its files. The
+  // names below are those of a vision transformer.
   std::vector<WantedTensor> (*wanted)(const EncoderConfig& config) = nullptr;
+  bool (*is_extra)(const std::string& name, const EncoderConfig& config) = nullptr;
   const char* blocks = "";  // prefix of all blocks
   const char* cls_token = "";
   const char* positions = "";
@@ -26,12 +29,15 @@ struct DialectTraits {
   const char* patch_weight = "";
   const char* patch_bias = "";
   bool has_class_position = true;
+  bool has_batch_norms = false;
   bool in_parts = false;                       // query, key and value are separate tensors
   std::vector<const char*> extras = {};        // other tensors that may be in the file
   std::vector<const char*> outer_extras = {};  // the same without the prefix
 };
 
 namespace {
+
+constexpr const char* kTransformer = "transformer.";  // in files of a combined encoder
 
 // ---------------------------------------------------------------- tensors
 
@@ -109,6 +115,27 @@ std::vector<WantedTensor> WantedByPyramid(const EncoderConfig& config) {
   return wanted;
 }
 
+// A vision transformer under official names with a prefix, and EfficientNet-Lite.
+std::vector<WantedTensor> WantedByCombined(const EncoderConfig& config) {
+  std::vector<WantedTensor> wanted = WantedByLite(config);
+  const int64_t width = config.width, grid = config.position_grid;
+  const auto add = [&wanted](const std::string& official, const std::vector<int64_t>& shape) {
+    const std::string name = kTransformer + official;
+    wanted.push_back({name, {{name}}, shape});
+  };
+  add("cls_token", {1, 1, width});
+  add("pos_embed", {1, 1 + grid * grid, width});
+  if (config.registers > 0) add("register_tokens", {1, config.registers, width});
+  add("patch_embed.proj.weight", {width, 3, config.patch, config.patch});
+  add("patch_embed.proj.bias", {width});
+  for (int i = 0; i < config.blocks; ++i) {
+    for (const BlockTensor& tensor : BlockTensors(width)) {
+      add("blocks." + std::to_string(i) + "." + tensor.official, tensor.shape);
+    }
+  }
+  return wanted;
+}
+
 // ---------------------------------------------------------------- dialects
 
 const std::vector<DialectTraits>& Dialects() {
@@ -150,6 +177,30 @@ const std::vector<DialectTraits>& Dialects() {
        .prefixes = {""},
        .width_tensor = "directions",
        .wanted = WantedByPyramid},
+      {.dialect = WeightDialect::kLite,
+       .name = "lite",
+       .kind = EncoderKind::kEfficientNetLite,
+       .mark = "_conv_stem.weight",
+       .prefixes = {""},
+       .width_tensor = "",
+       .wanted = WantedOfPublishedLite,
+       .is_extra = IsExtraOfPublishedLite,
+       .has_batch_norms = true},
+      {.dialect = WeightDialect::kCombined,  // before kFoldedLite, whose mark it also has
+       .name = "combined",
+       .kind = EncoderKind::kCombined,
+       .mark = "transformer.cls_token",
+       .prefixes = {""},
+       .width_tensor = "transformer.cls_token",
+       .wanted = WantedByCombined,
+       .positions = "transformer.pos_embed"},
+      {.dialect = WeightDialect::kFoldedLite,
+       .name = "folded-lite",
+       .kind = EncoderKind::kEfficientNetLite,
+       .mark = "lite.stem.weight",
+       .prefixes = {""},
+       .width_tensor = "",
+       .wanted = WantedByLite},
       {.dialect = WeightDialect::kHuggingFace,
        .name = "huggingface",
        .kind = EncoderKind::kVisionTransformer,
@@ -231,6 +282,7 @@ EncoderKind EncoderNames::kind() const { return traits_->kind; }
 std::string EncoderNames::width_tensor() const { return prefix_ + traits_->width_tensor; }
 std::string EncoderNames::positions() const { return prefix_ + traits_->positions; }
 bool EncoderNames::has_class_position() const { return traits_->has_class_position; }
+bool EncoderNames::has_batch_norms() const { return traits_->has_batch_norms; }
 
 std::vector<WantedTensor> EncoderNames::Wanted(const EncoderConfig& config) const {
   if (traits_->wanted != nullptr) return traits_->wanted(config);
@@ -260,7 +312,9 @@ std::vector<WantedTensor> EncoderNames::Wanted(const EncoderConfig& config) cons
 }
 
 bool EncoderNames::IsLegalExtra(const std::string& name, const EncoderConfig& config) const {
-  if (traits_->wanted != nullptr) return false;
+  if (traits_->wanted != nullptr) {
+    return traits_->is_extra != nullptr && traits_->is_extra(name, config);
+  }
   const auto is = [&](const std::string& prefix, const std::vector<const char*>& names) {
     return std::any_of(names.begin(), names.end(),
                        [&](const char* known) { return name == prefix + known; });

@@ -11,6 +11,7 @@
 
 #include "model/files/tensor_file.h"
 #include "model/spec/config.h"
+#include "model/spec/wanted_tensor.h"
 
 namespace proad::model {
 
@@ -20,19 +21,14 @@ enum class WeightDialect {
   kHuggingFace,  // Dinov2WithRegistersModel, alone or inside its image classifier
   kTimm,         // vit_*_patch14_reg4_dinov2
   kPyramid,      // this project's patch pyramid
+  kLite,         // the published state dicts of EfficientNet-Lite in PyTorch
+  kFoldedLite,   // this project's files of EfficientNet-Lite, with batch norms folded
+  kCombined,     // this project's files of a combined encoder
 };
 
-// "official", "huggingface", "timm" or "pyramid": the names in manifests.
+// "official", "huggingface", ..: the names in manifests.
 const char* NameOf(WeightDialect dialect);
 std::vector<std::string> WeightDialectNames();
-
-// A tensor that the network needs, and its parts in the file, to be concatenated along the first
-// axis. Each part may have one of several names.
-struct WantedTensor {
-  std::string official;
-  std::vector<std::vector<std::string>> parts;
-  std::vector<int64_t> part_shape;
-};
 
 struct DialectTraits;  // a row of the table
 
@@ -52,6 +48,9 @@ class EncoderNames {
   // Whether the positions begin with that of the class token. timm's do not: it has added that
   // position to the class token.
   bool has_class_position() const;
+
+  // Whether the convolutions have batch norms, to be folded (batch_norm_folding.h).
+  bool has_batch_norms() const;
 
   // All tensors that `config` needs, embeddings first, then block by block.
   std::vector<WantedTensor> Wanted(const EncoderConfig& config) const;

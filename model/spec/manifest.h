@@ -27,7 +27,7 @@ inline constexpr char kProbeFile[] = "probe.png";
 struct EncoderIdentity {
   std::string source;   // name of the imported file
   std::string sha256;   // of that file
-  std::string dialect;  // "official", "huggingface", "timm" or "pyramid"
+  std::string dialect;  // of the file's names (encoder_names.h)
 
   bool operator==(const EncoderIdentity&) const = default;
 };

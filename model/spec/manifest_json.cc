@@ -28,6 +28,9 @@ using nlohmann::json;
 // ---- reading
 
 void Parse(const std::string& name, PositionResize& out) { out = ParsePositionResize(name); }
+void Parse(const std::string& name, DistanceCombination& out) {
+  out = ParseDistanceCombination(name);
+}
 void Parse(const std::string& name, EncoderKind& out) { out = ParseEncoderKind(name); }
 void Parse(const std::string& name, Precision& out) { out = ParsePrecision(name); }
 
@@ -147,6 +150,16 @@ class ObjectReader {
   std::set<std::string> taken_;
 };
 
+LiteConfig ReadLiteConfig(ObjectReader reader) {
+  LiteConfig lite;
+  reader.Read("variant", lite.variant);
+  reader.Read("stages", lite.stages);
+  reader.Read("groups", lite.groups);
+  reader.Read("patch", lite.patch);
+  reader.Finish();
+  return lite;
+}
+
 EncoderConfig ReadEncoderConfig(ObjectReader reader) {
   EncoderConfig encoder;
   if (reader.Has("kind")) reader.Read("kind", encoder.kind);
@@ -158,8 +171,21 @@ EncoderConfig ReadEncoderConfig(ObjectReader reader) {
   reader.Read("position_grid", encoder.position_grid);
   reader.Read("taps", encoder.taps);
   reader.Read("position_resize", encoder.position_resize);
+  if (TraitsOf(encoder.kind).has_stages) {
+    encoder.lite = ReadLiteConfig(reader.TakeObject("lite"));
+    reader.Read("group_levels", encoder.group_levels);
+    reader.Read("group_centering", encoder.group_centering);
+  }
   reader.Finish();
   return encoder;
+}
+
+DistanceConfig ReadDistance(ObjectReader reader) {
+  DistanceConfig distance;
+  reader.Read("combination", distance.combination);
+  reader.Read("levels", distance.levels);
+  reader.Finish();
+  return distance;
 }
 
 ModelConfig ReadConfig(ObjectReader reader) {
@@ -170,6 +196,7 @@ ModelConfig ReadConfig(ObjectReader reader) {
   reader.Read("groups", config.groups);
   reader.Read("input_height", config.input_height);
   reader.Read("input_width", config.input_width);
+  if (reader.Has("distance")) config.distance = ReadDistance(reader.TakeObject("distance"));
   reader.Read("adaptive_noisy_bottleneck", config.adaptive_noisy_bottleneck);
   reader.Read("dynamic_decoder", config.dynamic_decoder);
   reader.Read("prototype_constraint", config.prototype_constraint);
@@ -308,19 +335,33 @@ Ordered ToObject(const EncoderConfig& encoder) {
                  {"position_grid", encoder.position_grid},
                  {"position_resize", NameOf(encoder.position_resize)},
                  {"taps", encoder.taps}});
+  if (TraitsOf(encoder.kind).has_stages) {
+    object["lite"] = {{"variant", encoder.lite.variant},
+                      {"stages", encoder.lite.stages},
+                      {"groups", encoder.lite.groups},
+                      {"patch", encoder.lite.patch}};
+    object["group_levels"] = encoder.group_levels;
+    object["group_centering"] = encoder.group_centering;
+  }
   return object;
 }
 
+// Omits the paper's distance, so that older programs can read the manifest.
 Ordered ToObject(const ModelConfig& config) {
-  return {{"preset", config.preset},
-          {"encoder", ToObject(config.encoder)},
-          {"decoder_layers", config.decoder_layers},
-          {"groups", config.groups},
-          {"input_height", config.input_height},
-          {"input_width", config.input_width},
-          {"adaptive_noisy_bottleneck", config.adaptive_noisy_bottleneck},
-          {"dynamic_decoder", config.dynamic_decoder},
-          {"prototype_constraint", config.prototype_constraint}};
+  Ordered object = {{"preset", config.preset},
+                    {"encoder", ToObject(config.encoder)},
+                    {"decoder_layers", config.decoder_layers},
+                    {"groups", config.groups},
+                    {"input_height", config.input_height},
+                    {"input_width", config.input_width},
+                    {"adaptive_noisy_bottleneck", config.adaptive_noisy_bottleneck},
+                    {"dynamic_decoder", config.dynamic_decoder},
+                    {"prototype_constraint", config.prototype_constraint}};
+  if (config.distance != DistanceConfig{}) {
+    object["distance"] = {{"combination", NameOf(config.distance.combination)},
+                          {"levels", config.distance.levels}};
+  }
+  return object;
 }
 
 Ordered ToObject(const Preprocessing& preprocessing) {

@@ -44,6 +44,27 @@ std::vector<Preset> MakePresets() {
                                  .registers = 0,
                                  .position_grid = 1,
                                  .taps = {0}};
+  const LiteConfig stages = {.variant = 2, .stages = {2, 3, 4}};
+  // All channels of the three stages fit into the width.
+  const EncoderConfig lite = {.kind = EncoderKind::kEfficientNetLite,
+                              .width = 256,
+                              .heads = 4,
+                              .blocks = 1,
+                              .patch = 16,
+                              .registers = 0,
+                              .position_grid = 1,
+                              .taps = {0},
+                              .lite = stages,
+                              .group_levels = {1},
+                              .group_centering = {0}};
+  // DINOv2 ViT-S/14 without registers, and the same stages.
+  const EncoderConfig combined = {.kind = EncoderKind::kCombined,
+                                  .width = 384,
+                                  .heads = 6,
+                                  .registers = 0,
+                                  .lite = stages,
+                                  .group_levels = {1, 1, 1},
+                                  .group_centering = {0, 0, 0}};
   const EncoderConfig tiny = {.width = 192, .heads = 3, .position_grid = 28};
   const EncoderConfig small = {.width = 384, .heads = 6};
   const EncoderConfig base;
@@ -60,6 +81,9 @@ std::vector<Preset> MakePresets() {
       // below 0.036. The largest value of a good image is 0.079 in the median and 0.12 at the 95th
       // percentile; that of a visible defect is at least 0.15.
       MakePreset("proad-tiny", tiny, 4, 2, {.side = 280, .resize = 280}, {0.04f, 0.16f}),
+      // These encoders take 0..1 and normalise by themselves.
+      MakePreset("proad-lite", lite, 4, 1, {.side = 448, .resize = 448, .imagenet = false}),
+      MakePreset("proad-combined", combined, 3, 3, {.side = 392, .resize = 392, .imagenet = false}),
       MakePreset("proad-small", small, 8, 2, paper),
       MakePreset("proad-base", base, 8, 2, paper),
       MakePreset("proad-large", large, 8, 2, paper),

@@ -19,6 +19,16 @@ namespace fs = std::filesystem;
 
 constexpr char kGroups[] = "groups";
 
+// What the groups of a kind with stages depend on besides the encoder's file.
+void AppendStages(const EncoderConfig& encoder, std::ostringstream& text) {
+  text.precision(17);  // of doubles
+  text << ' ' << NameOf(encoder.kind) << ' ' << encoder.width << ' ' << encoder.patch << " stages";
+  for (const int stage : encoder.lite.stages) text << ' ' << stage;
+  text << ' ' << encoder.lite.groups << ' ' << encoder.lite.patch;
+  for (const double level : encoder.group_levels) text << ' ' << level;
+  for (const double centering : encoder.group_centering) text << ' ' << centering;
+}
+
 // A digest of everything except the image that its groups of taps depend on.
 std::string KeyOf(const ModelConfig& config, const Preprocessing& preprocessing,
                   const std::string& encoder_sha256) {
@@ -26,6 +36,7 @@ std::string KeyOf(const ModelConfig& config, const Preprocessing& preprocessing,
   text << encoder_sha256 << ' ' << NameOf(config.encoder.position_resize) << ' ' << config.groups
        << " taps";
   for (const int tap : config.encoder.taps) text << ' ' << tap;
+  if (TraitsOf(config.encoder.kind).has_stages) AppendStages(config.encoder, text);
   text << " resize " << preprocessing.resize_height << ' ' << preprocessing.resize_width << " crop "
        << preprocessing.crop_height << ' ' << preprocessing.crop_width;
   for (const float value : preprocessing.mean) text << ' ' << value;

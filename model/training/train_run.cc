@@ -21,6 +21,7 @@
 #include "model/spec/shuffle.h"
 #include "model/spec/train_data.h"
 #include "model/spec/version_directory.h"
+#include "model/training/distance_levels.h"
 #include "model/training/evaluator.h"
 #include "model/training/feature_cache.h"
 #include "model/training/initial_weights.h"
@@ -92,7 +93,8 @@ class Run {
     subject_.model->to(device_);
     progress_.device = subject_.model->prototypes.device().str();
 
-    trained_ = FindTrained();
+    // The levels of the distances come from the features of the training images, which are not kept.
+    if (!MeasuresLevels()) trained_ = FindTrained();
     BeginChecks();
     if (trained_) {
       FinishChecks();
@@ -242,6 +244,10 @@ class Run {
     FinishTraining(position);
   }
 
+  bool MeasuresLevels() const {
+    return subject_.model->config().distance.combination == DistanceCombination::kLargest;
+  }
+
   void FinishTraining(const TrainingPosition& position) {
     subject_.model->eval();
     outcome_.steps = position.step;
@@ -307,6 +313,9 @@ class Run {
       if (stop) throw Interrupted();
     }
     FinishTraining(position);
+    if (MeasuresLevels()) {
+      subject_.model->set_distance_levels(MeasureDistanceLevels(subject_.model, *features_));
+    }
     features_.reset();
   }
 

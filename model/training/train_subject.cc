@@ -27,7 +27,7 @@ void CopyWeights(const ProAd& from, ProAd& to) {
 // Copies the weights of a version with the same network and encoder.
 void StartFrom(const std::filesystem::path& version, TrainSubject& subject) {
   const Checkpoint start = LoadCheckpoint(version);
-  if (!(start.manifest.config == subject.model->config()) ||
+  if (!start.manifest.config.SameNetwork(subject.model->config()) ||
       start.manifest.encoder.sha256 != subject.encoder.sha256) {
     throw InvalidInput(
         "init_from", "INIT_FROM_MISMATCH",

@@ -324,7 +324,7 @@ absl::Status JobPlanner::CheckStart(const JobSpec& spec) const {
     model::ModelConfig config = model::NetworkOf(spec.train.preset, spec.train.recipe).config;
     config.encoder.position_grid =
         start.config.encoder.position_grid;  // comes from the encoder file
-    if (!(config == start.config)) {
+    if (!config.SameNetwork(start.config)) {
       return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", reason::kInitFromMismatch,
                     absl::StrCat(spec.init_from,
                                  " has another network than the job; use the recipe and overrides "

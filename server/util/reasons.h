@@ -329,6 +329,8 @@ inline constexpr char kAlreadyExists[] = "ALREADY_EXISTS";
 inline constexpr char kConfigInvalid[] = "CONFIG_INVALID";
 // Choose a device that the machine has.
 inline constexpr char kDeviceUnknown[] = "DEVICE_UNKNOWN";
+// Use a distance combination that the message lists.
+inline constexpr char kDistanceCombinationUnknown[] = "DISTANCE_COMBINATION_UNKNOWN";
 // Train with one process, or use a build with distributed training.
 inline constexpr char kDistributedUnsupported[] = "DISTRIBUTED_UNSUPPORTED";
 // Use an encoder kind that the message lists.

@@ -30,6 +30,8 @@ SHORT = {
     "processes.py": (("--dataset", "{brick}", "--processes", "1", "--rounds", "1", "--steps", "4", "--set", *SMALL),
                      r"1 processes: median [\d.]+ images/s"),
     "pyramid_encoder.py": (("--photographs", "{brick}", "--out", "{out}/encoder.safetensors"), r"% of the variance"),
+    "quality.py": (("{brick}", "--report", "{brick}", "--seeds", "1", "--set", *STEPS),
+                   r"odd-numbered, reported \| \d[^$]*data, reported \| \d"),
     "serving.sh": (("--only", "overhead", "--seconds", "0.3"), r"throughput beside the empty service"),
     "teacher_features.py": (("{brick}", "--crops", "4", "--spaces", "1", "--memory", "200"), r"layers 3, 5, 7, 9"),
     "train_bench.cc": (("{brick}", "--steps", "1"), r"equal bit for bit"),
@@ -77,7 +79,7 @@ class BenchTest(unittest.TestCase):
 
     def test_a_missing_program_is_named_with_the_command_that_builds_it(self):
         with tempfile.TemporaryDirectory() as folder:
-            for script in ("factory4.py", "peers.py", "processes.py"):
+            for script in ("factory4.py", "peers.py", "processes.py", "quality.py"):
                 done = run(BENCH / script, "--build", folder)
                 self.assertEqual(done.returncode, 1, script)
                 self.assertRegex(done.stderr, r"\S+ is missing; run: cmake --preset .* --target \S+\n$", script)

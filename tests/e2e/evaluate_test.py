@@ -120,6 +120,18 @@ class DatasetCheckTest(TrainerTest):
         for words in ("empty.png: ", "3_mask.png: ", "twin.png is the same as brick/train/good/1.png", "readme.txt"):
             self.assertIn(words, trainer("dataset", "check", root).stdout)
 
+    def test_it_tells_how_each_folder_was_read(self):
+        root = self.dataset(("brick/test/ok/1.png", PICTURE.read_bytes()), ("brick/test/ok/@eaDir/1.png", b"thumbnail"))
+        report = self.json("dataset", "check", root)
+        labels = {row["label"]: (row["split"], row["good"], row["defect"], row["images"]) for row in report["labels"]}
+        self.assertEqual(labels["brick/test/ok"], ("test", True, "", 1))
+        self.assertEqual(labels["brick/train/good"][:3], ("train", True, ""))
+        self.assertEqual(report["skipped"],
+                         [{"reason": "system", "count": 1, "names": ["brick/test/ok/@eaDir"]}])
+        done = trainer("dataset", "check", root)
+        self.assertRegex(done.stdout, r"(?m)^brick/test/ok +brick +test +good +1 +0$")
+        self.assertIn("@eaDir", done.stdout)
+
     def test_every_kind_of_problem_fits_on_one_screen(self):
         mask = Image.open(MASK).convert("L")
         size = mask.size
@@ -150,18 +162,6 @@ class DatasetCheckTest(TrainerTest):
                       "12_mask.png", "opacity", "13_mask.png", "readme.txt", "correct the problems above"):
             self.assertIn(words, done.stdout)
         self.assertNotIn("15_mask.png", done.stdout)
-
-    def test_it_tells_how_each_folder_was_read(self):
-        root = self.dataset(("brick/test/ok/1.png", PICTURE.read_bytes()), ("brick/test/ok/@eaDir/1.png", b"thumbnail"))
-        report = self.json("dataset", "check", root)
-        labels = {row["label"]: (row["split"], row["good"], row["defect"], row["images"]) for row in report["labels"]}
-        self.assertEqual(labels["brick/test/ok"], ("test", True, "", 1))
-        self.assertEqual(labels["brick/train/good"][:3], ("train", True, ""))
-        self.assertEqual(report["skipped"],
-                         [{"reason": "system", "count": 1, "names": ["brick/test/ok/@eaDir"]}])
-        done = trainer("dataset", "check", root)
-        self.assertRegex(done.stdout, r"(?m)^brick/test/ok +brick +test +good +1 +0$")
-        self.assertIn("@eaDir", done.stdout)
 
     def test_one_category_alone(self):
         report = self.json("dataset", "check", "--category", "pcb", "--category", "brick", SAMPLE)

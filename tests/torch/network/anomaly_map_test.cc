@@ -78,6 +78,18 @@ TEST_P(AnomalyMapOnDevice, DistancesAreMeansOverGroups) {
   EXPECT_NEAR(PatchDistances({{x, x}, {y, -x}}).item<double>(), 1.5, 1e-6);
 }
 
+TEST_P(AnomalyMapOnDevice, TheLargestDistanceIsThatOfTheGroupFarthestAboveItsLevel) {
+  const torch::Tensor x = torch::tensor({1.0f, 0.0f}, device()).view({1, 1, 1, 2});
+  const torch::Tensor y = torch::tensor({0.0f, 1.0f}, device()).view({1, 1, 1, 2});
+  const Reconstruction one_and_two = {{x, x}, {y, -x}};
+  const auto largest = [&](const std::vector<double>& levels) {
+    return PatchDistances(one_and_two, {DistanceCombination::kLargest, levels}).item<double>();
+  };
+  EXPECT_NEAR(largest({}), 2.0, 1e-6);
+  EXPECT_NEAR(largest({0.2, 0.2}), 2.0, 1e-6);
+  EXPECT_NEAR(largest({0.1, 0.7}), 1.0 * 0.4 / 0.1, 1e-5);
+}
+
 TEST_P(AnomalyMapOnDevice, ZeroVectorsHaveDistanceOne) {
   const torch::Tensor zero = torch::zeros({1, 2, 3, 8}, device());
   const torch::Tensor one = torch::ones({1, 2, 3, 8}, device());

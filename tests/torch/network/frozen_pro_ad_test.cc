@@ -96,6 +96,26 @@ TEST_P(FrozenOnDevice, EqualsTheNetworkForShippedPresets) {
   ExpectSame(PresetConfig("proad-pyramid"), device());
 }
 
+TEST_P(FrozenOnDevice, EqualsTheNetworkForEfficientNetLite) {
+  ModelConfig alone = PresetConfig("proad-lite");
+  alone.input_height = 80;  // odd sides of the maps
+  alone.input_width = 112;
+  ExpectSame(alone, device());
+
+  ModelConfig combined = PresetConfig("proad-combined");
+  combined.input_height = 84;
+  combined.input_width = 126;
+  combined.encoder.group_levels = {1, 2, 0.5};
+  combined.encoder.group_centering = {0, 0.5, 1};
+  ExpectSame(combined, device());
+
+  ModelConfig each_stage = combined;
+  each_stage.encoder.lite = {.variant = 0, .stages = {1, 4}, .groups = 2, .patch = 8};
+  each_stage.encoder.group_levels = {1, 1, 1};
+  each_stage.distance = {DistanceCombination::kLargest, {0.1, 0.2, 0.4}};
+  ExpectSame(each_stage, device());
+}
+
 TEST_P(FrozenOnDevice, EqualsTheNetworkForANonSquarePyramid) {
   ModelConfig config = PresetConfig("proad-pyramid");
   config.input_height = 84;

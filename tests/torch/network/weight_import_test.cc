@@ -319,6 +319,70 @@ TEST(ImportEncoder, ReadsAPyramid) {
   EXPECT_THAT(Message([&] { ImportEncoder(ToFile(before), config); }), HasSubstr("'directions'"));
 }
 
+// The tensors of a published EfficientNet-Lite, whose variances are positive.
+NamedTensors PublishedLite(const EncoderConfig& config) {
+  NamedTensors tensors = EncoderTensors(NamesOf("_conv_stem.weight"), config);
+  for (auto& [name, tensor] : tensors) {
+    if (name.ends_with("running_var")) tensor = tensor.abs() + 0.5;
+  }
+  return tensors;
+}
+
+TEST(ImportEncoder, FoldsTheBatchNormsOfEfficientNetLite) {
+  const EncoderConfig config = PresetConfig("proad-lite").encoder;
+  NamedTensors tensors = PublishedLite(config);
+  tensors["_fc.weight"] = at::zeros({1000, 1280});
+  tensors["_blocks.20._bn0.weight"] = at::zeros({7});
+  tensors["_bn0.num_batches_tracked"] = at::zeros({});
+  const ImportedEncoder imported = ImportEncoder(ToFile(tensors), config);
+  EXPECT_EQ(imported.dialect, WeightDialect::kLite);
+  Encoder encoder = NewEncoder(config);
+  LoadEncoder(*encoder, imported);
+
+  const torch::Tensor x = at::randn({1, 3, 5, 5});
+  const torch::Tensor expected =
+      at::batch_norm(at::conv2d(x, tensors.at("_conv_stem.weight")), tensors.at("_bn0.weight"),
+                     tensors.at("_bn0.bias"), tensors.at("_bn0.running_mean"),
+                     tensors.at("_bn0.running_var"), /*training=*/false, 0, 1e-3, false);
+  const auto parameters = encoder->named_parameters();
+  const torch::Tensor actual =
+      at::conv2d(x, parameters["lite.stem.weight"], parameters["lite.stem.bias"]);
+  EXPECT_LE((actual - expected).abs().max().item<double>(), 1e-4);
+
+  // The folded tensors, which a version's directory has, are read as they are.
+  const ImportedEncoder again = ImportEncoder(ToFile(imported.tensors), config);
+  EXPECT_EQ(again.dialect, WeightDialect::kFoldedLite);
+  for (const auto& [name, tensor] : imported.tensors) {
+    ExpectEqual(again.tensors.at(name), tensor, name);
+  }
+}
+
+TEST(ImportEncoder, NamesWrongTensorsOfEfficientNetLite) {
+  const EncoderConfig config = PresetConfig("proad-lite").encoder;
+  NamedTensors tensors = PublishedLite(config);
+  tensors["_blocks.3._se_reduce.weight"] = at::zeros({1});
+  tensors.erase("_blocks.3._bn1.running_var");
+  EXPECT_THAT(Message([&] { ImportEncoder(ToFile(tensors), config); }),
+              AllOf(HasSubstr("missing tensor '_blocks.3._bn1.running_var'"),
+                    HasSubstr("unknown tensor '_blocks.3._se_reduce.weight'")));
+  EncoderConfig other = config;
+  other.lite.variant = 0;
+  EXPECT_THAT(Message([&] { ImportEncoder(ToFile(PublishedLite(config)), other); }),
+              HasSubstr("'_blocks.3._project_conv.weight' F32 [24, 144, 1, 1]"));
+}
+
+TEST(ImportEncoder, ReadsACombinedEncoder) {
+  const EncoderConfig config = PresetConfig("proad-combined").encoder;
+  const NamedTensors tensors = EncoderTensors(NamesOf("transformer.cls_token"), config);
+  const ImportedEncoder imported = ImportEncoder(ToFile(tensors), config);
+  EXPECT_EQ(imported.dialect, WeightDialect::kCombined);
+  Encoder encoder = NewEncoder(config);
+  LoadEncoder(*encoder, imported);
+  const auto parameters = encoder->named_parameters();
+  EXPECT_EQ(parameters.size(), tensors.size());
+  for (const auto& item : parameters) ExpectEqual(item.value(), tensors.at(item.key()), item.key());
+}
+
 TEST(ImportEncoder, DistinguishesAPyramidFromAVisionTransformer) {
   const EncoderConfig pyramid = PresetConfig("proad-pyramid").encoder;
   const EncoderConfig tiny = PresetConfig("proad-tiny").encoder;

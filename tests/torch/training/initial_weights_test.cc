@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "model/network/anomaly_map.h"
+#include "model/training/distance_levels.h"
 #include "model/training/trainer.h"
 #include "tests/support/dataset_files.h"
 #include "tests/torch/random_model.h"
@@ -122,6 +124,22 @@ TEST_F(InitialWeights, EqualSeedsGiveEqualWeights) {
   const auto others = second->TrainableParameters();
   for (const auto& item : first->TrainableParameters()) {
     EXPECT_TRUE(at::equal(item.value(), others[item.key()])) << item.key();
+  }
+}
+
+// ---------------------------------------------------------------- after the training
+
+TEST_F(InitialWeights, DistanceLevelsAreTheMeansOfTheGroups) {
+  ProAd model = Fresh();
+  model->eval();
+  const std::vector<double> levels = MeasureDistanceLevels(model, *features_);
+  std::vector<int64_t> all(kImages);
+  for (int i = 0; i < kImages; ++i) all[i] = i;
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor distances = GroupDistances(model->Reconstruct(features_->Batch(all)));
+  ASSERT_EQ(levels.size(), static_cast<size_t>(SmallConfig().groups));
+  for (size_t g = 0; g < levels.size(); ++g) {
+    EXPECT_NEAR(levels[g], distances[static_cast<int64_t>(g)].mean().item<double>(), 1e-5);
   }
 }
 

@@ -211,9 +211,11 @@ class TorchArchive(Base):
     def test_types_without_a_place_are_refused_by_name(self):
         self.refused(self.saved({"w": torch.zeros(2, dtype=torch.complex64)}), "ComplexFloatStorage")
 
-    def test_old_format_is_explained(self):
-        path = self.saved({"w": torch.ones(1)}, _use_new_zipfile_serialization=False)
-        self.refused(path, "before 1.6", "safetensors")
+    def test_the_format_before_16_is_read(self):
+        tensors = one_of_each()
+        tensors["view"] = tensors["torch.float32"].t()
+        path = self.saved(tensors, _use_new_zipfile_serialization=False)
+        self.assertEqual(listing(path)["tensors"], described(tensors))
 
     def test_torchscript_is_explained(self):
         path = self.path("script.pt")

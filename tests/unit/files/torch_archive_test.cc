@@ -242,7 +242,7 @@ TEST(TorchArchive, RefusesTensorsOutsideTheirStorage) {
   EXPECT_THAT(ErrorOfTensor({.shape = {2, 2, 2}, .strides = {kLarge, kLarge, kLarge}}),
               HasSubstr(beyond));
   EXPECT_THAT(ErrorOfTensor({.storage_elements = 7}),
-              HasSubstr("says that its storage has 7 elements of F32; the entry has 24 bytes"));
+              HasSubstr("says that its storage has 7 elements of F32; the file has 24 bytes"));
   EXPECT_THAT(ErrorOfTensor({.storage_elements = -6}),
               HasSubstr("says that its storage has -6 elements"));
   EXPECT_THAT(ErrorOfTensor({.storage_elements = kLarge}), HasSubstr("elements of F32"));
@@ -308,11 +308,75 @@ TEST(TorchArchive, RefusesOverlappingEntries) {
   EXPECT_THAT(ErrorOf(entries(true)), HasSubstr("has entries that overlap"));
 }
 
-TEST(TorchArchive, ExplainsTheFormatBefore16) {
-  const std::string old("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15);
-  EXPECT_THAT(ErrorOf(old), AllOf(HasSubstr("PyTorch's format before 1.6"),
-                                  HasSubstr("torch.save, or as safetensors")));
+// ---------------------------------------------------------------- before PyTorch 1.6
+
+const std::string kLegacyMagic("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", 15);
+const std::string kLittle = "\x80\x02}" + PickleText("little_endian") + "\x88s.";
+
+std::string KeyList(const std::vector<std::string>& keys) {
+  std::string list = "\x80\x02](";
+  for (const std::string& key : keys) list += PickleText(key);
+  return list + "e.";
 }
+
+std::string LegacyStorage(int64_t elements, const std::string& bytes = kSix) {
+  return std::string(reinterpret_cast<const char*>(&elements), sizeof elements) + bytes;
+}
+
+std::string LegacyFile(const std::string& state_dict, const std::string& keys = KeyList({"0"}),
+                       const std::string& storages = LegacyStorage(6),
+                       const std::string& machine = kLittle) {
+  return kLegacyMagic + Program(PickleInt(1001) + ".") + machine + state_dict + keys + storages;
+}
+
+TEST(TorchArchive, ReadsTheFormatBefore16) {
+  const std::string bytes = LegacyFile(
+      Program("}(" + PickleText("a") + PickleTensor({}) + PickleText("b") +
+              PickleTensor({.key = "1", .shape = {3, 2}, .strides = {1, 3}}) + "u."),
+      KeyList({"1", "0"}), LegacyStorage(6, Floats({10, 11, 12, 13, 14, 15})) + LegacyStorage(6));
+  const TensorFile file = Parse(bytes);
+  EXPECT_THAT(FloatsOf(file.tensors.at("a")), ElementsAre(0, 1, 2, 3, 4, 5));
+  EXPECT_THAT(FloatsOf(file.tensors.at("b")), ElementsAre(10, 13, 11, 14, 12, 15));
+}
+
+TEST(TorchArchive, RefusesInvalidFilesOfTheFormatBefore16) {
+  const std::string state_dict = PickleStateDict("w", {});
+  const auto error_of = [&](const std::string& keys, const std::string& storages) {
+    return ErrorOf(LegacyFile(state_dict, keys, storages));
+  };
+  EXPECT_EQ(error_of(KeyList({"0"}), LegacyStorage(6)), "no error");
+  EXPECT_THAT(error_of(KeyList({}), ""), HasSubstr("does not have the storage \"0\""));
+  EXPECT_THAT(error_of(KeyList({"0", "7"}), LegacyStorage(6)),
+              HasSubstr("lists a storage that no tensor needs"));
+  EXPECT_THAT(error_of(KeyList({"0", "0"}), LegacyStorage(6) + LegacyStorage(6)),
+              HasSubstr("lists the storage \"0\" twice"));
+  EXPECT_THAT(error_of("\x80\x02}.", ""), HasSubstr("has no list of storages"));
+  EXPECT_THAT(error_of(KeyList({"0"}), LegacyStorage(7)),
+              HasSubstr("ends within the storage \"0\" of 7 elements"));
+  EXPECT_THAT(error_of(KeyList({"0"}), LegacyStorage(-1)), HasSubstr("of -1 elements"));
+  EXPECT_THAT(error_of(KeyList({"0"}), LegacyStorage(int64_t{1} << 62)), HasSubstr("ends within"));
+  EXPECT_THAT(error_of(KeyList({"0"}), LegacyStorage(5)),
+              HasSubstr("tensor \"w\" says that its storage has 6 elements of F32"));
+  EXPECT_THAT(ErrorOf(LegacyFile(state_dict, KeyList({"0"}), LegacyStorage(6), Program("}."))),
+              HasSubstr("does not say that it is little-endian"));
+  EXPECT_THAT(ErrorOf(kLegacyMagic + Program(PickleInt(1000) + ".")),
+              HasSubstr("another protocol number than 1001"));
+  EXPECT_THAT(ErrorOf(LegacyFile(Program("cos\nsystem\n."))),
+              HasSubstr("\"os.system\" is refused"));
+  EXPECT_THAT(
+      ErrorOf(LegacyFile(Program("}(" + PickleText("a") + PickleTensor({}) + PickleText("b") +
+                                 PickleTensor({.type = "DoubleStorage"}) + "u."))),
+      HasSubstr("tensors of two types"));
+}
+
+TEST(TorchArchive, EveryTruncationOfTheFormatBefore16IsAnError) {
+  const std::string file = LegacyFile(PickleStateDict("w", {}));
+  for (size_t size = 0; size < file.size(); ++size) {
+    EXPECT_NE(ErrorOf(std::string(file, 0, size)), "no error") << size;
+  }
+}
+
+// ---------------------------------------------------------------- damage
 
 TEST(TorchArchive, EveryTruncationIsAnError) {
   const std::string file = Archive(PickleStateDict("w", {}));

@@ -87,6 +87,21 @@ TEST(Manifest, OmitsTheKindOfAVisionTransformer) {
   EXPECT_EQ(ParseManifest(text, "m"), manifest);
 }
 
+TEST(Manifest, HoldsTheStagesAndTheDistance) {
+  Manifest manifest = Whole();
+  EXPECT_THAT(ToJson(manifest), Not(HasSubstr("distance"))) << "older programs must read it";
+  manifest.config = PresetConfig("proad-combined");
+  manifest.config.encoder.group_levels = {1, 0.5, 2};
+  manifest.config.encoder.group_centering = {0, 0.5, 1};
+  manifest.config.distance = {DistanceCombination::kLargest, {0.1, 0.25, 1.5}};
+  manifest.preprocessing = PresetPreprocessing("proad-combined");
+  manifest.encoder.dialect = "combined";
+  const std::string text = ToJson(manifest);
+  EXPECT_THAT(text, HasSubstr("\"combination\": \"largest\""));
+  manifest.hash = Sha256Hex(text);
+  EXPECT_EQ(ParseManifest(text, "m"), manifest);
+}
+
 TEST(Manifest, IsIndentedAndOrdered) {
   const std::string text = ToJson(Whole());
   EXPECT_THAT(text, HasSubstr("{\n  \"format\": 1,\n  \"name\": \"bolts\",\n"));

@@ -5,9 +5,11 @@
 #include <functional>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "model/files/error.h"
 #include "model/spec/config.h"
+#include "model/spec/efficientnet_lite_layout.h"
 #include "model/spec/preset.h"
 
 namespace proad::model {
@@ -61,8 +63,89 @@ TEST(Presets, ThePyramidHasPatchesOnly) {
   EXPECT_THROW(Validate(one_patch), InvalidInput);
 }
 
+TEST(Presets, EfficientNetLiteHasPatchesOnly) {
+  const ModelConfig lite = PresetConfig("proad-lite");
+  EXPECT_EQ(lite.encoder.outputs(), 1);
+  EXPECT_EQ(lite.tokens(), 28 * 28);
+  const ModelConfig combined = PresetConfig("proad-combined");
+  EXPECT_EQ(combined.encoder.outputs(), 3);
+  EXPECT_EQ(combined.encoder.transformer_groups(), 2);
+  EXPECT_EQ(combined.tokens(), 28 * 28) << "the other network has no class token";
+}
+
+TEST(Presets, EfficientNetLiteHasTheWidthsOfItsVariant) {
+  const auto widths = [](int variant) {
+    std::vector<int64_t> all;
+    for (int stage = 0; stage < kLiteStages; ++stage) all.push_back(LiteStageWidth(variant, stage));
+    return all;
+  };
+  EXPECT_EQ(widths(0), (std::vector<int64_t>{16, 24, 40, 80, 112, 192, 320}));
+  EXPECT_EQ(widths(1), widths(0));
+  EXPECT_EQ(widths(2), (std::vector<int64_t>{16, 24, 48, 88, 120, 208, 352}));
+  EXPECT_EQ(LiteBlocks(0).size(), 16u);
+  EXPECT_EQ(LiteBlocks(1).size(), 21u);
+  EXPECT_EQ(LiteBlocks(2).size(), 21u);
+}
+
+TEST(Validate, NamesTheWrongOptionOfAnEncoderWithStages) {
+  const auto field_of = [](const std::function<void(ModelConfig&)>& change) -> std::string {
+    ModelConfig config = PresetConfig("proad-combined");
+    change(config);
+    try {
+      Validate(config);
+      return "";
+    } catch (const InvalidInput& error) {
+      return error.field();
+    }
+  };
+  EXPECT_EQ(field_of([](ModelConfig&) {}), "");
+  EXPECT_EQ(field_of([](ModelConfig& c) { c.encoder.lite.variant = 3; }), "encoder.lite.variant");
+  EXPECT_EQ(field_of([](ModelConfig& c) { c.encoder.lite.stages = {}; }), "encoder.lite.stages");
+  EXPECT_EQ(field_of([](ModelConfig& c) {
+              c.encoder.lite.stages = {2, 2, 4};
+            }),
+            "encoder.lite.stages[1]");
+  EXPECT_EQ(field_of([](ModelConfig& c) {
+              c.encoder.lite.stages = {2, 7};
+            }),
+            "encoder.lite.stages[1]");
+  EXPECT_EQ(field_of([](ModelConfig& c) { c.encoder.lite.groups = 2; }), "encoder.lite.groups");
+  EXPECT_EQ(field_of([](ModelConfig& c) { c.encoder.lite.patch = 0; }), "encoder.lite.patch");
+  EXPECT_EQ(field_of([](ModelConfig& c) { c.encoder.group_levels = {1}; }), "encoder.group_levels");
+  EXPECT_EQ(field_of([](ModelConfig& c) { c.encoder.group_levels[1] = 0; }),
+            "encoder.group_levels[1]");
+  EXPECT_EQ(field_of([](ModelConfig& c) { c.encoder.group_centering[2] = 1.5; }),
+            "encoder.group_centering[2]");
+  EXPECT_EQ(field_of([](ModelConfig& c) { c.encoder.group_centering = {0}; }),
+            "encoder.group_centering");
+  EXPECT_EQ(field_of([](ModelConfig& c) { c.groups = 1; }), "groups");
+  EXPECT_EQ(field_of([](ModelConfig& c) { c.distance.levels = {1, 1, 1}; }), "distance.levels");
+  EXPECT_EQ(field_of([](ModelConfig& c) {
+              c.distance = {DistanceCombination::kLargest, {1, 1}};
+            }),
+            "distance.levels");
+  EXPECT_EQ(field_of([](ModelConfig& c) {
+              c.distance = {DistanceCombination::kLargest, {1, 0, 1}};
+            }),
+            "distance.levels[1]");
+  ModelConfig base = PresetConfig("proad-base");
+  base.encoder.group_levels = {1, 1};
+  EXPECT_THROW(Validate(base), InvalidInput);
+}
+
+TEST(ModelConfig, IsTheSameNetworkWhateverTheLevelsOfTheDistance) {
+  ModelConfig config = PresetConfig("proad-combined");
+  config.distance.combination = DistanceCombination::kLargest;
+  ModelConfig measured = config;
+  measured.distance.levels = {0.1, 0.2, 0.3};
+  EXPECT_FALSE(config == measured);
+  EXPECT_TRUE(config.SameNetwork(measured));
+  measured.distance = {};
+  EXPECT_FALSE(config.SameNetwork(measured));
+}
+
 TEST(Presets, AllAreValidWithTheirPreprocessing) {
-  EXPECT_EQ(PresetNames().size(), 5u);
+  EXPECT_EQ(PresetNames().size(), 7u);
   for (const std::string& name : PresetNames()) {
     EXPECT_EQ(PresetConfig(name).preset, name);
     EXPECT_EQ(PresetConfig(name).encoder.position_resize, PositionResize::kOfficial);
@@ -93,7 +176,8 @@ TEST(Presets, AnUnknownNameIsAnsweredWithTheKnownOnes) {
     EXPECT_EQ(error.reason(), "PRESET_UNKNOWN");
     EXPECT_THAT(error.what(), HasSubstr("proad-huge"));
     EXPECT_THAT(error.what(),
-                HasSubstr("proad-pyramid, proad-tiny, proad-small, proad-base, proad-large"));
+                HasSubstr("proad-pyramid, proad-tiny, proad-lite, proad-combined, proad-small, "
+                          "proad-base, proad-large"));
   }
 }
 

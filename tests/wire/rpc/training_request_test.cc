@@ -153,7 +153,8 @@ TEST_F(TrainingRequestTest, EachImpossibleValueIsRefusedByName) {
        {kInvalid, "spec.categories", "1001 are given; at most 1000 are accepted"}},
       {[](Spec& s) { s.set_preset("proad-huge"); },
        {kInvalid, "spec.preset",
-        "proad-pyramid, proad-tiny, proad-small, proad-base, proad-large"}},
+        "proad-pyramid, proad-tiny, proad-lite, proad-combined, proad-small, proad-base, "
+        "proad-large"}},
       {[](Spec& s) { s.set_recipe("slow"); }, {kInvalid, "spec.recipe", "quick"}},
       {[](Spec& s) { s.mutable_overrides()->set_epochs(0); },
        {kInvalid, "spec.overrides.epochs", "from 1 to 100000"}},
