@@ -207,11 +207,11 @@ TEST(ImportEncoder, ErrorsNameTheTensor) {
          t["blocks.0.mlp.fc1.weight"] = at::zeros({8, 32});
        },
        {"'blocks.0.mlp.fc1.weight' F32 [8, 32]", "expected", "[32, 8]"}},
-      {"two registers",
+      {"registers of another width",
        [](NamedTensors& t) {
-         t["register_tokens"] = at::zeros({1, 2, 8});
+         t["register_tokens"] = at::zeros({1, 4, 6});
        },
-       {"'register_tokens' F32 [1, 2, 8]", "[1, 4, 8]"}},
+       {"'register_tokens' F32 [1, 4, 6]", "[1, 4, 8]"}},
       {"no square of positions",
        [](NamedTensors& t) {
          t["pos_embed"] = at::zeros({1, 9, 8});
@@ -274,12 +274,84 @@ void ExpectUnknownEncoder(const NamedTensors& tensors, const std::string& words)
 }
 
 TEST(ImportEncoder, DescribesAFileWithUnknownNames) {
-  NamedTensors without_registers = OfficialTensors();
-  without_registers.erase("register_tokens");
-  ExpectUnknownEncoder(without_registers, "without registers");
   ExpectUnknownEncoder(Trainable(SmallModel()), "trained weights of a Pro-AD");
-  ExpectUnknownEncoder({{"conv1.weight", at::zeros({3})}}, "register_tokens");
-  ExpectUnknownEncoder({}, "register_tokens");
+  ExpectUnknownEncoder({{"conv1.weight", at::zeros({3})}}, "'conv1.weight'");
+  ExpectUnknownEncoder({}, "has no tensors");
+  ExpectUnknownEncoder({{"net.trunk.a", at::zeros({3})}, {"net.trunk.b.c", at::zeros({3})}},
+                       "the prefix 'net.trunk.', and the first behind it are 'a', 'b.c'");
+}
+
+// Encoders of self-distillation, of parallel training and inside other models.
+TEST(ImportEncoder, ReadsNamesBehindAPrefix) {
+  const EncoderConfig config = SmallConfig().encoder;
+  for (const std::string& mark : {std::string("register_tokens"), kHuggingFace}) {
+    const NamedTensors plain = EncoderTensors(NamesOf(mark), config);
+    const ImportedEncoder expected = ImportEncoder(ToFile(plain), config);
+    for (const std::string prefix : {"teacher.backbone.", "module.", "backbone.", "model.",
+                                     "module.encoder.", "dinov2.", "_orig_mod."}) {
+      SCOPED_TRACE(prefix + mark);
+      NamedTensors tensors = {{"head.weight", at::zeros({3, 8})}, {"epoch", at::zeros({1})}};
+      for (const auto& [name, tensor] : plain) tensors[prefix + name] = tensor;
+      const ImportedEncoder encoder = ImportEncoder(ToFile(tensors), config);
+      EXPECT_EQ(encoder.dialect, expected.dialect);
+      ASSERT_EQ(encoder.tensors.size(), expected.tensors.size());
+      for (const auto& [name, tensor] : expected.tensors) {
+        ExpectEqual(encoder.tensors.at(name), tensor, name);
+      }
+      tensors.erase(tensors.find(prefix + plain.begin()->first));
+      EXPECT_THAT(Message([&] { ImportEncoder(ToFile(tensors), config); }),
+                  HasSubstr("missing tensor '" + prefix));
+    }
+  }
+}
+
+TEST(ImportEncoder, TakesTheTeacherAndRefusesToGuessOtherwise) {
+  const NamedTensors plain = OfficialTensors();
+  const auto file_of = [&](const std::string& first, const std::string& second) {
+    NamedTensors tensors;
+    for (const auto& [name, tensor] : plain) {
+      tensors[first + name] = tensor;
+      tensors[second + name] = tensor + 1;
+    }
+    return tensors;
+  };
+  const ImportedEncoder teacher = ImportEncoder(
+      ToFile(file_of("teacher.backbone.", "student.backbone.")), SmallConfig().encoder);
+  ExpectEqual(teacher.tensors.at("cls_token"), plain.at("cls_token"), "cls_token of the teacher");
+  ExpectUnknownEncoder(file_of("left.", "right."), "under the prefixes 'left.', 'right.'");
+}
+
+TEST(ImportEncoder, TakesTheNumberOfRegistersFromTheFile) {
+  for (const std::string& mark : {std::string("register_tokens"), kHuggingFace}) {
+    for (const int registers : {0, 1, 4}) {
+      SCOPED_TRACE(mark + " " + std::to_string(registers));
+      EncoderConfig config = SmallConfig().encoder;
+      config.registers = registers;
+      const NamedTensors tensors = EncoderTensors(NamesOf(mark), config);
+      const ImportedEncoder encoder = ImportEncoder(ToFile(tensors), SmallConfig().encoder);
+      EXPECT_EQ(encoder.config, config);
+      EXPECT_EQ(encoder.tensors.contains("register_tokens"), registers > 0);
+      ModelConfig model = SmallConfig();
+      model.encoder = config;
+      ProAd network(model);
+      LoadEncoder(*network->encoder, encoder);
+      const auto outputs = network->encoder->forward(at::zeros({1, 3, 28, 28}));
+      EXPECT_EQ(outputs.front().size(1), 1 + registers + 4);
+    }
+  }
+}
+
+// timm names the tensors of models without registers as DINOv2 does.
+TEST(ImportEncoder, TellsPositionsWithoutTheClassTokenByTheirNumber) {
+  EncoderConfig config = SmallConfig().encoder;
+  config.registers = 0;
+  NamedTensors tensors = EncoderTensors(NamesOf("register_tokens"), config);
+  EXPECT_EQ(ImportEncoder(ToFile(tensors), config).dialect, WeightDialect::kOfficial);
+  const int64_t slots = int64_t{config.position_grid} * config.position_grid;
+  tensors["pos_embed"] = tensors.at("pos_embed").narrow(1, 1, slots).contiguous();
+  const ImportedEncoder encoder = ImportEncoder(ToFile(tensors), config);
+  EXPECT_EQ(encoder.dialect, WeightDialect::kTimm);
+  EXPECT_EQ(encoder.tensors.at("pos_embed").size(1), slots + 1);
 }
 
 TEST(ImportEncoder, NamesThePresetThatFits) {
