@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -50,28 +52,36 @@ class Reader {
     return !items.empty();
   }
 
-  // The dict itself, or the dict under one of the keys that training programs use.
-  Pickle::Value FindStateDict() const {
-    const Pickle::Value& root = pickle_.root();
-    if (IsStateDict(root)) return root;
-    if (root.kind != Pickle::Kind::kDict) Fail("does not hold a dict of tensors");
-    const auto items = pickle_.items(root);
-    for (const std::string_view wanted : {"teacher", "model", "state_dict"}) {
+  // The dict itself, or the dict under keys that training programs use, which may be nested.
+  std::optional<Pickle::Value> FindBelow(const Pickle::Value& value, int depth) const {
+    constexpr int kMaxDepth = 4;
+    if (IsStateDict(value)) return value;
+    if (value.kind != Pickle::Kind::kDict || depth == kMaxDepth) return std::nullopt;
+    const auto items = pickle_.items(value);
+    for (const std::string_view wanted :
+         {"teacher", "model", "state_dict", "model_state_dict", "module", "backbone", "encoder"}) {
       for (size_t i = 0; i < items.size(); i += 2) {
-        if (items[i].kind == Pickle::Kind::kString && items[i].text == wanted &&
-            IsStateDict(items[i + 1])) {
-          return items[i + 1];
-        }
+        if (items[i].kind != Pickle::Kind::kString || items[i].text != wanted) continue;
+        if (const auto found = FindBelow(items[i + 1], depth + 1)) return found;
       }
     }
+    return std::nullopt;
+  }
+
+  Pickle::Value FindStateDict() const {
+    const Pickle::Value& root = pickle_.root();
+    if (const auto found = FindBelow(root, 0)) return *found;
+    if (root.kind != Pickle::Kind::kDict) Fail("does not hold a dict of tensors");
+    const auto items = pickle_.items(root);
     constexpr size_t kShown = 10;
     std::string keys;
     for (size_t i = 0; i < std::min(items.size(), 2 * kShown); i += 2) {
       if (items[i].kind == Pickle::Kind::kString) keys += " " + Quote(items[i].text);
     }
     Fail(
-        "is neither a dict of name to tensor nor holds one under \"teacher\", \"model\" or "
-        "\"state_dict\"; its keys are" +
+        "is neither a dict of name to tensor nor holds one under \"teacher\", \"model\", "
+        "\"state_dict\", \"model_state_dict\", \"module\", \"backbone\" or \"encoder\"; its keys "
+        "are" +
         (keys.empty() ? " none" : keys) + (items.size() > 2 * kShown ? " .." : ""));
   }
 

@@ -143,6 +143,18 @@ int PositionGrid(const TensorFile& file, const EncoderNames& names, int otherwis
   return side > 0 && side * side == slots ? static_cast<int>(side) : otherwise;
 }
 
+// Number of register tokens in the file. `otherwise` if the encoder's kind has none or their shape is
+// wrong; Take then reports the shape.
+int Registers(const TensorFile& file, const EncoderNames& names, int otherwise) {
+  if (names.registers().empty()) return otherwise;
+  const auto it = file.tensors.find(names.registers());
+  if (it == file.tensors.end()) return 0;
+  constexpr int64_t kMaxRegisters = 64;  // that a configuration can have
+  const Shape& shape = it->second.shape;
+  return shape.size() == 3 && shape[1] > 0 && shape[1] <= kMaxRegisters ? static_cast<int>(shape[1])
+                                                                        : std::max(otherwise, 1);
+}
+
 // Finds, checks and concatenates the parts of one tensor; adds their names to `used`.
 torch::Tensor TakeParts(const TensorFile& file, const WantedTensor& wanted,
                         std::set<std::string>& used, Problems& problems) {
@@ -171,6 +183,7 @@ ImportedEncoder ImportEncoder(const TensorFile& file, const EncoderConfig& confi
   CheckWidth(file, names.width_tensor(), config);
   ImportedEncoder encoder{names.dialect(), config, {}};
   encoder.config.position_grid = PositionGrid(file, names, config.position_grid);
+  encoder.config.registers = Registers(file, names, config.registers);
 
   Problems problems;
   std::set<std::string> used;
@@ -200,7 +213,9 @@ void LoadEncoder(EncoderImpl& encoder, const ImportedEncoder& imported) {
         "encoder", "ENCODER_MISMATCH",
         "the encoder was imported for another configuration than the network's (position grid " +
             std::to_string(imported.config.position_grid) + " and " +
-            std::to_string(encoder.config().position_grid) + ")");
+            std::to_string(encoder.config().position_grid) + ", registers " +
+            std::to_string(imported.config.registers) + " and " +
+            std::to_string(encoder.config().registers) + ")");
   }
   const at::NoGradGuard no_gradient;
   const auto parameters = encoder.named_parameters();

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "model/files/error.h"
+#include "model/files/text.h"
 #include "model/spec/lite_names.h"
 #include "model/spec/squeezenet_layout.h"
 
@@ -26,6 +29,7 @@ struct DialectTraits {
   const char* cls_token = "";
   const char* positions = "";
   const char* registers = "";
+  const char* plain_mark = "";  // the same for files without registers; "": there are none
   const char* patch_weight = "";
   const char* patch_bias = "";
   bool has_class_position = true;
@@ -153,6 +157,7 @@ const std::vector<DialectTraits>& Dialects() {
        .cls_token = "cls_token",
        .positions = "pos_embed",
        .registers = "register_tokens",
+       .plain_mark = "blocks.0.ls1.gamma",
        .patch_weight = "patch_embed.proj.weight",
        .patch_bias = "patch_embed.proj.bias",
        .extras = native_extras},
@@ -205,12 +210,13 @@ const std::vector<DialectTraits>& Dialects() {
        .name = "huggingface",
        .kind = EncoderKind::kVisionTransformer,
        .mark = "embeddings.register_tokens",
-       .prefixes = {"", "dinov2_with_registers."},
+       .prefixes = {"", "dinov2_with_registers.", "dinov2."},
        .width_tensor = "embeddings.cls_token",
        .blocks = "encoder.layer.",
        .cls_token = "embeddings.cls_token",
        .positions = "embeddings.position_embeddings",
        .registers = "embeddings.register_tokens",
+       .plain_mark = "encoder.layer.0.layer_scale1.lambda1",
        .patch_weight = "embeddings.patch_embeddings.projection.weight",
        .patch_bias = "embeddings.patch_embeddings.projection.bias",
        .in_parts = true,
@@ -239,6 +245,106 @@ bool IsOfLaterBlock(const std::string& name, const std::string& blocks, bool in_
   return false;
 }
 
+// ---------------------------------------------------------------- prefixes
+
+// Names that programs put before those of an encoder, with the '.'.
+constexpr std::string_view kWrappers[] = {"teacher.",   "student.",    "module.",
+                                          "_orig_mod.", "model.",      "backbone.",
+                                          "encoder.",   "state_dict.", "model_state_dict."};
+
+// Removes the wrappers at the beginning.
+std::string_view WithoutWrappers(std::string_view prefix) {
+  for (bool removed = true; removed;) {
+    removed = false;
+    for (const std::string_view wrapper : kWrappers) {
+      if (!prefix.starts_with(wrapper)) continue;
+      prefix.remove_prefix(wrapper.size());
+      removed = true;
+    }
+  }
+  return prefix;
+}
+
+// The texts before `mark` in names that end with it as whole parts of a name.
+std::vector<std::string> PrefixesBefore(const TensorFile& file, std::string_view mark) {
+  std::vector<std::string> prefixes;
+  for (const auto& [name, view] : file.tensors) {
+    if (!name.ends_with(mark)) continue;
+    std::string prefix = name.substr(0, name.size() - mark.size());
+    if (prefix.empty() || prefix.ends_with('.')) prefixes.push_back(std::move(prefix));
+  }
+  return prefixes;
+}
+
+bool IsKnownPrefix(const std::string& prefix, const DialectTraits& traits) {
+  if (traits.kind != EncoderKind::kVisionTransformer) return prefix.empty();
+  const std::string_view inner = WithoutWrappers(prefix);
+  return std::find(traits.prefixes.begin(), traits.prefixes.end(), inner) != traits.prefixes.end();
+}
+
+// The prefix of the encoder whose file has `mark`. Of several encoders the one without a prefix, or
+// else the only one of a teacher, whose weights DINOv2 publishes; others are refused.
+std::optional<std::string> FindPrefix(const TensorFile& file, const DialectTraits& traits,
+                                      std::string_view mark) {
+  std::vector<std::string> known = PrefixesBefore(file, mark);
+  std::erase_if(known, [&](const std::string& prefix) { return !IsKnownPrefix(prefix, traits); });
+  if (known.empty()) return std::nullopt;
+  if (known.size() == 1) return known[0];
+  if (std::find(known.begin(), known.end(), "") != known.end()) return "";
+  std::vector<std::string> teachers;
+  std::string all;
+  for (const std::string& prefix : known) {
+    if (prefix.find("teacher.") != std::string::npos) teachers.push_back(prefix);
+    all += (all.empty() ? "" : ", ") + Quote(prefix);
+  }
+  if (teachers.size() == 1) return teachers[0];
+  throw InvalidInput("encoder", "ENCODER_UNKNOWN",
+                     file.source + ": holds several encoders, behind the prefixes " + all +
+                         "; save the tensors of one of them in a file of their own");
+}
+
+// Says which prefix stands before names of a known dialect, and names tensors behind it. Empty if
+// there is none.
+std::string DescribePrefix(const TensorFile& file) {
+  constexpr size_t kShown = 3;
+  for (const DialectTraits& traits : Dialects()) {
+    if (traits.kind != EncoderKind::kVisionTransformer) continue;
+    for (const char* mark : {traits.mark, traits.plain_mark}) {
+      if (*mark == '\0') continue;
+      const std::vector<std::string> prefixes = PrefixesBefore(file, mark);
+      if (prefixes.empty()) continue;
+      const std::string& prefix = prefixes[0];
+      std::string shown;
+      size_t count = 0;
+      for (const auto& [name, view] : file.tensors) {
+        if (!name.starts_with(prefix)) continue;
+        if (count++ < kShown) shown += (count == 1 ? "" : ", ") + Quote(name.substr(prefix.size()));
+      }
+      return "the unknown prefix " + Quote(prefix) + " stands before " + std::to_string(count) +
+             " tensors (" + shown + (count > kShown ? ", .." : "") + ") with " + traits.name +
+             " names; save them without the prefix";
+    }
+  }
+  return {};
+}
+
+[[noreturn]] void ThrowUnknown(const TensorFile& file) {
+  const auto has = [&](const std::string& name) { return file.tensors.contains(name); };
+  std::string what = DescribePrefix(file);
+  if (what.empty() && (has("pos_embed") || has("embeddings.position_embeddings"))) {
+    what = "this is a vision transformer without LayerScale, which no DINOv2 is";
+  } else if (what.empty() && has("prototypes")) {
+    what = "these are the trained weights of a Pro-AD, and its encoder is needed";
+  } else if (what.empty()) {
+    what = "a DINOv2 encoder is needed";
+  }
+  throw InvalidInput("encoder", "ENCODER_UNKNOWN",
+                     file.source +
+                         ": no encoder under known names ('blocks.0.ls1.gamma' of DINOv2 and timm, "
+                         "'encoder.layer.0.layer_scale1.lambda1' of Hugging Face); " +
+                         what);
+}
+
 }  // namespace
 
 const char* NameOf(WeightDialect dialect) {
@@ -258,29 +364,23 @@ EncoderNames::EncoderNames(const DialectTraits& traits, std::string prefix)
     : traits_(&traits), prefix_(std::move(prefix)) {}
 
 EncoderNames EncoderNames::Detect(const TensorFile& file) {
-  const auto has = [&](const std::string& name) { return file.tensors.contains(name); };
   for (const DialectTraits& traits : Dialects()) {
-    for (const char* prefix : traits.prefixes) {
-      if (has(std::string(prefix) + traits.mark)) return {traits, prefix};
-    }
+    if (const auto prefix = FindPrefix(file, traits, traits.mark)) return {traits, *prefix};
   }
-  const char* what = "a DINOv2 encoder with registers is needed";
-  if (has("pos_embed") || has("embeddings.position_embeddings")) {
-    what = "this is a vision transformer without registers, and one with registers is needed";
-  } else if (has("prototypes")) {
-    what = "these are the trained weights of a Pro-AD, and its encoder is needed";
+  for (const DialectTraits& traits : Dialects()) {
+    if (*traits.plain_mark == '\0') continue;
+    if (const auto prefix = FindPrefix(file, traits, traits.plain_mark)) return {traits, *prefix};
   }
-  throw InvalidInput("encoder", "ENCODER_UNKNOWN",
-                     file.source +
-                         ": no register tokens under a known name ('register_tokens' of DINOv2, "
-                         "'reg_token' of timm, 'embeddings.register_tokens' of Hugging Face); " +
-                         what);
+  ThrowUnknown(file);
 }
 
 WeightDialect EncoderNames::dialect() const { return traits_->dialect; }
 EncoderKind EncoderNames::kind() const { return traits_->kind; }
 std::string EncoderNames::width_tensor() const { return prefix_ + traits_->width_tensor; }
 std::string EncoderNames::positions() const { return prefix_ + traits_->positions; }
+std::string EncoderNames::registers() const {
+  return *traits_->registers == '\0' ? "" : prefix_ + traits_->registers;
+}
 bool EncoderNames::has_class_position() const { return traits_->has_class_position; }
 bool EncoderNames::has_batch_norms() const { return traits_->has_batch_norms; }
 
@@ -292,12 +392,14 @@ std::vector<WantedTensor> EncoderNames::Wanted(const EncoderConfig& config) cons
   std::vector<WantedTensor> wanted = {
       {"cls_token", {{prefix_ + traits_->cls_token}}, {1, 1, width}},
       {"pos_embed", {{positions()}}, {1, slots, width}},
-      {"register_tokens", {{prefix_ + traits_->registers}}, {1, config.registers, width}},
       {"patch_embed.proj.weight",
        {{prefix_ + traits_->patch_weight}},
        {width, 3, config.patch, config.patch}},
       {"patch_embed.proj.bias", {{prefix_ + traits_->patch_bias}}, {width}},
   };
+  if (config.registers > 0) {
+    wanted.push_back({"register_tokens", {{registers()}}, {1, config.registers, width}});
+  }
   for (int i = 0; i < config.blocks; ++i) {
     const std::string index = std::to_string(i) + ".";
     for (const BlockTensor& tensor : BlockTensors(width)) {
@@ -319,6 +421,9 @@ bool EncoderNames::IsLegalExtra(const std::string& name, const EncoderConfig& co
     return std::any_of(names.begin(), names.end(),
                        [&](const char* known) { return name == prefix + known; });
   };
+  // Heads and further networks in the checkpoint of a training program.
+  const bool wrapped = WithoutWrappers(prefix_).size() != prefix_.size();
+  if (wrapped && !name.starts_with(prefix_)) return true;
   return is(prefix_, traits_->extras) || is("", traits_->outer_extras) ||
          IsOfLaterBlock(name, prefix_ + traits_->blocks, traits_->in_parts, config);
 }

@@ -17,8 +17,8 @@ namespace proad::model {
 
 // The naming scheme of a file.
 enum class WeightDialect {
-  kOfficial,     // the state dict of DINOv2 with registers
-  kHuggingFace,  // Dinov2WithRegistersModel, alone or inside its image classifier
+  kOfficial,     // the state dict of DINOv2, and timm's vit_*_patch14_dinov2 (without registers)
+  kHuggingFace,  // Dinov2Model or Dinov2WithRegistersModel, alone or inside an image classifier
   kTimm,         // vit_*_patch14_reg4_dinov2
   kPyramid,      // this project's patch pyramid
   kLite,         // the published state dicts of EfficientNet-Lite in PyTorch
@@ -35,8 +35,10 @@ struct DialectTraits;  // a row of the table
 // The names in one file.
 class EncoderNames {
  public:
-  // Recognises the dialect by a tensor that only its files have. Throws InvalidInput (field
-  // "encoder", reason ENCODER_UNKNOWN) for a file of no known dialect.
+  // Recognises the dialect by a tensor that only its files have, with or without the prefixes of
+  // training programs (teacher., module., backbone., ..). Throws InvalidInput (field
+  // "encoder", reason ENCODER_UNKNOWN) for a file of no known dialect or with several encoders; names
+  // an unknown prefix.
   static EncoderNames Detect(const TensorFile& file);
 
   WeightDialect dialect() const;
@@ -44,6 +46,8 @@ class EncoderNames {
   // A tensor whose last dimension is the encoder's width.
   std::string width_tensor() const;
   std::string positions() const;
+  // The register tokens, which a file need not have; empty for kinds without.
+  std::string registers() const;
 
   // Whether the positions begin with that of the class token. timm's do not: it has added that
   // position to the class token.

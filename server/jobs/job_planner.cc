@@ -322,8 +322,9 @@ absl::Status JobPlanner::CheckStart(const JobSpec& spec) const {
   try {
     const model::Manifest start = model::ReadManifest(spec.train.init_from);
     model::ModelConfig config = model::NetworkOf(spec.train.preset, spec.train.recipe).config;
-    config.encoder.position_grid =
-        start.config.encoder.position_grid;  // comes from the encoder file
+    // Both come from the encoder file.
+    config.encoder.position_grid = start.config.encoder.position_grid;
+    config.encoder.registers = start.config.encoder.registers;
     if (!config.SameNetwork(start.config)) {
       return Refuse(absl::StatusCode::kInvalidArgument, "spec.init_from", reason::kInitFromMismatch,
                     absl::StrCat(spec.init_from,

@@ -274,12 +274,63 @@ void ExpectUnknownEncoder(const NamedTensors& tensors, const std::string& words)
 }
 
 TEST(ImportEncoder, DescribesAFileWithUnknownNames) {
-  NamedTensors without_registers = OfficialTensors();
-  without_registers.erase("register_tokens");
-  ExpectUnknownEncoder(without_registers, "without registers");
+  NamedTensors without_scale = OfficialTensors();
+  without_scale.erase("register_tokens");
+  std::erase_if(without_scale,
+                [](const auto& entry) { return entry.first.find(".ls") != std::string::npos; });
+  ExpectUnknownEncoder(without_scale, "without LayerScale");
   ExpectUnknownEncoder(Trainable(SmallModel()), "trained weights of a Pro-AD");
-  ExpectUnknownEncoder({{"conv1.weight", at::zeros({3})}}, "register_tokens");
-  ExpectUnknownEncoder({}, "register_tokens");
+  ExpectUnknownEncoder({{"conv1.weight", at::zeros({3})}}, "blocks.0.ls1.gamma");
+  ExpectUnknownEncoder({}, "blocks.0.ls1.gamma");
+}
+
+NamedTensors WithPrefix(const std::string& prefix, const NamedTensors& tensors) {
+  NamedTensors named;
+  for (const auto& [name, tensor] : tensors) named[prefix + name] = tensor;
+  return named;
+}
+
+NamedTensors Halved(const NamedTensors& tensors) {
+  NamedTensors halved;
+  for (const auto& [name, tensor] : tensors) halved[name] = tensor / 2;
+  return halved;
+}
+
+TEST(ImportEncoder, ReadsTheNumberOfRegistersFromTheFile) {
+  NamedTensors tensors = OfficialTensors();
+  tensors.erase("register_tokens");
+  const ImportedEncoder encoder = ImportEncoder(ToFile(tensors), SmallConfig().encoder);
+  EXPECT_EQ(encoder.config.registers, 0);
+  EXPECT_EQ(encoder.config.prefix_tokens(), 1);
+  EXPECT_FALSE(encoder.tensors.contains("register_tokens"));
+}
+
+TEST(ImportEncoder, ReadsNamesBehindThePrefixesOfTrainingPrograms) {
+  const NamedTensors official = OfficialTensors();
+  for (const char* prefix : {"teacher.backbone.", "module.", "backbone.", "model.", "encoder.",
+                             "module.teacher.backbone.", "state_dict.model."}) {
+    NamedTensors tensors = WithPrefix(prefix, official);
+    tensors["optimizer_head.weight"] = at::zeros({3});  // beside the encoder
+    const ImportedEncoder encoder = ImportEncoder(ToFile(tensors), SmallConfig().encoder);
+    EXPECT_TRUE(encoder.tensors.at("cls_token").equal(official.at("cls_token"))) << prefix;
+  }
+}
+
+TEST(ImportEncoder, TakesTheTeacherOfTwoEncodersAndRefusesOthers) {
+  const NamedTensors official = OfficialTensors();
+  NamedTensors both = WithPrefix("teacher.backbone.", official);
+  both.merge(WithPrefix("student.backbone.", Halved(official)));
+  const ImportedEncoder encoder = ImportEncoder(ToFile(both), SmallConfig().encoder);
+  EXPECT_TRUE(encoder.tensors.at("cls_token").equal(official.at("cls_token")));
+  NamedTensors two = WithPrefix("model.", official);
+  two.merge(WithPrefix("backbone.", official));
+  ExpectUnknownEncoder(two, "several encoders");
+}
+
+TEST(ImportEncoder, NamesAnUnknownPrefixAndTheTensorsBehindIt) {
+  const NamedTensors tensors = WithPrefix("tower.left.", OfficialTensors());
+  ExpectUnknownEncoder(tensors, "prefix \"tower.left.\"");
+  ExpectUnknownEncoder(tensors, "blocks.0.attn.proj.bias");
 }
 
 TEST(ImportEncoder, NamesThePresetThatFits) {
