@@ -66,8 +66,8 @@ std::vector<Preset> MakePresets() {
                                   .group_levels = {1, 1, 1},
                                   .group_centering = {0, 0, 0}};
   const EncoderConfig tiny = {.width = 192, .heads = 3, .position_grid = 28};
-  // DINOv2 ViT-S/14 without registers; the number of registers is read from the encoder's file.
-  const EncoderConfig small = {.width = 384, .heads = 6, .registers = 0};
+  // With and without registers: their number is read from the encoder's file.
+  const EncoderConfig small = {.width = 384, .heads = 6};
   const EncoderConfig base;
   const EncoderConfig large = {
       .width = 1024, .heads = 16, .blocks = 19, .taps = {4, 6, 8, 10, 12, 14, 16, 18}};
