@@ -15,9 +15,8 @@
 
 namespace proad::model {
 
-// Reads a `.pth` file. The pickled object is a dict of name -> tensor or
-// parameter, or a dict that holds such a dict under "teacher", "model" or "state_dict" (the first
-// one found). Tensors are views of the mapped file; a tensor whose strides are not row-major is
+// Reads a `.pth` file. The pickled object is a dict of name -> tensor or parameter, or holds one
+// (torch_state_dict.h). Tensors are views of the mapped file; a tensor whose strides are not row-major is
 // copied. Compares the checksum of every zip entry that it uses; the older format has none.
 //
 // Throws FileError, or CorruptFile that names the entry, the tensor, the byte of the pickle or the

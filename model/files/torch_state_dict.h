@@ -23,8 +23,8 @@ inline constexpr size_t kMaxTorchPickle = 8 << 20;
 using StorageReader =
     std::function<std::span<const std::byte>(const std::string& name, const PickledTensor& tensor)>;
 
-// The tensors of the dict in `pickle`, or of the dict under "teacher", "model" or "state_dict" in
-// it. A tensor whose strides are not row-major is copied; all copies together take at most
+// The tensors of the dict in `pickle`, or of the first dict of tensors below keys that training
+// programs use ("teacher", "model", "state_dict", ..), at most four dicts deep. A tensor whose strides are not row-major is copied; all copies together take at most
 // `file_size` bytes. `owner` keeps the storages valid and may be null. Throws CorruptFile.
 TensorFile ReadStateDict(const Pickle& pickle, const std::string& source, size_t file_size,
                          const StorageReader& storage, std::shared_ptr<const void> owner);

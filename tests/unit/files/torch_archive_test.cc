@@ -110,19 +110,41 @@ TEST(TorchArchive, CopiesStridedViewsToRowMajorOrder) {
   EXPECT_THAT(read({.offset = 6, .shape = {0, 3}, .strides = {3, 1}}), ElementsAre());
 }
 
-TEST(TorchArchive, ReadsADictUnderAKnownKey) {
-  for (const char* name : {"teacher", "model", "state_dict"}) {
-    const std::string archive =
-        Archive(Program("}(" + PickleText("epoch") + PickleInt(3) + PickleText(name) + "}" +
-                        PickleText("w") + PickleTensor({}) + "su."));
-    EXPECT_TRUE(Parse(archive).tensors.contains("w")) << name;
+// A dict with the items `name`: {...}, under `names` in turn, each beside a number.
+std::string Nested(const std::vector<std::string>& names) {
+  std::string pickle;
+  for (const std::string& name : names) {
+    pickle += "}(" + PickleText("epoch") + PickleInt(3) + PickleText(name);
   }
-  EXPECT_THAT(ErrorOfPickle("}(" + PickleText("epoch") + PickleInt(3) + PickleText("net") + "}" +
-                            PickleText("w") + PickleTensor({}) + "su."),
-              AllOf(HasSubstr("neither a dict of name to tensor nor holds one"),
-                    HasSubstr("its keys are \"epoch\" \"net\"")));
+  pickle += "}" + PickleText("w") + PickleTensor({}) + "s";
+  for (size_t i = 0; i < names.size(); ++i) pickle += "u";
+  return pickle + ".";
+}
+
+TEST(TorchArchive, ReadsADictUnderKnownKeys) {
+  for (const std::vector<std::string>& names :
+       std::vector<std::vector<std::string>>{{"teacher"},
+                                             {"model"},
+                                             {"state_dict"},
+                                             {"model_state_dict"},
+                                             {"teacher", "backbone"},
+                                             {"model", "state_dict"},
+                                             {"model", "teacher", "module", "backbone"}}) {
+    const std::string archive = Archive(Program(Nested(names)));
+    EXPECT_TRUE(Parse(archive).tensors.contains("w")) << names.front();
+  }
+  EXPECT_THAT(ErrorOfPickle(Nested({"optimizer"})),
+              AllOf(HasSubstr("neither a dict of name to tensor nor holds one under \"teacher\""),
+                    HasSubstr("its keys are \"epoch\" \"optimizer\"")));
+  EXPECT_NE(ErrorOfPickle(Nested({"model", "model", "model", "model", "model"})), "no error");
   EXPECT_THAT(ErrorOfPickle("]."), HasSubstr("does not hold a dict of tensors"));
   EXPECT_THAT(ErrorOfPickle("}."), HasSubstr("its keys are none"));
+}
+
+TEST(TorchArchive, ReadsADictThatIsAloneInOthers) {
+  const std::string archive = Archive(
+      Program("}" + PickleText("anything") + "}" + PickleText("w") + PickleTensor({}) + "ss."));
+  EXPECT_TRUE(Parse(archive).tensors.contains("w"));
 }
 
 TEST(TorchArchive, ReadsOldArchivesWithoutByteOrder) {
