@@ -26,6 +26,15 @@ void CheckName(const std::string& field, const std::string& name) {
           "letter or a digit, are expected");
 }
 
+// The store keeps the pointer to the active version beside the folders of the versions.
+void CheckVersion(const std::string& version) {
+  CheckName("version", version);
+  if (version != "active") return;
+  throw InvalidInput("version", "NAME_INVALID",
+                     "version 'active' cannot be used: the file that names the active version has "
+                     "this name; a number or a date is expected");
+}
+
 void CheckDigest(const fs::path& file, const std::string& digest, const std::string& expected,
                  const fs::path& manifest_file) {
   if (digest == expected) return;
@@ -63,7 +72,7 @@ Manifest TakeManifest(const ImportOptions& options, const std::string& encoder_d
 
 ImportedVersion ImportVersion(const ImportOptions& options) {
   CheckName("name", options.name);
-  if (!options.version.empty()) CheckName("version", options.version);
+  if (!options.version.empty()) CheckVersion(options.version);
 
   ImportedVersion imported;
   const std::string encoder_digest = Sha256File(options.encoder_file);

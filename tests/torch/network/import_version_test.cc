@@ -196,6 +196,8 @@ TEST_F(ImportVersionTest, RefusesInvalidVersions) {
   options = Shipped();
   options.version = "1/2";
   ExpectRefused(options, "version", "'1/2'");
+  options.version = "active";
+  ExpectRefused(options, "version", "the file that names the active version");
   options = Shipped();
   options.preset = "proad-huge";
   ExpectRefused(options, "preset", "proad-base");
