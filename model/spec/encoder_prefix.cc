@@ -56,7 +56,7 @@ std::string ChoosePrefix(const std::string& source, const std::vector<std::strin
 
 std::string DescribeNames(const TensorFile& file) {
   constexpr size_t kShown = 3;
-  const std::string prefix = CommonPrefix(file);
+  const std::string prefix = file.tensors.size() > 1 ? CommonPrefix(file) : "";
   std::string names;
   size_t shown = 0;
   for (const auto& [name, view] : file.tensors) {

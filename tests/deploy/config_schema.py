@@ -57,6 +57,9 @@ def schema_of(key: str, default: str, comment: str) -> dict[str, Any]:
     if default in ("true", "false"):
         return {"type": "boolean"}
     if re.fullmatch(r"\d+", default):
+        numbers = re.search(r": ((?:\d+, )+\d+)\.", comment)
+        if numbers:
+            return {"enum": [int(number) for number in numbers.group(1).split(", ")]}
         allowed = re.search(r"\b(\d+) to (\d+)\b", comment)
         if allowed is None:
             raise ValueError(f"{KEYS.name}: {key}: the comment states no range")

@@ -275,10 +275,10 @@ void ExpectUnknownEncoder(const NamedTensors& tensors, const std::string& words)
 
 TEST(ImportEncoder, DescribesAFileWithUnknownNames) {
   ExpectUnknownEncoder(Trainable(SmallModel()), "trained weights of a Pro-AD");
-  ExpectUnknownEncoder({{"conv1.weight", at::zeros({3})}}, "'conv1.weight'");
+  ExpectUnknownEncoder({{"conv1.weight", at::zeros({3})}}, "\"conv1.weight\"");
   ExpectUnknownEncoder({}, "has no tensors");
   ExpectUnknownEncoder({{"net.trunk.a", at::zeros({3})}, {"net.trunk.b.c", at::zeros({3})}},
-                       "the prefix 'net.trunk.', and the first behind it are 'a', 'b.c'");
+                       "the prefix \"net.trunk.\", and the first behind it are \"a\", \"b.c\"");
 }
 
 // Encoders of self-distillation, of parallel training and inside other models.
@@ -318,7 +318,7 @@ TEST(ImportEncoder, TakesTheTeacherAndRefusesToGuessOtherwise) {
   const ImportedEncoder teacher = ImportEncoder(
       ToFile(file_of("teacher.backbone.", "student.backbone.")), SmallConfig().encoder);
   ExpectEqual(teacher.tensors.at("cls_token"), plain.at("cls_token"), "cls_token of the teacher");
-  ExpectUnknownEncoder(file_of("left.", "right."), "under the prefixes 'left.', 'right.'");
+  ExpectUnknownEncoder(file_of("left.", "right."), "under the prefixes \"left.\", \"right.\"");
 }
 
 TEST(ImportEncoder, TakesTheNumberOfRegistersFromTheFile) {
